@@ -1,0 +1,94 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .treatAllWarnings(as: .error),
+]
+
+/// `make mutants` and the canary set this; no other build does (CONTRIBUTING.md, "Mutants").
+let mutants: [SwiftSetting] =
+    Context.environment["CSNAP_MUTANTS"] == "1" ? [.define("CSNAP_MUTANTS")] : []
+
+let settings = strict + mutants
+
+let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
+let configuration: Target.Dependency = .product(name: "Configuration", package: "swift-configuration")
+
+let package = Package(
+    name: "csnap",
+    products: [
+        .executable(name: "csnap-agent", targets: ["csnap-agent"]),
+        .executable(name: "csnap-server", targets: ["csnap-server"]),
+        .executable(name: "csnap-client", targets: ["csnap-client"]),
+        .executable(name: "csnapctl", targets: ["csnapctl"]),
+        .executable(name: "csnap-sim", targets: ["csnap-sim"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+        .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: ["YAML"]),
+    ],
+    targets: [
+        // Pure targets: nothing but the standard library (docs/architecture.md).
+        .target(name: "CsnapCore", swiftSettings: settings),
+        .target(name: "CsnapSession", dependencies: ["CsnapCore"], swiftSettings: settings),
+        .target(name: "CsnapStore", dependencies: ["CsnapCore"], swiftSettings: settings),
+        .target(name: "NBDProtocol", swiftSettings: settings),
+
+        // The operating system.
+        .systemLibrary(name: "CSystemd", pkgConfig: "libsystemd", providers: [.apt(["libsystemd-dev"])]),
+        .target(name: "Systemd", dependencies: ["CSystemd"], swiftSettings: settings),
+        .target(name: "CShims"),
+
+        // The shells.
+        .target(
+            name: "CsnapRuntime",
+            dependencies: [
+                "CsnapCore", "CsnapSession", "CsnapStore", "NBDProtocol", "Systemd", "CShims",
+                logging, crypto, nioCore, nioPosix, yams, configuration,
+            ],
+            swiftSettings: settings),
+        .target(
+            name: "CsnapSandbox",
+            dependencies: ["CsnapRuntime", "CsnapCore", "CShims", argumentParser, nioCore, nioPosix],
+            swiftSettings: settings),
+        .target(name: "CsnapSimulation", dependencies: ["CsnapCore"], swiftSettings: settings),
+
+        .executableTarget(
+            name: "csnap-agent", dependencies: ["CsnapRuntime", argumentParser], swiftSettings: settings),
+        .executableTarget(
+            name: "csnap-server", dependencies: ["CsnapRuntime", argumentParser], swiftSettings: settings),
+        .executableTarget(
+            name: "csnap-client", dependencies: ["CsnapRuntime", argumentParser], swiftSettings: settings),
+        .executableTarget(
+            name: "csnapctl", dependencies: ["CsnapRuntime", "CsnapSandbox", argumentParser], swiftSettings: settings),
+        .executableTarget(
+            name: "csnap-sim", dependencies: ["CsnapSimulation", argumentParser], swiftSettings: settings),
+
+        .testTarget(name: "CsnapCoreTests", dependencies: ["CsnapCore"], swiftSettings: settings),
+        .testTarget(name: "CsnapSessionTests", dependencies: ["CsnapSession", "CsnapCore"], swiftSettings: settings),
+        .testTarget(name: "CsnapStoreTests", dependencies: ["CsnapStore", "CsnapCore"], swiftSettings: settings),
+        .testTarget(name: "NBDProtocolTests", dependencies: ["NBDProtocol"], swiftSettings: settings),
+        .testTarget(
+            name: "CsnapRuntimeTests",
+            dependencies: ["CsnapRuntime", "CsnapCore", "CsnapSession", "CShims", nioCore, nioPosix],
+            swiftSettings: settings),
+        .testTarget(
+            name: "CsnapSimulationTests", dependencies: ["CsnapSimulation", "CsnapCore"], swiftSettings: settings),
+        .testTarget(
+            name: "CsnapSandboxTests", dependencies: ["CsnapSandbox", "CsnapRuntime"], swiftSettings: settings),
+        .testTarget(name: "ContainerTests", swiftSettings: settings),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,93 @@
+/// What an agent says to its server process, over the socket pair it was born with (docs/data-plane.md).
+package enum AgentToServer: Equatable, Sendable {
+    /// Take the store for this tenure and listen. The gate stays closed until `activate`.
+    case start(StartServer)
+    /// New deadlines on CLOCK_BOOTTIME: past `soft` the gate closes, past `hard` the server exits.
+    case lease(soft: Instant, hard: Instant)
+    /// This boot may open sessions.
+    case admit(NodeBoot)
+    /// In one step: sessions closed, waiting writes cancelled, holds dropped.
+    case strike(NodeBoot, EvictionCause)
+    /// All clients are back: grant from now on.
+    case activate(Tenure)
+    /// Finish: close everything, exit 0.
+    case stop
+}
+
+package struct StartServer: Equatable, Sendable {
+    package var tenure: Tenure
+    package var cluster: Bits128
+    package var process: NodeBoot
+    package var machineID: Bits128
+    package var kernelBootID: Bits128
+    package var startBits: Bits128
+    /// A store that has not seen this epoch is stale and refused.
+    package var lastActiveEpoch: Epoch
+    package var soft: Instant
+    package var hard: Instant
+    package var admitted: [NodeBoot]
+
+    package init(
+        tenure: Tenure, cluster: Bits128, process: NodeBoot, machineID: Bits128, kernelBootID: Bits128,
+        startBits: Bits128, lastActiveEpoch: Epoch, soft: Instant, hard: Instant, admitted: [NodeBoot]
+    ) {
+        self.tenure = tenure
+        self.cluster = cluster
+        self.process = process
+        self.machineID = machineID
+        self.kernelBootID = kernelBootID
+        self.startBits = startBits
+        self.lastActiveEpoch = lastActiveEpoch
+        self.soft = soft
+        self.hard = hard
+        self.admitted = admitted
+    }
+}
+
+package enum ServerToAgent: Equatable, Sendable {
+    /// Loaded and inert: a START will be obeyed at once.
+    case inert
+    /// The store is taken; sessions are accepted at this TCP port.
+    case started(Tenure, port: UInt16)
+    /// The number of open sessions of this boot changed.
+    case sessions(NodeBoot, count: UInt32)
+    /// STRIKE is carried out.
+    case struck(NodeBoot)
+    /// The store refused or failed; the process exits after saying so.
+    case failed(ServerFailure, epochSeen: Epoch)
+}
+
+package enum ServerFailure: UInt8, Sendable {
+    case storeUnreachable = 0
+    case storeForeign = 1
+    case storeStale = 2
+    /// A slot shows a higher tenure, or this epoch's slot is not settled: claim an epoch above `epochSeen`.
+    case storeTenure = 3
+    case storeIO = 4
+    case storeFormat = 5
+    case listen = 6
+    case hardDeadline = 7
+}
+
+/// What an agent says to a client process, over the agent's data socket.
+package enum AgentToClient: Equatable, Sendable {
+    /// Who we are; the first message. The client uses it in its HELLO.
+    case identity(NodeBoot)
+    /// Close the gate, drop connections of lower tenures, adopt this one, answer `suspended`.
+    case suspend(Tenure)
+    /// Where the server of this tenure is; connect and answer `connected`.
+    case server(Tenure, Address)
+    /// Requests may go to the disk while the lease lasts. Only this opens the gate.
+    case resume(Tenure)
+    /// The client lease, as an instant of CLOCK_BOOTTIME.
+    case lease(Tenure, until: Instant)
+}
+
+package enum ClientToAgent: Equatable, Sendable {
+    case hello(client: Bits128, volume: String, processID: UInt32)
+    /// The gate is closed in this tenure; sent again when the writes in flight reach 0.
+    case suspended(Tenure, writesInFlight: UInt32)
+    case connected(Tenure)
+    case lostServer(Tenure)
+    case bye
+}
