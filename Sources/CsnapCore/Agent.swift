@@ -7,6 +7,14 @@ package struct Agent: Sendable {
         self.settings = settings
     }
 
+    package func status(at now: Instant) -> AgentStatus {
+        AgentStatus(
+            process: settings.process, cluster: .zero, mayVote: true, enabled: true, serves: settings.serves, claim: nil,
+            claimIsRunning: false, role: .learner, leaseRemaining: nil, promise: nil, promiseRemaining: .zero,
+            committed: nil, pending: nil, members: [], adopted: .none, clientsResumed: false, clients: [],
+            admissions: [], waits: [])
+    }
+
     /// When to send `wake` next; distantFuture when there is nothing to wait for.
     package var nextWake: Instant { .distantFuture }
 

@@ -1,0 +1,102 @@
+/// What an agent knows at one instant, for `status` and `why`. It never says what the agent does not know.
+package struct AgentStatus: Equatable, Sendable {
+    package var process: NodeBoot
+    package var cluster: Bits128
+    package var mayVote: Bool
+    package var enabled: Bool
+    package var serves: Bool
+    /// The best claim heard of; the holder's own if this agent holds the lease.
+    package var claim: Claim?
+    /// Whether that claim is running for all this agent knows: its promise to it is unexpired, or it is mute.
+    package var claimIsRunning: Bool
+    /// This agent's own role.
+    package var role: Role
+    /// What is left of the holder's lease; only at the holder.
+    package var leaseRemaining: Interval?
+    package var promise: Promise?
+    package var promiseRemaining: Interval
+    package var committed: VoterSet?
+    package var pending: VoterSet?
+    /// This node first, then the others by id.
+    package var members: [Member]
+    /// The tenure this node's clients are in, and whether they may go on.
+    package var adopted: Tenure
+    package var clientsResumed: Bool
+    package var clients: [LocalClientStatus]
+    package var admissions: [AdmissionEntry]
+    package var waits: [Wait]
+
+    package enum Role: Equatable, Sendable {
+        case learner
+        case voter
+        case candidate(Epoch)
+        case holder(ClaimPhase)
+    }
+
+    package struct Member: Equatable, Sendable {
+        package var record: MemberRecord
+        package var state: MemberState
+        package var stateSince: Instant?
+        package var isVoter: Bool
+        package var accusers: [NodeID]
+    }
+
+    package struct LocalClientStatus: Equatable, Sendable {
+        package var client: ClientID
+        package var volume: String
+        package var processID: UInt32
+        package var suspended: Bool
+        package var connected: Bool
+        package var writesInFlight: UInt32
+    }
+}
+
+/// Something is waited for: what, since when, and who is the culprit.
+package struct Wait: Equatable, Sendable {
+    package var kind: Kind
+    package var since: Instant
+    package var nodes: [NodeID]
+
+    package init(kind: Kind, since: Instant, nodes: [NodeID]) {
+        self.kind = kind
+        self.since = since
+        self.nodes = nodes
+    }
+
+    package enum Kind: UInt8, Sendable {
+        /// No group yet: neither founded nor joined.
+        case notInGroup = 0
+        /// Too few voters are reachable; `nodes` are the missing ones.
+        case noQuorum = 1
+        /// An earlier promise, or the mute time after our start, has not run out.
+        case promise = 2
+        /// No eligible node can serve.
+        case noEligible = 3
+        /// The holder waits for these nodes to answer Recover.
+        case ready = 4
+        /// The holder waits for voters to store the admission table.
+        case table = 5
+        /// The holder waits for its server process to take the store.
+        case serverStart = 6
+        /// The holder waits for these nodes' clients to reconnect.
+        case reconnect = 7
+        /// Nodes silent in a recovery, whose client leases have not surely ended yet.
+        case leaseEnd = 8
+        /// This node's clients are suspended.
+        case suspended = 9
+        /// This node's client processes have not answered yet.
+        case localClients = 10
+        /// The holder waits for its own server group to become empty.
+        case serverStop = 11
+        /// Another machine uses this node's id.
+        case idConflict = 12
+        /// The state cannot be written.
+        case stateFile = 13
+        /// The server process could not take the store.
+        case store = 14
+        /// Only one voter: its death stops service. A warning, nothing waits.
+        case singleVoter = 15
+        /// This node lost its state file and has no vote.
+        case noVote = 16
+    }
+}
