@@ -1,23 +1,150 @@
 /// The agent: one event in, ordered actions out (docs/architecture.md).
+///
+/// It owns no clock, no randomness, no socket and no file: time comes with each event, randomness from a seeded
+/// generator in its state. Its parts, each in a folder of its own:
+///
+/// - `membership`: who is there (Membership/)
+/// - `voter`: this node's promises; what voters do for a holder (Claim/Voter.swift)
+/// - `candidacy`: this node's way to a majority of grants (Claim/Candidacy.swift)
+/// - `holder`: what the holder does with its lease: renewals, the barrier, admissions, voter changes (Claim, Recovery)
+/// - `node`: this node's clients: suspended, leased, resumed (Recovery/LocalNode.swift)
+/// - `discovery`: joining and rejoining the group (Discovery/)
 package struct Agent: Sendable {
     package let settings: AgentSettings
+    package var timing: Timing { settings.timing }
 
-    /// `stored` is what the state file held, with the new boot already in it and on disk; nil when it was lost.
+    var now: Instant
+    var stored: StoredState
+    var persistence: Persistence
+    var membership: Membership
+    var generator: Generator
+    var voter: Voter
+    var candidacy = Candidacy.idle
+    var holder: Holder?
+    var server = ServerProcess()
+    var node: LocalNode
+    var discovery: Discovery
+    var departure: Departure?
+    /// Commands typed here on their way to the holder, and the holder's last answers.
+    var forwarded: [ForwardedCommand] = []
+    var answered: [OperatorReply] = []
+    var releasing: ReleaseAnnouncement?
+    /// The best claim heard of, or our own.
+    var claim: Claim?
+    /// What the event stream has said of the server, so that it says each thing once and in order (invariant 20).
+    var told = ServerNews()
+    var actions: [Action] = []
+    /// Messages of this node to itself: the holder is also a voter and a node with clients.
+    var loopback: [Message] = []
+
+    /// `stored` is what the state file held, with the new boot already in it and on disk; nil when there was none.
     package init(settings: AgentSettings, stored: StoredState?, at now: Instant) {
         self.settings = settings
+        self.now = now
+        var generator = Generator(seed: settings.seed)
+        var state =
+            stored
+            ?? StoredState(
+                process: settings.process, machineID: settings.machineID, kernelBootID: settings.kernelBootID,
+                startBits: settings.startBits)
+        state.process = settings.process
+        state.startBits = settings.startBits
+        self.stored = state
+        let own = MemberRecord(
+            process: settings.process, incarnation: Incarnation(boot: settings.process.boot), state: .alive,
+            address: settings.address, eligible: settings.serves && state.enabled, hasVolumes: settings.hasVolumes,
+            localHealth: 0)
+        membership = Membership(own: own, timing: settings.timing, seed: generator.next(), at: now)
+        self.generator = generator
+        persistence = Persistence(durablePromise: state.promise)
+        voter = Voter(stored: state, hadFile: stored != nil, timing: settings.timing, at: now)
+        node = LocalNode(livingClients: settings.livingClients, timing: settings.timing, at: now)
+        discovery = Discovery(at: now)
+        if let committed = state.committed { membership.announce(configuration: committed) }
+        if state.cluster != .zero { actions.append(.pin(cluster: state.cluster)) }
+        releaseOwnPromiseOfDeadBoot()
     }
 
-    package func status(at now: Instant) -> AgentStatus {
-        AgentStatus(
-            process: settings.process, cluster: .zero, mayVote: true, enabled: true, serves: settings.serves, claim: nil,
-            claimIsRunning: false, role: .learner, leaseRemaining: nil, promise: nil, promiseRemaining: .zero,
-            committed: nil, pending: nil, members: [], adopted: .none, clientsResumed: false, clients: [],
-            admissions: [], waits: [])
+    var own: NodeBoot { settings.process }
+
+    /// Takes one event, returns what to do, in order.
+    package mutating func step(_ event: Event, at now: Instant) -> [Action] {
+        self.now = max(self.now, now)
+        switch event {
+        case .packet(let sender, let messages): receive(messages, from: sender)
+        case .wake: break
+        case .persisted(let token): didPersist(token)
+        case .persistFailed(let token): didFailToPersist(token)
+        case .server(let message): receive(message)
+        case .serverGone: serverIsGone()
+        case .client(let client, let message): receive(message, from: client)
+        case .clientGone(let client): clientIsGone(client)
+        case .command(let id, let command): run(command, id: id)
+        }
+        settle()
+        return takeActions()
     }
 
     /// When to send `wake` next; distantFuture when there is nothing to wait for.
-    package var nextWake: Instant { .distantFuture }
+    package var nextWake: Instant {
+        var next = min(membership.nextWake, persistence.retryAt, discovery.nextWake(node.mayTalk))
+        next = min(next, candidateWake, nodeWake, forwardedWake)
+        if let holder { next = min(next, holderWake(holder)) }
+        if let releasing { next = min(next, releasing.nextSend) }
+        if let departure { next = min(next, departure.nextWake) }
+        return next
+    }
 
-    /// Takes one event, returns what to do, in order.
-    package mutating func step(_ event: Event, at now: Instant) -> [Action] { [] }
+    /// Runs every timer that is due, then delivers what this node said to itself, until both are quiet.
+    private mutating func settle() {
+        var rounds = 0
+        repeat {
+            deliverLoopback()
+            advance()
+            rounds += 1
+            invariant(.bounds, rounds < 64, "the agent's own messages to itself must come to rest")
+        } while !loopback.isEmpty
+    }
+
+    private mutating func advance() {
+        runMembership { membership, now, effects in membership.advance(to: now, into: &effects) }
+        retryPersist()
+        tickDiscovery()
+        tickNode()
+        tickCandidate()
+        tickHolder()
+        tickRelease()
+        tickDeparture()
+        tickForwarded()
+    }
+
+    private mutating func deliverLoopback() {
+        while !loopback.isEmpty {
+            let messages = loopback
+            loopback = []
+            for message in messages { dispatch(message, from: own) }
+        }
+    }
+
+    /// Joins the sends to one peer into one, in the place of the first.
+    private mutating func takeActions() -> [Action] {
+        var merged: [Action] = []
+        merged.reserveCapacity(actions.count)
+        for action in actions {
+            guard case .send(let address, let messages) = action else {
+                merged.append(action)
+                continue
+            }
+            let place = merged.firstIndex {
+                if case .send(let other, _) = $0 { other == address } else { false }
+            }
+            if let place, case .send(_, let earlier) = merged[place] {
+                merged[place] = .send(to: address, earlier + messages)
+            } else {
+                merged.append(action)
+            }
+        }
+        actions = []
+        return merged
+    }
 }

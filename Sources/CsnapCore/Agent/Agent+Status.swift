@@ -1,0 +1,132 @@
+extension Agent {
+    /// What this agent knows now; nothing it does not know (docs/troubleshooting.md explains each wait).
+    package func status(at instant: Instant) -> AgentStatus {
+        var view = self
+        view.now = max(now, instant)
+        return view.currentStatus
+    }
+
+    private var currentStatus: AgentStatus {
+        AgentStatus(
+            process: own, cluster: stored.cluster, mayVote: stored.mayVote, enabled: stored.enabled,
+            serves: settings.serves, claim: claim, claimIsRunning: claimIsRunning, role: role,
+            leaseRemaining: leaseRemaining, promise: stored.promise, promiseRemaining: promiseRemaining,
+            committed: stored.committed, pending: stored.pending?.set, members: memberStatus, adopted: node.adopted,
+            clientsResumed: node.resumed && now < node.leaseUntil, clients: clientStatus,
+            admissions: (holder?.table.table ?? stored.admissions).entries, waits: waits)
+    }
+
+    private var claimIsRunning: Bool {
+        guard let claim, claim.phase != .released else { return false }
+        if holder != nil { return leaseIsValid }
+        guard let promise = stored.promise, !promise.released, promise.epoch == claim.tenure.epoch else { return false }
+        return !promiseIsOpen
+    }
+
+    private var role: AgentStatus.Role {
+        if let holder { return .holder(holder.phase) }
+        switch candidacy {
+        case .storing(let ballot), .voting(let ballot): return .candidate(ballot.epoch)
+        case .idle, .waiting, .preClaiming: return isVoter && stored.mayVote ? .voter : .learner
+        }
+    }
+
+    private var leaseRemaining: Interval? {
+        guard let holder, holder.stop == nil else { return nil }
+        return leaseBase(holder.lease) + timing.hard - now
+    }
+
+    private var memberStatus: [AgentStatus.Member] {
+        let set = stored.committed?.voters ?? []
+        let me = AgentStatus.Member(
+            record: membership.own, state: membership.own.state, stateSince: nil, isVoter: set.contains(own.node),
+            accusers: [])
+        let others = membership.others.map { record in
+            let node = record.process.node
+            return AgentStatus.Member(
+                record: record, state: membership.state(of: node) ?? .unreachable,
+                stateSince: membership.unreachableSince(node) ?? membership.reachableSince(node),
+                isVoter: set.contains(node), accusers: membership.accusers(of: node))
+        }
+        return [me] + others
+    }
+
+    private var clientStatus: [AgentStatus.LocalClientStatus] {
+        node.clients.map { id, client in
+            AgentStatus.LocalClientStatus(
+                client: id, volume: client.volume, processID: client.processID,
+                suspended: client.resumedIn != node.adopted || now >= node.leaseUntil,
+                connected: client.connectedIn == node.adopted && node.adopted != .none,
+                writesInFlight: client.writesInFlight)
+        }
+    }
+
+    // MARK: Waits
+
+    private var waits: [Wait] {
+        var waits: [Wait] = []
+        if discovery.conflict != nil {
+            waits.append(Wait(kind: .idConflict, since: discovery.conflictAt, nodes: [own.node]))
+        }
+        if stored.cluster == .zero {
+            waits.append(Wait(kind: .notInGroup, since: voter.startedAt, nodes: []))
+        }
+        if persistence.retryAt != .distantFuture {
+            waits.append(Wait(kind: .stateFile, since: now, nodes: [own.node]))
+        }
+        if !stored.mayVote { waits.append(Wait(kind: .noVote, since: voter.startedAt, nodes: [own.node])) }
+        if now < server.backOffUntil {
+            waits.append(Wait(kind: .store, since: server.lastFailureAt, nodes: [own.node]))
+        }
+        if let holder { waits += holderWaits(holder) } else { waits += claimWaits }
+        waits += clientWaits
+        if let set = stored.committed, set.voters.count == 1 {
+            waits.append(Wait(kind: .singleVoter, since: voter.startedAt, nodes: set.voters))
+        }
+        return waits
+    }
+
+    private func holderWaits(_ holder: Holder) -> [Wait] {
+        if let stop = holder.stop { return [Wait(kind: .serverStop, since: stop.since, nodes: [own.node])] }
+        guard let recovery = holder.recovery else { return [] }
+        func nodes(_ condition: (Recovery.Participant) -> Bool) -> [NodeID] {
+            recovery.participants.filter { condition($0.1) }.map(\.0)
+        }
+        switch recovery.stage {
+        case .gathering:
+            let silent = nodes { !$0.isSettled }
+            let kind: Wait.Kind = now < holder.evictNotBefore ? .leaseEnd : .ready
+            return [Wait(kind: kind, since: recovery.startedAt, nodes: silent)]
+        case .storing:
+            if holder.serverAddress == nil {
+                return [Wait(kind: .serverStart, since: recovery.startedAt, nodes: [own.node])]
+            }
+            return [Wait(kind: .table, since: holder.table.changedAt, nodes: voters)]
+        case .reconnecting(let since): return [Wait(kind: .reconnect, since: since, nodes: nodes { !$0.isBack })]
+        case .sealing: return [Wait(kind: .table, since: holder.table.changedAt, nodes: voters)]
+        }
+    }
+
+    private var claimWaits: [Wait] {
+        guard stored.committed != nil, !claimIsRunning else {
+            if let claim, claim.phase == .recovering, claimIsRunning {
+                return [Wait(kind: .ready, since: now, nodes: [claim.server.node])]
+            }
+            return []
+        }
+        let since = stored.promise == nil ? voter.startedAt : min(now, voter.promiseEnds)
+        if !isMajority(isReachable) {
+            return [Wait(kind: .noQuorum, since: since, nodes: voters.filter { !isReachable($0) })]
+        }
+        if !promiseIsOpen { return [Wait(kind: .promise, since: now, nodes: [])] }
+        let eligible = membership.own.eligible || membership.others.contains { $0.eligible && isReachable($0.process.node) }
+        return eligible ? [] : [Wait(kind: .noEligible, since: since, nodes: [])]
+    }
+
+    private var clientWaits: [Wait] {
+        if !node.mayTalk { return [Wait(kind: .localClients, since: voter.startedAt, nodes: [own.node])] }
+        guard !node.clients.isEmpty, !node.resumed || now >= node.leaseUntil else { return [] }
+        let since = node.leaseUntil == .distantPast ? voter.startedAt : min(now, node.leaseUntil)
+        return [Wait(kind: .suspended, since: since, nodes: [own.node])]
+    }
+}

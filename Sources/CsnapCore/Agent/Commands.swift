@@ -1,0 +1,128 @@
+/// A command typed here that only the holder can carry out.
+struct ForwardedCommand: Equatable, Sendable {
+    var id: Bits128
+    var verb: OperatorVerb
+    var nextSend: Instant
+    var until: Instant
+}
+
+extension Agent {
+    /// Commands from this node that may wait for the holder at one time.
+    private static let forwardedLimit = 16
+
+    mutating func run(_ command: Command, id: Bits128) {
+        switch command {
+        case .found(let cluster): found(cluster, id: id)
+        case .leave, .stop: departure == nil ? depart(id) : answer(id, .refused(.busy))
+        case .enable, .disable:
+            let enabled = command == .enable
+            stored.enabled = enabled
+            updateEligible()
+            persist(then: [.reply(id, .done)])
+            if !enabled, holder != nil, let successor = bestSuccessor {
+                server.successor = successor
+                stopServing(.release)
+            }
+        case .transfer(let node): operate(.transfer(node), id: id)
+        case .strike(let node, let fenced): operate(.strike(node, fenced: fenced), id: id)
+        case .voters(let voters): operate(.voters(voters), id: id)
+        }
+    }
+
+    private mutating func answer(_ id: Bits128, _ outcome: OperatorOutcome) {
+        actions.append(.reply(command: id, outcome))
+    }
+
+    // MARK: Founding
+
+    private mutating func found(_ cluster: Bits128, id: Bits128) {
+        if let committed = stored.committed, committed.voters.contains(own.node) { return answer(id, .done) }
+        guard stored.cluster == .zero, stored.committed == nil else { return answer(id, .refused(.alreadyInGroup)) }
+        guard membership.others.isEmpty else { return answer(id, .refused(.groupHeard)) }
+        guard stored.mayVote else { return answer(id, .refused(.alreadyInGroup)) }
+        stored.cluster = cluster
+        stored.committed = VoterSet(version: 1, voters: [own.node])
+        persist(then: [.founded(cluster), .reply(id, .done)])
+    }
+
+    mutating func groupIsFounded(_ cluster: Bits128) {
+        voter.answers = true
+        discovery.joined = true
+        actions.append(.pin(cluster: cluster))
+        report(.founded(cluster: cluster))
+        if let committed = stored.committed { membership.announce(configuration: committed) }
+    }
+
+    // MARK: At the holder, or on the way to it
+
+    private mutating func operate(_ verb: OperatorVerb, id: Bits128) {
+        if holder != nil { return answer(id, carryOut(verb)) }
+        guard stored.cluster != .zero else { return answer(id, .refused(.notFounded)) }
+        guard let claim, claim.phase != .released, claim.server.node != own.node,
+            forwarded.count < Self.forwardedLimit
+        else { return answer(id, .refused(.noServer)) }
+        send(.operatorRequest(OperatorRequest(command: id, verb: verb)), to: claim.server.node)
+        forwarded.append(
+            ForwardedCommand(id: id, verb: verb, nextSend: now + timing.renew, until: now + timing.promise * 2))
+    }
+
+    private mutating func carryOut(_ verb: OperatorVerb) -> OperatorOutcome {
+        guard let current = holder, current.stop == nil else { return .refused(.notHolder) }
+        switch verb {
+        case .transfer(let node):
+            if node == own.node { return .refused(.alreadyServing) }
+            guard let record = membership.record(of: node), isReachable(node) else { return .refused(.notMember) }
+            guard record.eligible else { return .refused(.notEligible) }
+            guard current.phase == .active else { return .refused(.busy) }
+            server.successor = node
+            stopServing(.release)
+            return .done
+        case .strike(let node, let fenced): return strike(node, fenced: fenced)
+        case .voters(let voters): return changeVoters(to: voters)
+        }
+    }
+
+    private mutating func changeVoters(to wanted: [NodeID]) -> OperatorOutcome {
+        guard let current = holder, current.phase == .active, current.change == .none, let committed = stored.committed
+        else { return .refused(.busy) }
+        let set = VoterSet(version: committed.version + 1, voters: wanted.sorted())
+        let known = wanted.allSatisfy { $0 == own.node || membership.record(of: $0) != nil }
+        guard wanted.count % 2 == 1, wanted.count <= settings.maximumVoters, known, set.voters != committed.voters
+        else { return .refused(.badVoters) }
+        startChange(to: set)
+        return .done
+    }
+
+    mutating func receiveOperatorRequest(_ request: OperatorRequest, from sender: NodeBoot) {
+        if let done = answered.last(where: { $0.command == request.command }) {
+            return send(.operatorReply(done), to: sender.node)
+        }
+        let reply = OperatorReply(command: request.command, outcome: carryOut(request.verb))
+        if answered.count >= Self.forwardedLimit { answered.removeFirst() }
+        answered.append(reply)
+        send(.operatorReply(reply), to: sender.node)
+    }
+
+    mutating func receiveOperatorReply(_ reply: OperatorReply) {
+        guard forwarded.contains(where: { $0.id == reply.command }) else { return }
+        forwarded.removeAll { $0.id == reply.command }
+        answer(reply.command, reply.outcome)
+    }
+
+    mutating func tickForwarded() {
+        for (index, command) in forwarded.enumerated().reversed() {
+            if now >= command.until {
+                forwarded.remove(at: index)
+                answer(command.id, .refused(.noServer))
+            } else if now >= command.nextSend, let claim {
+                forwarded[index].nextSend = now + timing.renew
+                send(
+                    .operatorRequest(OperatorRequest(command: command.id, verb: command.verb)), to: claim.server.node)
+            }
+        }
+    }
+
+    var forwardedWake: Instant {
+        forwarded.reduce(.distantFuture) { min($0, $1.nextSend, $1.until) }
+    }
+}

@@ -1,0 +1,126 @@
+/// What must be durable before it may happen: each entry waits for its token (docs/architecture.md).
+struct Persistence: Equatable, Sendable {
+    private(set) var lastToken: UInt64 = 0
+    private(set) var writes: [Write] = []
+    /// The promise that is on disk.
+    private(set) var durablePromise: Promise?
+    /// When to write again after a failure.
+    var retryAt = Instant.distantFuture
+    /// What the failed write held back.
+    var parked: [HeldBack] = []
+
+    struct Write: Equatable, Sendable {
+        var token: UInt64
+        var promise: Promise?
+        var then: [HeldBack]
+    }
+
+    init(durablePromise: Promise?) { self.durablePromise = durablePromise }
+
+    var isIdle: Bool { writes.isEmpty }
+
+    mutating func begin(promise: Promise?, then: [HeldBack]) -> UInt64 {
+        lastToken += 1
+        writes.append(Write(token: lastToken, promise: promise, then: then))
+        return lastToken
+    }
+
+    /// Holds `effect` back until the newest write is durable; false when there is none under way.
+    mutating func holdBack(_ effect: HeldBack) -> Bool {
+        guard !writes.isEmpty else { return false }
+        if writes[writes.count - 1].then.count < Bounds.heldBack { writes[writes.count - 1].then.append(effect) }
+        return true
+    }
+
+    /// Everything up to `token` is durable: returns what may happen now, in order.
+    mutating func finish(_ token: UInt64) -> [HeldBack] {
+        var effects: [HeldBack] = []
+        while let first = writes.first, first.token <= token {
+            durablePromise = first.promise
+            effects += first.then
+            writes.removeFirst()
+        }
+        if writes.isEmpty { retryAt = .distantFuture }
+        return effects
+    }
+
+    /// The writes up to `token` failed: what they held back goes on waiting for the next one.
+    mutating func fail(_ token: UInt64) -> [HeldBack] {
+        var effects: [HeldBack] = []
+        while let first = writes.first, first.token <= token {
+            effects += first.then
+            writes.removeFirst()
+        }
+        return Array(effects.suffix(Bounds.heldBack))
+    }
+}
+
+/// An effect that may happen only after the state it rests on is on disk.
+enum HeldBack: Equatable, Sendable {
+    case grant(Grant, to: NodeBoot)
+    case renewAck(RenewAck, to: NodeBoot)
+    case voting(Epoch)
+    case tableAck(TableAck, to: NodeBoot)
+    case configAck(ConfigAck, to: NodeBoot)
+    case configCommitAck(ConfigCommitAck, to: NodeBoot)
+    case announceRelease(Epoch)
+    case ownPending(version: UInt64)
+    case ownCommitted(version: UInt64)
+    case reply(Bits128, OperatorOutcome)
+    case founded(Bits128)
+    case exit(ExitReason)
+}
+
+extension Agent {
+    /// Writes the state as it is now; `then` happens when it is durable.
+    mutating func persist(then effects: [HeldBack] = []) {
+        let token = persistence.begin(promise: stored.promise, then: effects)
+        actions.append(.persist(stored, token: token))
+    }
+
+    /// Lets `effect` happen when all that was written so far is durable: at once if it is.
+    mutating func whenDurable(_ effect: HeldBack) {
+        if !persistence.holdBack(effect) { carryOut(effect) }
+    }
+
+    mutating func didPersist(_ token: UInt64) {
+        for effect in persistence.finish(token) { carryOut(effect) }
+    }
+
+    mutating func didFailToPersist(_ token: UInt64) {
+        let waiting = persistence.fail(token)
+        report(.stateWriteFailed)
+        if persistence.isIdle {
+            persistence.retryAt = now + .seconds(1)
+            persistence.parked = waiting
+        } else {
+            for effect in waiting { _ = persistence.holdBack(effect) }
+        }
+    }
+
+    mutating func retryPersist() {
+        guard now >= persistence.retryAt else { return }
+        persistence.retryAt = .distantFuture
+        let effects = persistence.parked
+        persistence.parked = []
+        persist(then: effects)
+    }
+
+    /// Each effect looks again whether it still holds: much may have happened while the disk was writing.
+    private mutating func carryOut(_ effect: HeldBack) {
+        switch effect {
+        case .grant(let grant, let candidate): sendGrant(grant, to: candidate)
+        case .renewAck(let ack, let holder): acknowledgeRenew(ack, to: holder)
+        case .voting(let epoch): beginVoting(epoch)
+        case .tableAck(let ack, let holder): acknowledgeTable(ack, to: holder)
+        case .configAck(let ack, let holder): acknowledgeProposal(ack, to: holder)
+        case .configCommitAck(let ack, let holder): send(.configCommitAck(ack), to: holder.node)
+        case .announceRelease(let epoch): announceRelease(of: epoch)
+        case .ownPending(let version): ownPendingIsDurable(version)
+        case .ownCommitted(let version): ownCommitIsDurable(version)
+        case .reply(let command, let outcome): actions.append(.reply(command: command, outcome))
+        case .founded(let cluster): groupIsFounded(cluster)
+        case .exit(let reason): actions.append(.exit(reason))
+        }
+    }
+}

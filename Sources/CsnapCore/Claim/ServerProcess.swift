@@ -1,0 +1,87 @@
+/// The server process of this node, as its messages tell.
+struct ServerProcess: Equatable, Sendable {
+    var state = State.absent
+    /// Failed starts in a row; the second makes this node ineligible for a while (§5.8).
+    var failures = 0
+    /// Not eligible before this instant.
+    var backOffUntil = Instant.distantPast
+    /// Why the last one failed, for `why`.
+    var lastFailure: ServerFailure?
+    var lastFailureAt = Instant.distantPast
+    /// Who should serve next, when an operator transferred the service.
+    var successor: NodeID?
+
+    enum State: Equatable, Sendable {
+        /// None yet, or its group is being emptied.
+        case absent
+        /// Loaded; obeys START at once.
+        case inert
+        case starting(Tenure)
+        case started(Tenure)
+        /// Killed or told to stop; its group is not proven empty yet.
+        case stopping
+    }
+
+    static let firstBackOff = Interval.seconds(1)
+    static let longestBackOff = Interval.seconds(60)
+}
+
+extension Agent {
+    mutating func receive(_ message: ServerToAgent) {
+        switch message {
+        case .inert:
+            if server.state == .absent { server.state = .inert }
+            startServerIfHolder()
+        case .started(let tenure, let port):
+            guard server.state == .starting(tenure) else { return }
+            server.state = .started(tenure)
+            server.failures = 0
+            serverHasStarted(tenure, port: port)
+        case .sessions: break
+        case .struck(let process): struck(process)
+        case .failed(let failure, let epochSeen): serverFailed(failure, epochSeen: epochSeen)
+        }
+    }
+
+    /// The process group is proven empty; the shell loads a fresh, inert one and says so.
+    mutating func serverIsGone() {
+        let was = server.state
+        server.state = .absent
+        switch was {
+        case .absent, .inert: break
+        case .starting, .started, .stopping: holderLostServer()
+        }
+        if let holder, holder.stop != nil { holderIsStopped() }
+    }
+
+    private mutating func serverFailed(_ failure: ServerFailure, epochSeen: Epoch) {
+        sawEpoch(epochSeen)
+        server.lastFailure = failure
+        server.lastFailureAt = now
+        report(.serverFailed(failure))
+        if failure == .storeTenure {
+            // A slot shows a higher tenure: this node claims above it at once.
+            stopServing(.release)
+            return
+        }
+        server.failures += 1
+        if server.failures >= 2 || failure == .storeForeign || failure == .storeStale || failure == .storeFormat {
+            let doublings = min(server.failures, 6)
+            let backOff = min(ServerProcess.firstBackOff * (1 << Int64(doublings)), ServerProcess.longestBackOff)
+            server.backOffUntil = now + backOff
+            updateEligible()
+            stopServing(.release)
+        }
+    }
+
+    /// May this node run the server, as its member record says?
+    var isEligible: Bool {
+        settings.serves && stored.enabled && departure == nil && now >= server.backOffUntil
+    }
+
+    mutating func updateEligible() {
+        if membership.own.eligible != isEligible {
+            membership.update(eligible: isEligible, hasVolumes: settings.hasVolumes)
+        }
+    }
+}

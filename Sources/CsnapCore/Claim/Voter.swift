@@ -1,0 +1,237 @@
+/// What this node has promised, seen from its clock. The promise itself lies in `StoredState`.
+struct Voter: Equatable, Sendable {
+    /// When the unreleased promise of the state file ends; after a start that is the mute time (§5.1, invariant 8).
+    var promiseEnds: Instant
+    /// When the promise was released, if that happened in this life.
+    var releasedAt: Instant?
+    /// A pre-grant that holds off higher ids for one rank step.
+    var preGrant: Hold?
+    /// The successor a Transfer named, which holds off everybody else for ten steps.
+    var successor: Hold?
+    /// The last Grant given, to be repeated when its request is resent.
+    var lastGrant: Grant?
+    /// This node answers Renew, VoteRequest and ConfigPropose: it has a state file of its own, or has joined without
+    /// anybody knowing an earlier one.
+    var answers: Bool
+    let startedAt: Instant
+
+    struct Hold: Equatable, Sendable {
+        var node: NodeID
+        var until: Instant
+    }
+
+    init(stored: StoredState, hadFile: Bool, timing: Timing, at now: Instant) {
+        startedAt = now
+        answers = hadFile && stored.committed != nil
+        promiseEnds = now
+        if let promise = stored.promise, !promise.released, !Mutants.active(.noRestartMute) {
+            promiseEnds = now + timing.promise
+        }
+        // When it was released is unknown: as late as possible, that is now.
+        if stored.promise?.released == true { releasedAt = now }
+    }
+}
+
+extension Agent {
+    /// Whether this node's last promise binds it no more.
+    var promiseIsOpen: Bool {
+        guard let promise = stored.promise, !promise.released else { return true }
+        return now >= voter.promiseEnds || Mutants.active(.noWaitForPromise)
+    }
+
+    var promiseRemaining: Interval { promiseIsOpen ? .zero : voter.promiseEnds - now }
+
+    /// Why this node would not grant `epoch` to `candidate` now; nil if it would (§5.4).
+    func refusal(of epoch: Epoch, for candidate: NodeBoot, hash: UInt64) -> DenyReason? {
+        guard voter.answers, stored.mayVote, let committed = stored.committed else { return .noVote }
+        guard committed.hash == hash || Mutants.active(.configurationHashIgnored) else { return .configuration }
+        if discovery.conflict != nil { return .idConflict }
+        guard let promise = stored.promise else { return nil }
+        guard epoch > promise.epoch else { return .lowEpoch }
+        if promise.holder == candidate || promiseIsOpen { return nil }
+        return now - voter.startedAt < timing.promise && voter.promiseEnds == voter.startedAt + timing.promise
+            ? .mute : .promised
+    }
+
+    /// How the last promise ended, for the Grant of the next one, and how long ago it was released.
+    func promiseEnd(for candidate: NodeBoot) -> (end: PromiseEnd, sinceRelease: Interval) {
+        guard let promise = stored.promise else { return (.none, .zero) }
+        if promise.released { return (.released, voter.releasedAt.map { now - $0 } ?? .zero) }
+        return (promise.holder == candidate ? .same : .expired, .zero)
+    }
+
+    mutating func sawEpoch(_ epoch: Epoch) {
+        stored.highestEpoch = max(stored.highestEpoch, epoch)
+    }
+
+    // MARK: PreClaim
+
+    mutating func receivePreClaim(_ request: PreClaim, from candidate: NodeBoot) {
+        if let reason = preClaimRefusal(request.epoch, for: candidate, hash: request.configurationHash) {
+            let configuration = reason == .configuration ? stored.committed : nil
+            send(
+                .preDeny(
+                    PreDeny(
+                        nonce: request.nonce, reason: reason, claim: claim, remaining: remaining(of: reason),
+                        highestEpoch: stored.highestEpoch, configuration: configuration)),
+                to: candidate.node)
+        } else {
+            voter.preGrant = Voter.Hold(node: candidate.node, until: now + timing.rankStep)
+            send(.preGrant(PreGrant(epoch: request.epoch, nonce: request.nonce)), to: candidate.node)
+        }
+    }
+
+    func preClaimRefusal(_ epoch: Epoch, for candidate: NodeBoot, hash: UInt64) -> DenyReason? {
+        if let reason = refusal(of: epoch, for: candidate, hash: hash) { return reason }
+        if let successor = voter.successor, now < successor.until, successor.node != candidate.node {
+            return .preGranted
+        }
+        if let held = voter.preGrant, now < held.until, held.node < candidate.node { return .preGranted }
+        return nil
+    }
+
+    private func remaining(of reason: DenyReason) -> Interval {
+        switch reason {
+        case .promised, .mute: promiseRemaining
+        case .preGranted: max((voter.successor?.until ?? now) - now, (voter.preGrant?.until ?? now) - now)
+        case .lowEpoch, .configuration, .noVote, .idConflict: .zero
+        }
+    }
+
+    // MARK: VoteRequest
+
+    mutating func receiveVoteRequest(_ request: VoteRequest, from candidate: NodeBoot) {
+        if let promise = stored.promise, promise == Promise(epoch: request.epoch, holder: candidate, released: false) {
+            // A resent request of the try that was granted: the Grant says again what it said, or is on its way.
+            if persistence.durablePromise == promise, let grant = voter.lastGrant, grant.nonce == request.nonce {
+                sendGrant(grant, to: candidate)
+            }
+            return
+        }
+        if let reason = refusal(of: request.epoch, for: candidate, hash: request.configurationHash) {
+            send(
+                .deny(
+                    Deny(
+                        nonce: request.nonce, reason: reason, promised: stored.promise,
+                        remaining: remaining(of: reason), highestEpoch: stored.highestEpoch,
+                        configuration: reason == .configuration ? stored.committed : nil)),
+                to: candidate.node)
+            sawEpoch(request.epoch)
+            return
+        }
+        let was = promiseEnd(for: candidate)
+        let grant = Grant(
+            epoch: request.epoch, nonce: request.nonce, promiseWas: was.end, sinceRelease: was.sinceRelease,
+            admissions: stored.admissions.entries, committed: stored.committed ?? VoterSet(version: 0, voters: []),
+            pending: stored.pending)
+        promise(request.epoch, to: candidate)
+        voter.lastGrant = grant
+        if Mutants.active(.voteNotPersisted) {
+            sendGrant(grant, to: candidate)
+        } else {
+            persist(then: [.grant(grant, to: candidate)])
+        }
+    }
+
+    /// Raises the promise in memory; the caller persists. It binds from now on, whatever the disk says.
+    private mutating func promise(_ epoch: Epoch, to holder: NodeBoot) {
+        invariant(.monotonePromise, stored.promise.map { $0.epoch < epoch } ?? true, "a promise only rises")
+        stored.promise = Promise(epoch: epoch, holder: holder, released: false)
+        voter.promiseEnds = now + timing.promise
+        voter.releasedAt = nil
+        voter.successor = nil
+        // Whatever this node was trying to get for itself is void with its own vote given away.
+        candidacy = .idle
+        sawEpoch(epoch)
+        report(.promised(Promise(epoch: epoch, holder: holder, released: false)))
+    }
+
+    mutating func sendGrant(_ grant: Grant, to candidate: NodeBoot) {
+        guard stored.promise == Promise(epoch: grant.epoch, holder: candidate, released: false) else { return }
+        voter.promiseEnds = max(voter.promiseEnds, now + timing.promise)
+        send(.grant(grant), to: candidate.node)
+    }
+
+    // MARK: Renew, Release, Transfer
+
+    mutating func receiveRenew(_ renew: Renew, from holder: NodeBoot) {
+        guard voter.answers, stored.mayVote else { return }
+        if renew.phase == .active { lastActive = max(lastActive, renew.epoch) }
+        let ack = RenewAck(epoch: renew.epoch, nonce: renew.nonce)
+        if let promise = stored.promise {
+            if renew.epoch < promise.epoch {
+                send(.renewNak(RenewNak(epoch: renew.epoch, promised: promise)), to: holder.node)
+                return
+            }
+            if renew.epoch == promise.epoch {
+                guard promise.holder == holder else { return }
+                if promise.released {
+                    send(.renewNak(RenewNak(epoch: renew.epoch, promised: promise)), to: holder.node)
+                } else if persistence.durablePromise == promise {
+                    acknowledgeRenew(ack, to: holder)
+                }
+                return
+            }
+        }
+        guard refusal(of: renew.epoch, for: holder, hash: renew.configurationHash) == nil else { return }
+        promise(renew.epoch, to: holder)
+        voter.lastGrant = nil
+        persist(then: [.renewAck(ack, to: holder)])
+    }
+
+    mutating func acknowledgeRenew(_ ack: RenewAck, to holder: NodeBoot) {
+        guard stored.promise == Promise(epoch: ack.epoch, holder: holder, released: false) else { return }
+        // While this node holds the lease itself its promise has no end of its own.
+        if self.holder == nil { voter.promiseEnds = now + timing.promise }
+        send(.renewAck(ack), to: holder.node)
+    }
+
+    mutating func receiveRelease(_ release: Release) {
+        _ = recordRelease(of: release.epoch, holder: release.holder)
+    }
+
+    mutating func receiveTransfer(_ transfer: Transfer) {
+        guard recordRelease(of: transfer.epoch, holder: transfer.holder) else { return }
+        voter.successor = Voter.Hold(node: transfer.successor, until: now + timing.rankStep * 10)
+    }
+
+    /// Records that a holder's server group is empty. Says whether the promise of that very epoch is now released.
+    private mutating func recordRelease(of epoch: Epoch, holder released: NodeBoot) -> Bool {
+        sawEpoch(epoch)
+        guard voter.answers, stored.mayVote, holder == nil else { return false }
+        if let promise = stored.promise {
+            if epoch < promise.epoch { return false }
+            if epoch == promise.epoch {
+                guard promise.holder == released, !promise.released else { return false }
+            } else if !promiseIsOpen {
+                return false  // It is resent until this promise has ended.
+            }
+        }
+        stored.promise = Promise(epoch: epoch, holder: released, released: true)
+        voter.releasedAt = now
+        persist()
+        return true
+    }
+
+    // MARK: The admission table
+
+    mutating func receiveTable(_ table: Table, from holder: NodeBoot) {
+        guard voter.answers, stored.mayVote else { return }
+        if let promise = stored.promise {
+            let low = table.epoch < promise.epoch || (table.epoch == promise.epoch && promise.holder != holder)
+            if low && !Mutants.active(.lowTableAccepted) { return }
+        }
+        sawEpoch(table.epoch)
+        var changed = false
+        for entry in table.entries where stored.admissions.merge(entry) { changed = true }
+        if changed { persist() }
+        whenDurable(.tableAck(TableAck(epoch: table.epoch, sequence: table.sequence), to: holder))
+    }
+
+    mutating func acknowledgeTable(_ ack: TableAck, to holder: NodeBoot) {
+        if let promise = stored.promise, ack.epoch < promise.epoch, !Mutants.active(.admissionAfterHigherPromise) {
+            return
+        }
+        send(.tableAck(ack), to: holder.node)
+    }
+}

@@ -1,0 +1,230 @@
+/// The one change of the voter set in flight, at the holder (§5a; Raft §4.3).
+enum VoterChange: Equatable, Sendable {
+    case none
+    /// The new voters get Renew; the change goes on when a majority of them acknowledges within a renew period.
+    case warming(VoterSet, since: Instant)
+    /// Pending is on its way to our own disk.
+    case storing(VoterSet)
+    /// ConfigPropose is sent until majorities of both sets have it on disk.
+    case proposing(Ballots)
+    /// Committed here; ConfigCommit is sent until a majority of the new set has it too.
+    case committing(Ballots)
+
+    struct Ballots: Equatable, Sendable {
+        var set: VoterSet
+        var recipients: [NodeID]
+        var acknowledged: [NodeID]
+        var nextSend: Instant
+    }
+}
+
+extension Agent {
+    func voterChangeWake(_ change: VoterChange) -> Instant {
+        switch change {
+        case .none, .storing: .distantFuture
+        case .warming: now + timing.renew
+        case .proposing(let ballots), .committing(let ballots): ballots.nextSend
+        }
+    }
+
+    mutating func tickVoterChange() {
+        guard let current = holder, current.phase == .active, leaseIsValid else { return }
+        switch current.change {
+        case .none:
+            if let pending = stored.pending {
+                // Found with the epoch: proposed again, under ours.
+                storePending(pending.set)
+            } else if let grown = grownSet() {
+                startChange(to: grown)
+            }
+        case .warming(let set, let since):
+            if isWarm(set, current) { storePending(set) }
+            else if now - since > timing.promise * 4 { holder?.change = .none }
+        case .storing: break
+        case .proposing(var ballots):
+            guard now >= ballots.nextSend else { return }
+            ballots.nextSend = now + timing.retry
+            holder?.change = .proposing(ballots)
+            sendProposal(ballots)
+        case .committing(var ballots):
+            guard now >= ballots.nextSend else { return }
+            ballots.nextSend = now + timing.retry
+            holder?.change = .committing(ballots)
+            sendCommit(ballots)
+        }
+    }
+
+    /// 1 → 3 → 5 with stable eligible learners, lowest ids first; nil while there is nothing to grow.
+    private func grownSet() -> VoterSet? {
+        guard let committed = stored.committed, committed.voters.count + 2 <= settings.maximumVoters else { return nil }
+        let stable = membership.others.filter { record in
+            guard record.eligible, !committed.voters.contains(record.process.node),
+                let since = membership.reachableSince(record.process.node)
+            else { return false }
+            return now - since >= timing.stable
+        }
+        guard stable.count >= 2 else { return nil }
+        let added = stable.prefix(2).map(\.process.node)
+        return VoterSet(version: committed.version + 1, voters: (committed.voters + added).sorted())
+    }
+
+    mutating func startChange(to set: VoterSet) {
+        holder?.change = .warming(set, since: now)
+        report(.votersChanging(set))
+    }
+
+    /// A majority of the new set acknowledged within the last renew period: our own write will not end our lease.
+    private func isWarm(_ set: VoterSet, _ holder: Holder) -> Bool {
+        let fresh = set.voters.filter { voter in
+            voter == own.node || (holder.lease.acknowledged[voter] ?? .distantPast) >= now - timing.renew * 2
+        }
+        return fresh.count >= set.quorum
+    }
+
+    private mutating func storePending(_ set: VoterSet) {
+        guard let epoch = holder?.epoch else { return }
+        stored.pending = PendingVoterSet(epoch: epoch, set: set)
+        holder?.change = .storing(set)
+        persist(then: [.ownPending(version: set.version)])
+    }
+
+    mutating func ownPendingIsDurable(_ version: UInt64) {
+        guard case .storing(let set) = holder?.change, set.version == version else { return }
+        let ballots = VoterChange.Ballots(
+            set: set, recipients: voters(of: set), acknowledged: [own.node], nextSend: now + timing.retry)
+        holder?.change = .proposing(ballots)
+        sendProposal(ballots)
+        countProposal(ballots)
+    }
+
+    private func voters(of set: VoterSet) -> [NodeID] {
+        var all = set.voters
+        for voter in stored.committed?.voters ?? [] where !all.contains(voter) { all.append(voter) }
+        return all.sorted()
+    }
+
+    private mutating func sendProposal(_ ballots: VoterChange.Ballots) {
+        guard let current = holder, let committed = stored.committed else { return }
+        let carried = Mutants.active(.tableNotCarriedAtGrowth) ? [] : current.table.table.entries
+        let message = Message.configPropose(
+            ConfigPropose(
+                epoch: current.epoch, committed: committed, proposed: ballots.set, admissions: carried))
+        for voter in ballots.recipients where voter != own.node && !ballots.acknowledged.contains(voter) {
+            send(message, to: voter)
+        }
+    }
+
+    /// A voter, old or new, stores the proposal beside the committed set, and the admissions with it.
+    mutating func receiveConfigPropose(_ proposal: ConfigPropose, from holder: NodeBoot) {
+        guard voter.answers, stored.mayVote else { return }
+        let promised = Promise(epoch: proposal.epoch, holder: holder, released: false)
+        // A Renew of this epoch comes first and brings the promise; it is never given by a proposal alone.
+        guard stored.promise == promised || Mutants.active(.staleProposalAccepted) else { return }
+        guard proposal.proposed.version > (stored.committed?.version ?? 0) else { return }
+        learn(committed: proposal.committed)
+        let pending = PendingVoterSet(epoch: proposal.epoch, set: proposal.proposed)
+        var changed = stored.pending != pending
+        stored.pending = pending
+        for entry in proposal.admissions where stored.admissions.merge(entry) { changed = true }
+        if changed { persist() }
+        whenDurable(.configAck(ConfigAck(epoch: proposal.epoch, version: proposal.proposed.version), to: holder))
+    }
+
+    mutating func acknowledgeProposal(_ ack: ConfigAck, to holder: NodeBoot) {
+        guard stored.promise?.epoch == ack.epoch || Mutants.active(.staleProposalAccepted) else { return }
+        send(.configAck(ack), to: holder.node)
+    }
+
+    mutating func receiveConfigAck(_ ack: ConfigAck, from voter: NodeBoot) {
+        guard let current = holder, current.epoch == ack.epoch, case .proposing(var ballots) = current.change,
+            ballots.set.version == ack.version, !ballots.acknowledged.contains(voter.node)
+        else { return }
+        ballots.acknowledged.append(voter.node)
+        holder?.change = .proposing(ballots)
+        countProposal(ballots)
+    }
+
+    private mutating func countProposal(_ ballots: VoterChange.Ballots) {
+        let acknowledged = ballots.acknowledged
+        let newMajority = ballots.set.voters.filter(acknowledged.contains).count >= ballots.set.quorum
+        let both = isMajority(acknowledged.contains)
+        guard leaseIsValid, both || (Mutants.active(.commitAtNewMajorityOnly) && newMajority) else { return }
+        var committing = ballots
+        committing.acknowledged = []
+        committing.nextSend = now + timing.retry
+        holder?.change = .committing(committing)
+        stored.committed = ballots.set
+        stored.pending = nil
+        persist(then: [.ownCommitted(version: ballots.set.version)])
+    }
+
+    mutating func ownCommitIsDurable(_ version: UInt64) {
+        guard case .committing(var ballots) = holder?.change, ballots.set.version == version else { return }
+        ballots.acknowledged = [own.node]
+        holder?.change = .committing(ballots)
+        membership.announce(configuration: ballots.set)
+        announceOwnClaim()
+        sendCommit(ballots)
+        countCommits(ballots)
+    }
+
+    private mutating func sendCommit(_ ballots: VoterChange.Ballots) {
+        guard let epoch = holder?.epoch, ballots.acknowledged.contains(own.node) else { return }
+        let message = Message.configCommit(ConfigCommit(epoch: epoch, committed: ballots.set))
+        for voter in ballots.recipients where voter != own.node && !ballots.acknowledged.contains(voter) {
+            send(message, to: voter)
+        }
+    }
+
+    mutating func receiveConfigCommit(_ commit: ConfigCommit, from holder: NodeBoot) {
+        sawEpoch(commit.epoch)
+        learn(committed: commit.committed)
+        guard stored.committed?.hash == commit.committed.hash else { return }
+        whenDurable(
+            .configCommitAck(ConfigCommitAck(epoch: commit.epoch, version: commit.committed.version), to: holder))
+    }
+
+    mutating func receiveConfigCommitAck(_ ack: ConfigCommitAck, from voter: NodeBoot) {
+        guard let current = holder, current.epoch == ack.epoch, case .committing(var ballots) = current.change,
+            ballots.set.version == ack.version, !ballots.acknowledged.contains(voter.node)
+        else { return }
+        ballots.acknowledged.append(voter.node)
+        holder?.change = .committing(ballots)
+        countCommits(ballots)
+    }
+
+    private mutating func countCommits(_ ballots: VoterChange.Ballots) {
+        guard ballots.set.voters.filter(ballots.acknowledged.contains).count >= ballots.set.quorum else { return }
+        holder?.change = .none
+        report(.votersChanged(ballots.set))
+    }
+
+    // MARK: Learning
+
+    /// A committed set, from whoever knows it: the higher version wins and is written.
+    mutating func learn(committed set: VoterSet) {
+        guard set.version > (stored.committed?.version ?? 0), !set.voters.isEmpty else { return }
+        if holder == nil { abandonVoteForNewConfiguration() }
+        stored.committed = set
+        if let pending = stored.pending, pending.set.version <= set.version { stored.pending = nil }
+        persist()
+        membership.announce(configuration: set)
+        if holder == nil { report(.votersChanged(set)) }
+    }
+
+    private mutating func abandonVoteForNewConfiguration() {
+        switch candidacy {
+        case .storing, .voting: abandonVote()
+        case .idle, .waiting, .preClaiming: candidacy = .idle
+        }
+    }
+
+    /// Of several pending sets that of the highest epoch counts.
+    mutating func learn(pending news: PendingVoterSet) {
+        guard news.set.version > (stored.committed?.version ?? 0),
+            news.epoch > (stored.pending?.epoch ?? .none)
+        else { return }
+        stored.pending = news
+        persist()
+    }
+}

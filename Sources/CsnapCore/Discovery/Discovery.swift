@@ -1,0 +1,230 @@
+/// Finding the group, and finding it again for ever (§1, §2, §5.1).
+struct Discovery: Equatable, Sendable {
+    /// The group answered since this start.
+    var joined = false
+    /// Of the Joins under way, the newest nonces.
+    var nonces: [UInt64] = []
+    var nextJoin: Instant
+    /// Where the last announcement went, for taking turns.
+    var turn = 0
+    /// Who speaks for each node: the machine and process that were heard first.
+    var identities = SortedTable<NodeID, ProcessIdentity>()
+    /// Our own node id is used by another live machine.
+    var conflict: Address?
+    var conflictAt = Instant.distantPast
+    /// Smoothed time of a state write, and the failed votes in a row: both lengthen the vote's time-out.
+    private(set) var writeTime = Interval.zero
+    private(set) var failedVotes = 0
+
+    struct ProcessIdentity: Equatable, Sendable {
+        var boot: Boot
+        var machineID: Bits128
+        var kernelBootID: Bits128
+        var startBits: Bits128
+    }
+
+    static let keptNonces = 64
+
+    init(at now: Instant) { nextJoin = now }
+
+    func nextWake(_ mayTalk: Bool) -> Instant { mayTalk ? nextJoin : .distantFuture }
+
+    /// 4 RTT + 2 writes, not less than the profile says, doubled after each failure up to the promise (§7).
+    func voteTimeout(_ timing: Timing) -> Interval {
+        let measured = max(timing.voteTimeout, timing.voteTimeout / 2 + writeTime * 3)
+        return min(measured * (1 << Int64(min(failedVotes, 4))), timing.promise / 2)
+    }
+
+    mutating func measureWrite(_ took: Interval) { writeTime = max(took, (writeTime * 7 + took) / 8) }
+    mutating func voteFailed() { failedVotes += 1 }
+    mutating func voteSucceeded() { failedVotes = 0 }
+
+    /// Whether a datagram comes from a process other than the one known under that node and boot.
+    func isConflicting(_ sender: Sender) -> Bool {
+        guard let known = identities[sender.process.node], known.boot == sender.process.boot else { return false }
+        return known.startBits != sender.startBits
+    }
+}
+
+extension Agent {
+    mutating func tickDiscovery() {
+        guard node.mayTalk, now >= discovery.nextJoin, departure?.hasLeft != true else { return }
+        discovery.nextJoin = now + (discovery.joined ? timing.rejoin : max(timing.retry * 2, .milliseconds(50)))
+        if Mutants.active(.rejoinGivesUp), discovery.turn > 64 { return discovery.nextJoin = .distantFuture }
+        let addresses = addressesToJoin
+        guard !addresses.isEmpty else { return }
+        let nonce = generator.next()
+        if discovery.nonces.count >= Discovery.keptNonces { discovery.nonces.removeFirst() }
+        discovery.nonces.append(nonce)
+        let join = Message.join(
+            Join(
+                nonce: nonce, record: membership.own, machineID: settings.machineID,
+                kernelBootID: settings.kernelBootID, configurationVersion: stored.committed?.version ?? 0,
+                highestEpoch: stored.highestEpoch))
+        if discovery.joined {
+            discovery.turn += 1
+            send(join, at: addresses[discovery.turn % addresses.count])
+        } else {
+            for address in addresses { send(join, at: address) }
+        }
+    }
+
+    /// Configured and remembered addresses, and those of unreachable members; once joined, only the silent ones.
+    private var addressesToJoin: [Address] {
+        var addresses: [Address] = []
+        func add(_ address: Address) {
+            if address != settings.address, !addresses.contains(address) { addresses.append(address) }
+        }
+        for peer in settings.peers + stored.peers { add(peer) }
+        for record in membership.others { add(record.address) }
+        guard discovery.joined else { return addresses }
+        let heard = membership.others
+            .filter { isReachable($0.process.node) }
+            .map(\.address)
+        return addresses.filter { !heard.contains($0) }
+    }
+
+    mutating func dispatchDiscovery(_ message: Message, from sender: Sender) {
+        switch message {
+        case .join(let join): receiveJoin(join, from: sender)
+        case .joinAck(let ack): receiveJoinAck(ack, from: sender)
+        case .bootTooOld(let answer): receiveBootTooOld(answer)
+        case .foreignGroup(let answer): receiveForeignGroup(answer, from: sender)
+        case .idConflict(let answer): receiveIdConflict(answer)
+        default: break
+        }
+    }
+
+    // MARK: Join at a member
+
+    private mutating func receiveJoin(_ join: Join, from sender: Sender) {
+        guard stored.cluster != .zero, node.mayTalk, join.record.process == sender.process else { return }
+        let address = join.record.address
+        guard sender.cluster == .zero || sender.cluster == stored.cluster else {
+            report(.foreignGroup(cluster: sender.cluster, from: sender.process.node))
+            send(.foreignGroup(ForeignGroup(nonce: join.nonce, cluster: stored.cluster)), at: address)
+            return
+        }
+        if let known = membership.record(of: sender.process.node) {
+            if known.process.boot > sender.process.boot {
+                send(.bootTooOld(BootTooOld(nonce: join.nonce, highest: known.process.boot)), at: address)
+                return
+            }
+            if conflicts(join, from: sender, with: known) {
+                report(.idConflict(sender.process.node, other: address))
+                send(
+                    .idConflict(
+                        IdConflict(nonce: join.nonce, node: sender.process.node, address: known.address)), at: address)
+                return
+            }
+        }
+        discovery.identities[sender.process.node] = Discovery.ProcessIdentity(
+            boot: sender.process.boot, machineID: join.machineID, kernelBootID: join.kernelBootID,
+            startBits: sender.startBits)
+        sawEpoch(join.highestEpoch)
+        runMembership { membership, now, effects in
+            membership.merge(join.record, direct: true, at: now, into: &effects)
+        }
+        let records = [membership.own] + membership.others.filter { $0.process.node != sender.process.node }
+        send(
+            .joinAck(
+                JoinAck(
+                    nonce: join.nonce, cluster: stored.cluster, records: Array(records.prefix(Self.joinRecords)),
+                    claim: claim, configuration: stored.committed, highestEpoch: stored.highestEpoch)), at: address)
+    }
+
+    /// As many records as a JoinAck of one datagram holds beside the rest.
+    private static let joinRecords = 12
+
+    /// Another machine, or another start of the same one, under an id whose known process still answers.
+    private func conflicts(_ join: Join, from sender: Sender, with known: MemberRecord) -> Bool {
+        guard let identity = discovery.identities[sender.process.node] else { return false }
+        if identity.boot == sender.process.boot { return identity.startBits != sender.startBits }
+        let sameMachine = identity.machineID == join.machineID && identity.kernelBootID == join.kernelBootID
+        return !sameMachine && isReachable(known.process.node) && known.state == .alive
+    }
+
+    // MARK: Answers
+
+    private mutating func receiveJoinAck(_ ack: JoinAck, from sender: Sender) {
+        guard discovery.nonces.contains(ack.nonce), ack.cluster != .zero else { return }
+        guard stored.cluster == .zero || stored.cluster == ack.cluster else {
+            report(.foreignGroup(cluster: ack.cluster, from: sender.process.node))
+            return
+        }
+        if discovery.conflict != nil { discovery.conflict = nil }
+        if stored.cluster == .zero {
+            stored.cluster = ack.cluster
+            persist()
+            actions.append(.pin(cluster: ack.cluster))
+            report(.joinedGroup(cluster: ack.cluster))
+        }
+        discovery.joined = true
+        sawEpoch(ack.highestEpoch)
+        if let configuration = ack.configuration {
+            if !voter.answers, configuration.voters.contains(own.node), stored.committed == nil { loseVote() }
+            learn(committed: configuration)
+        }
+        voter.answers = true
+        for record in ack.records where record.process.node != own.node {
+            let direct = record.process == sender.process
+            runMembership { membership, now, effects in
+                membership.merge(record, direct: direct, at: now, into: &effects)
+            }
+        }
+        if let claim = ack.claim { learn(claim: claim) }
+    }
+
+    /// This node was somebody before and has no file to show for it: it must not vote under that name (§1).
+    private mutating func loseVote() {
+        guard stored.mayVote else { return }
+        stored.mayVote = false
+        persist()
+    }
+
+    private mutating func receiveBootTooOld(_ answer: BootTooOld) {
+        guard discovery.nonces.contains(answer.nonce), answer.highest > own.boot else { return }
+        stored.process.boot = answer.highest
+        stored.mayVote = stored.mayVote && stored.committed != nil && voter.answers
+        persist(then: [.exit(.newBoot)])
+    }
+
+    private mutating func receiveForeignGroup(_ answer: ForeignGroup, from sender: Sender) {
+        guard discovery.nonces.contains(answer.nonce), answer.cluster != stored.cluster else { return }
+        report(.foreignGroup(cluster: answer.cluster, from: sender.process.node))
+    }
+
+    /// Neither of the two grants a new epoch while both are there; this one does not even answer (§1).
+    private mutating func receiveIdConflict(_ answer: IdConflict) {
+        guard discovery.nonces.contains(answer.nonce), answer.node == own.node else { return }
+        if discovery.conflict == nil { report(.idConflict(own.node, other: answer.address)) }
+        discovery.conflict = answer.address
+        discovery.conflictAt = now
+    }
+
+    // MARK: Our own node, heard from elsewhere
+
+    /// Another process speaks as this node.
+    mutating func receiveFromOwnNode(_ messages: [Message], from sender: Sender) {
+        guard sender.startBits != settings.startBits else { return }
+        for case .join(let join) in messages {
+            let sameMachine =
+                join.machineID == settings.machineID && join.kernelBootID == settings.kernelBootID
+            if sameMachine, sender.process.boot > own.boot {
+                ownBootIsSurpassed(by: sender.process.boot)
+            } else {
+                report(.idConflict(own.node, other: join.record.address))
+                send(
+                    .idConflict(IdConflict(nonce: join.nonce, node: own.node, address: settings.address)),
+                    at: join.record.address)
+            }
+        }
+    }
+
+    /// A newer process of this node lives: this one ends at once, and its server with it.
+    mutating func ownBootIsSurpassed(by boot: Boot) {
+        guard boot > own.boot else { return }
+        suspendOwnClients()
+        actions.append(.exit(.olderProcess))
+    }
+}

@@ -1,0 +1,25 @@
+/// One probe on its way.
+struct Probe: Equatable, Sendable {
+    let target: NodeBoot
+    let sequence: UInt64
+    let sentAt: Instant
+    /// Whether its failure speaks of our own health: only where the target was alive and known before.
+    let charged: Bool
+    /// When the direct answer is overdue and relays are asked.
+    var relayAt: Instant
+    var relaysAsked = false
+    /// When the target counts as silent.
+    var deadline: Instant
+}
+
+/// A probe we pass on for another member.
+struct RelayedProbe: Equatable, Sendable {
+    /// More than these at once are not remembered: the oldest goes.
+    static let most = 64
+
+    let sequence: UInt64
+    let target: NodeBoot
+    let requester: NodeBoot
+    let requesterSequence: UInt64
+    let until: Instant
+}

@@ -1,0 +1,128 @@
+/// A node that the holder has stopped waiting for, in a running epoch; it goes when its client lease is surely over.
+struct PendingEviction: Equatable, Sendable {
+    var process: NodeBoot
+    var cause: EvictionCause
+    var notBefore: Instant
+    /// By an operator: it is not taken back when the node answers again.
+    var ordered: Bool
+    /// The eviction is on its way to the voters.
+    var written = false
+}
+
+extension Agent {
+    // MARK: Client leases at the holder
+
+    /// A node asks for its clients: acknowledged only if it is Ready in the running recovery, or admitted while active.
+    mutating func receiveClientLease(_ request: ClientLease, from process: NodeBoot) {
+        guard let current = holder, current.stop == nil, leaseIsValid else { return }
+        if let entry = current.table.table[process.node], entry.process == process,
+            case .evicted(let cause) = entry.status
+        {
+            send(.evicted(Evicted(tenure: current.tenure, process: process, cause: cause)), to: process.node)
+            return
+        }
+        if let recovery = current.recovery {
+            guard request.tenure == current.tenure, recovery.participants[process.node]?.ready == process.boot,
+                recovery.participants[process.node]?.evicted == nil
+            else { return }
+            return acknowledge(request, from: process)
+        }
+        guard current.phase == .active else { return }
+        if current.admitted[process.node] == process.boot {
+            guard request.tenure == current.tenure, current.evictions[process.node] == nil else { return }
+            acknowledge(request, from: process)
+        } else if request.suspended {
+            admit(process)
+        }
+    }
+
+    private mutating func acknowledge(_ request: ClientLease, from process: NodeBoot) {
+        guard let current = holder else { return }
+        holder?.clientLeases[process.node] = now
+        let end = leaseBase(current.lease) + timing.hard
+        let remaining = Mutants.active(.clientLeaseNotCapped) ? timing.hard : end - now
+        send(
+            .clientLeaseAck(ClientLeaseAck(nonce: request.nonce, tenure: current.tenure, remaining: remaining)),
+            to: process.node)
+    }
+
+    /// A joined boot with its clients suspended: on a voter majority first, then at the server, then resumed.
+    private mutating func admit(_ process: NodeBoot) {
+        guard let current = holder else { return }
+        let entry = current.table.table[process.node]
+        if let entry, entry.process.boot > process.boot || entry.process == process { return }
+        let old = entry.flatMap { $0.status.isAdmitted ? $0.process : nil }
+        writeTable(
+            [AdmissionEntry(process: process, epoch: current.epoch, status: .admitted)],
+            then: .admitted(process, replacing: old))
+    }
+
+    // MARK: Evictions while active
+
+    mutating func tickEvictions() {
+        guard let current = holder, current.phase == .active else { return }
+        for (node, boot) in current.admitted where node != own.node {
+            let process = NodeBoot(node: node, boot: boot)
+            let pending = current.evictions[node]
+            if pending?.written == true { continue }
+            guard let loss = loss(of: process) else {
+                if let pending, !pending.ordered { holder?.evictions[node] = nil }
+                continue
+            }
+            if pending == nil {
+                let due = loss == .left ? now : clientLeaseEnd(of: node, in: current)
+                let eviction = PendingEviction(process: process, cause: loss, notBefore: due, ordered: false)
+                holder?.evictions[node] = eviction
+            }
+        }
+        for (node, eviction) in holder?.evictions ?? SortedTable() {
+            guard !eviction.written, now >= eviction.notBefore || Mutants.active(.evictWithoutLeaseWait) else {
+                continue
+            }
+            holder?.evictions[node]?.written = true
+            writeTable(
+                [
+                    AdmissionEntry(
+                        process: eviction.process, epoch: current.epoch, status: .evicted(eviction.cause))
+                ], then: .evicted(eviction.process, eviction.cause))
+        }
+    }
+
+    /// Why an admitted node is lost, for all that gossip says; the lease wait makes it safe.
+    private func loss(of process: NodeBoot) -> EvictionCause? {
+        guard let record = membership.record(of: process.node) else { return .leasePassed }
+        // A higher boot speaks only after it has the old boot's clients suspended.
+        if record.process.boot > process.boot { return .left }
+        switch membership.state(of: process.node) {
+        case .alive, .suspect: return nil
+        case .unreachable, nil: return .leasePassed
+        case .left: return .left
+        }
+    }
+
+    private func clientLeaseEnd(of node: NodeID, in holder: Holder) -> Instant {
+        let last = holder.clientLeases[node] ?? holder.activeAt ?? now
+        return last + timing.hardWithDrift
+    }
+
+    /// The operator's `strike`: the node may answer, but is not waited for.
+    mutating func strike(_ node: NodeID, fenced: Bool) -> OperatorOutcome {
+        guard let current = holder, current.stop == nil else { return .refused(.notHolder) }
+        guard node != own.node else { return .refused(.isSelf) }
+        if current.recovery?.participants[node] != nil {
+            if fenced {
+                holder?.recovery?.participants[node]?.fenced = true
+                tickRecovery()
+                return .done
+            }
+            return .refused(.busy)
+        }
+        guard let boot = current.admitted[node] else { return .refused(.notMember) }
+        let eviction = PendingEviction(
+            process: NodeBoot(node: node, boot: boot), cause: fenced ? .fenced : .leasePassed,
+            notBefore: fenced ? now : clientLeaseEnd(of: node, in: current), ordered: true)
+        holder?.evictions[node] = eviction
+        tickEvictions()
+        return .done
+    }
+}

@@ -1,0 +1,308 @@
+/// This node's client processes, and the tenure they are in.
+struct LocalNode: Equatable, Sendable {
+    /// The highest tenure adopted by Recover or Resume; everything lower is void here (invariant 13).
+    var adopted = Tenure.none
+    var holder: NodeBoot?
+    var setHash: UInt64 = 0
+    /// The server of the adopted tenure, once it is known.
+    var serverAddress: Address?
+    var resumed = false
+    /// The end of the client lease, as our clients know it.
+    var leaseUntil = Instant.distantPast
+    var clients = SortedTable<ClientID, LocalClient>()
+    /// Client processes that our connections do not show, but that may live on a lease until this instant.
+    var unseenUntil: Instant
+    /// Client processes of the boot before, by their locks, that have not said hello yet.
+    var unheard: Int
+    /// Ready was owed and could not be given yet; since when.
+    var readyOwed: Instant?
+    var readySent = false
+    var reconnectOwed = false
+    /// The ClientLease under way.
+    var requests: [Lease.Renewal] = []
+    var nextRequest: Instant
+    var requestAnswered = true
+    /// Suspended by us on the way out; nothing resumes any more.
+    var isLeaving = false
+    var suspensionTold = true
+
+    struct LocalClient: Equatable, Sendable {
+        var volume: String
+        var processID: UInt32
+        var suspendedIn: Tenure?
+        var connectedIn: Tenure?
+        var resumedIn: Tenure?
+        var writesInFlight: UInt32 = 0
+    }
+
+    init(livingClients: Int, timing: Timing, at now: Instant) {
+        unheard = livingClients
+        unseenUntil = livingClients > 0 ? now + timing.hardWithDrift : now
+        nextRequest = now
+        mayTalk = livingClients == 0
+    }
+
+    /// Join, Ready and ClientLease may leave: every client of the boot before is suspended, or its lease is over (§6).
+    var mayTalk: Bool
+}
+
+extension Agent {
+    var nodeWake: Instant {
+        var next = Instant.distantFuture
+        if node.unseenUntil > now { next = min(next, node.unseenUntil) }
+        if wantsClientLease { next = min(next, node.nextRequest) }
+        if node.resumed, !node.suspensionTold, node.leaseUntil > now { next = min(next, node.leaseUntil) }
+        return next
+    }
+
+    mutating func tickNode() {
+        if !node.mayTalk {
+            let suspended = node.unheard == 0 && node.clients.values.allSatisfy { $0.suspendedIn != nil }
+            if suspended || now >= node.unseenUntil { node.mayTalk = true }
+        }
+        if node.readyOwed != nil { sendReadyIfSuspended() }
+        tickClientLease()
+        if node.resumed, !node.suspensionTold, now >= node.leaseUntil, !node.clients.isEmpty {
+            node.suspensionTold = true
+            report(.clientsSuspended(node.adopted))
+        }
+    }
+
+    // MARK: The clients
+
+    mutating func receive(_ message: ClientToAgent, from client: ClientID) {
+        switch message {
+        case .hello(_, let volume, let processID):
+            node.clients[client] = LocalNode.LocalClient(volume: volume, processID: processID)
+            if node.unheard > 0 { node.unheard -= 1 }
+            report(.clientAttached(client, volume: volume))
+            actions.append(.toClient(client, .identity(own)))
+            actions.append(.toClient(client, .suspend(node.adopted)))
+            if let address = node.serverAddress {
+                actions.append(.toClient(client, .server(node.adopted, address)))
+            }
+        case .suspended(let tenure, let writes):
+            guard tenure == node.adopted else { return }
+            node.clients[client]?.suspendedIn = tenure
+            node.clients[client]?.writesInFlight = writes
+            resumeIfDue(client)
+            sendReadyIfSuspended()
+        case .connected(let tenure):
+            guard tenure == node.adopted else { return }
+            node.clients[client]?.connectedIn = tenure
+            sendReconnectedIfDue()
+        case .lostServer(let tenure):
+            guard tenure == node.adopted else { return }
+            node.clients[client]?.connectedIn = nil
+        case .bye:
+            // It holds its lock no longer than it lives, and says this with its gate closed for good.
+            guard node.clients[client] != nil else { return }
+            node.clients[client] = nil
+            report(.clientGone(client))
+            clientsChanged()
+        }
+    }
+
+    /// A broken connection proves nothing: the process may go on until the lease it was told of is over.
+    mutating func clientIsGone(_ client: ClientID) {
+        guard let gone = node.clients[client] else { return }
+        if gone.resumedIn != nil { node.unseenUntil = max(node.unseenUntil, node.leaseUntil) }
+        node.clients[client] = nil
+        report(.clientGone(client))
+        clientsChanged()
+    }
+
+    private mutating func clientsChanged() {
+        sendReadyIfSuspended()
+        sendReconnectedIfDue()
+    }
+
+    private mutating func resumeIfDue(_ client: ClientID) {
+        guard node.resumed, !node.isLeaving, let local = node.clients[client], local.suspendedIn == node.adopted,
+            local.resumedIn != node.adopted
+        else { return }
+        node.clients[client]?.resumedIn = node.adopted
+        actions.append(.toClient(client, .resume(node.adopted)))
+        if node.leaseUntil > now {
+            actions.append(.toClient(client, .lease(node.adopted, until: node.leaseUntil)))
+        }
+    }
+
+    private mutating func adopt(_ tenure: Tenure, from holder: NodeBoot) {
+        invariant(.noStaleService, tenure > node.adopted, "an adopted tenure only rises")
+        if node.resumed, !node.clients.isEmpty, !node.suspensionTold { report(.clientsSuspended(tenure)) }
+        // What this node's clients may still do they do until the gate closes; a client that we do not see, until the
+        // lease that it knows is over.
+        node.adopted = tenure
+        node.holder = holder
+        node.serverAddress = nil
+        node.resumed = false
+        node.suspensionTold = true
+        node.readySent = false
+        node.readyOwed = nil
+        node.reconnectOwed = false
+        node.requests = []
+        node.nextRequest = now
+        node.leaseUntil = .distantPast
+        sawEpoch(tenure.epoch)
+        for client in node.clients.keys {
+            node.clients[client]?.suspendedIn = nil
+            node.clients[client]?.connectedIn = nil
+            node.clients[client]?.resumedIn = nil
+            actions.append(.toClient(client, .suspend(tenure)))
+        }
+    }
+
+    // MARK: Recover, Started, Resume
+
+    mutating func receiveRecover(_ recover: Recover, from holder: NodeBoot) {
+        guard node.mayTalk, recover.tenure >= node.adopted else { return }
+        if let own = self.holder, recover.tenure.epoch > own.epoch { loseLease() }
+        if recover.tenure > node.adopted {
+            adopt(recover.tenure, from: holder)
+            tellRecovering(recover.tenure, server: holder)
+        }
+        guard node.holder == holder, !node.resumed, !node.isLeaving else { return }
+        node.setHash = recover.setHash
+        node.readySent = false
+        node.readyOwed = node.readyOwed ?? now
+        sendReadyIfSuspended()
+    }
+
+    private var writesInFlight: UInt32 { node.clients.values.reduce(0) { $0 &+ $1.writesInFlight } }
+
+    private mutating func sendReadyIfSuspended() {
+        guard node.readyOwed != nil, let holder = node.holder, now >= node.unseenUntil,
+            node.clients.values.allSatisfy({ $0.suspendedIn == node.adopted })
+        else { return }
+        node.readyOwed = nil
+        node.readySent = true
+        send(
+            .ready(
+                Ready(
+                    tenure: node.adopted, setHash: node.setHash, clients: UInt32(clamping: node.clients.count),
+                    writesInFlight: writesInFlight)), to: holder.node)
+        // A ClientLease travels with Ready.
+        if settings.hasVolumes { sendClientLease() }
+    }
+
+    mutating func receiveStarted(_ started: Started, from holder: NodeBoot) {
+        guard started.tenure == node.adopted, node.holder == holder, node.setHash == started.setHash, node.readySent,
+            !node.isLeaving
+        else { return }
+        if node.serverAddress != started.address {
+            node.serverAddress = started.address
+            for client in node.clients.keys {
+                actions.append(.toClient(client, .server(node.adopted, started.address)))
+            }
+        }
+        node.reconnectOwed = true
+        sendReconnectedIfDue()
+    }
+
+    private mutating func sendReconnectedIfDue() {
+        guard node.reconnectOwed, let holder = node.holder,
+            node.clients.values.allSatisfy({ $0.connectedIn == node.adopted })
+        else { return }
+        node.reconnectOwed = false
+        send(
+            .reconnected(
+                Reconnected(
+                    tenure: node.adopted, setHash: node.setHash, clients: UInt32(clamping: node.clients.count))),
+            to: holder.node)
+    }
+
+    /// Only this opens the gates, never gossip.
+    mutating func receiveResume(_ resume: Resume, from holder: NodeBoot) {
+        guard node.mayTalk, !node.isLeaving, resume.tenure >= node.adopted else { return }
+        if resume.tenure > node.adopted {
+            // Admitted into a running tenure: we asked with our clients suspended, and they have been since.
+            guard !node.resumed else { return }
+            adopt(resume.tenure, from: holder)
+        }
+        guard node.holder == holder else { return }
+        send(.resumeAck(ResumeAck(tenure: resume.tenure, setHash: resume.setHash)), to: holder.node)
+        guard !node.resumed else { return }
+        if node.serverAddress != resume.address {
+            node.serverAddress = resume.address
+            for client in node.clients.keys {
+                actions.append(.toClient(client, .server(node.adopted, resume.address)))
+            }
+        }
+        node.resumed = true
+        node.suspensionTold = false
+        node.readyOwed = nil
+        tellActive(resume.tenure, server: holder)
+        report(.clientsResumed(resume.tenure))
+        for client in node.clients.keys { resumeIfDue(client) }
+    }
+
+    /// Final for this boot: the process ends, and the next boot joins anew with its clients suspended.
+    mutating func receiveEvicted(_ message: Evicted) {
+        guard message.process == own, departure == nil else { return }
+        suspendOwnClients()
+        report(.evicted(message.tenure, own, message.cause))
+        whenDurable(.exit(.newBoot))
+    }
+
+    mutating func suspendOwnClients() {
+        node.isLeaving = true
+        node.resumed = false
+        for client in node.clients.keys {
+            node.clients[client]?.suspendedIn = nil
+            actions.append(.toClient(client, .suspend(node.adopted)))
+        }
+    }
+
+    // MARK: The client lease
+
+    /// The holder that can answer: of the adopted tenure, or, before any, the one gossip names.
+    private var leaseHolder: NodeBoot? {
+        if let claim, claim.tenure > node.adopted || node.holder == nil {
+            return claim.phase == .active ? claim.server : nil
+        }
+        return node.holder
+    }
+
+    private var wantsClientLease: Bool {
+        settings.hasVolumes && node.mayTalk && !node.isLeaving && leaseHolder != nil && stored.cluster != .zero
+    }
+
+    private mutating func tickClientLease() {
+        guard wantsClientLease, now >= node.nextRequest else { return }
+        sendClientLease()
+    }
+
+    private mutating func sendClientLease() {
+        guard let holder = leaseHolder else { return }
+        let nonce = generator.next()
+        if node.requests.count >= Bounds.outstandingNonces { node.requests.removeFirst() }
+        node.requests.append(Lease.Renewal(nonce: nonce, sentAt: now))
+        // Asked again at the retry period until an answer comes, which moves this on.
+        node.nextRequest = now + timing.retry
+        let suspended =
+            !node.resumed && now >= node.unseenUntil && node.clients.values.allSatisfy { $0.suspendedIn != nil }
+        send(
+            .clientLease(
+                ClientLease(
+                    nonce: nonce, tenure: node.adopted, clients: UInt32(clamping: node.clients.count),
+                    suspended: suspended)), to: holder.node)
+    }
+
+    mutating func receiveClientLeaseAck(_ ack: ClientLeaseAck, from holder: NodeBoot) {
+        guard ack.tenure == node.adopted, node.holder == holder, !node.isLeaving,
+            let sentAt = node.requests.last(where: { $0.nonce == ack.nonce })?.sentAt
+        else { return }
+        node.nextRequest = max(node.nextRequest, sentAt + timing.renew)
+        let until = sentAt + min(timing.hard, ack.remaining)
+        guard until > node.leaseUntil else { return }
+        if node.suspensionTold, node.resumed, !node.clients.isEmpty {
+            node.suspensionTold = false
+            report(.clientsResumed(node.adopted))
+        }
+        node.leaseUntil = until
+        for (client, local) in node.clients where local.resumedIn == node.adopted {
+            actions.append(.toClient(client, .lease(node.adopted, until: until)))
+        }
+    }
+}
