@@ -8,10 +8,14 @@ import Testing
         var group = AgentGroup(nodes: [1, 2, 3])
         for node in group.nodes { group.start(node) }
         group.command(.found(cluster: Self.cluster), at: 1)
-        let grown = group.run(.seconds(20)) { $0.status(2)?.committed?.voters.count == 3 }
+        let grown = group.run(.seconds(20)) { group in
+            [1, 2, 3].allSatisfy { group.status($0)?.committed?.voters.count == 3 }
+        }
         #expect(grown, "three voters")
         for node in group.nodes { group.attachClient(node) }
-        let resumed = group.run(.seconds(5)) { group in [1, 2, 3].allSatisfy { group.status($0)?.clientsResumed == true } }
+        let resumed = group.run(.seconds(5)) { group in
+            [1, 2, 3].allSatisfy { group.status($0)?.clientsResumed == true }
+        }
         #expect(resumed, "all clients resumed")
         return group
     }
