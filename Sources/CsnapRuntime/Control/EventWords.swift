@@ -47,7 +47,7 @@ package struct EventWords: Equatable, Sendable {
         case .founded: self.init("founded", "group founded; this node is its only voter")
         case .joinedGroup: self.init("joinedGroup", "joined the group")
         case .memberJoined(let member, let address):
-            self.init("memberJoined", "node \(member.node.value) joined from \(address.printed)", nil, member)
+            self.init("memberJoined", "node \(member.node.value) joined from \(address.text)", nil, member)
         case .memberSuspected(let member, let accuser):
             self.init(
                 "memberSuspected", "node \(member.node.value) suspected by node \(accuser.value)", nil, member)
@@ -58,7 +58,7 @@ package struct EventWords: Equatable, Sendable {
         case .foreignGroup(_, let from):
             self.init("foreignGroup", "node \(from.value) belongs to another group; refused", node: from)
         case .idConflict(let node, let other):
-            self.init("idConflict", "node id \(node.value) is used twice, also at \(other.printed)", node: node)
+            self.init("idConflict", "node id \(node.value) is used twice, also at \(other.text)", node: node)
         case .votersChanging(let set): self.init("votersChanging", "voters changing to \(set.text)")
         case .votersChanged(let set): self.init("votersChanged", "voters are \(set.text)")
         default: return nil
@@ -103,7 +103,7 @@ package struct EventWords: Equatable, Sendable {
             let flight = writes == 0 ? "" : ", \(writes) writes in flight"
             self.init("nodeReady", "node \(node.node.value) ready\(flight)", tenure, node)
         case .serverStarted(let tenure, let address):
-            self.init("serverStarted", "server started at \(address.printed)", tenure)
+            self.init("serverStarted", "server started at \(address.text)", tenure)
         case .nodeReconnected(let tenure, let node):
             self.init("nodeReconnected", "node \(node.node.value) reconnected", tenure, node)
         case .admitted(let tenure, let node):
@@ -170,19 +170,5 @@ extension ServerFailure {
         case .listen: "the service port cannot be bound: is another program using it?"
         case .hardDeadline: "the lease ran out"
         }
-    }
-}
-
-extension Address {
-    /// "192.0.2.1:7411", "[2001:db8::1]:7411" (without shortening).
-    fileprivate var printed: String {
-        guard !isIPv4 else {
-            let parts = [24, 16, 8, 0].map { String((bits.low >> UInt64($0)) & 0xff) }
-            return parts.joined(separator: ".") + ":\(port)"
-        }
-        let words = [bits.high, bits.low].flatMap { half in
-            [48, 32, 16, 0].map { String((half >> UInt64($0)) & 0xffff, radix: 16) }
-        }
-        return "[" + words.joined(separator: ":") + "]:\(port)"
     }
 }

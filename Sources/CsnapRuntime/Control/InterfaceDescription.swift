@@ -6,16 +6,18 @@ package enum InterfaceDescription {
 
         type Member (
           node: int, boot: int, address: string, state: string, voter: bool, eligible: bool,
-          localHealth: int, heardAgo: ?float, suspectedBy: []int
+          localHealth: int, stateSeconds: ?float, suspectedBy: []int
         )
         type Admission (node: int, boot: int, epoch: int, status: string, sessions: ?int)
         type Client (volume: string, pid: int, suspended: bool, connected: bool, writesInFlight: int)
         type Volume (name: string, origin: string, store: string)
         type Wait (kind: string, seconds: float, nodes: []int, text: string, remedy: string)
-        type Promise (epoch: int, node: int, boot: int, released: bool)
+        type Promise (epoch: int, node: int, boot: int, released: bool, remaining: float)
         type Status (
           cluster: string, clusterUUID: ?string, node: int, boot: int, agentPid: int, serverPid: ?int,
-          epoch: int, round: int, phase: string, server: ?int, serverBoot: ?int, leaseRemaining: ?float,
+          role: string, mayVote: bool, enabled: bool, epoch: int, round: int, phase: string,
+          server: ?int, serverBoot: ?int, serviceAddress: ?string, leaseRemaining: ?float,
+          adoptedEpoch: int, adoptedRound: int, clientsResumed: bool,
           fencing: string, configurationVersion: int, voters: []int, pendingVoters: ?[]int, quorum: int,
           members: []Member, admissions: []Admission, clients: []Client, volumes: []Volume,
           waits: []Wait, promise: ?Promise

@@ -10,14 +10,26 @@ package struct StatusReport: Codable, Equatable, Sendable {
     package var boot: UInt64
     package var agentPid: Int32
     package var serverPid: Int32?
-    /// Of the newest claim this node has adopted; 0 before the first.
+    /// `learner`, `voter`, `candidate` or `holder`.
+    package var role: String
+    /// False after the state file was lost.
+    package var mayVote: Bool
+    /// False after `disable`.
+    package var enabled: Bool
+    /// Of the newest claim this node knows; 0 before the first.
     package var epoch: UInt64
     package var round: UInt32
-    /// `none`, `recovering`, `active`, `releasing` or `released`.
+    /// `none` unless that claim is running for all this node knows; else `recovering`, `active`, `releasing` or
+    /// `released`.
     package var phase: String
-    /// The node that serves or is about to; null if nobody.
+    /// The node that serves or is about to; null if nobody does for all this node knows.
     package var server: UInt32?
     package var serverBoot: UInt64?
+    package var serviceAddress: String?
+    /// The (epoch, round) this node's clients are in, and whether they may go on.
+    package var adoptedEpoch: UInt64
+    package var adoptedRound: UInt32
+    package var clientsResumed: Bool
     /// Only on the server's node.
     package var leaseRemaining: Double?
     /// `L1` or `L2` (docs/protocol.md §5.7).
@@ -38,6 +50,12 @@ package struct StatusReport: Codable, Equatable, Sendable {
         self.node = node
         self.boot = boot
         agentPid = 0
+        role = "learner"
+        mayVote = true
+        enabled = true
+        adoptedEpoch = 0
+        adoptedRound = 0
+        clientsResumed = false
         epoch = 0
         round = 0
         phase = "none"
@@ -62,13 +80,13 @@ package struct MemberStatus: Codable, Equatable, Sendable {
     package var voter: Bool
     package var eligible: Bool
     package var localHealth: Int
-    /// Seconds since the last packet; null on the node itself and for one never heard.
-    package var heardAgo: Double?
+    /// How long it has been in that state; null if unknown.
+    package var stateSeconds: Double?
     package var suspectedBy: [UInt32]
 
     package init(
         node: UInt32, boot: UInt64, address: String, state: String, voter: Bool, eligible: Bool, localHealth: Int,
-        heardAgo: Double?, suspectedBy: [UInt32]
+        stateSeconds: Double?, suspectedBy: [UInt32]
     ) {
         self.node = node
         self.boot = boot
@@ -77,7 +95,7 @@ package struct MemberStatus: Codable, Equatable, Sendable {
         self.voter = voter
         self.eligible = eligible
         self.localHealth = localHealth
-        self.heardAgo = heardAgo
+        self.stateSeconds = stateSeconds
         self.suspectedBy = suspectedBy
     }
 }
@@ -153,11 +171,14 @@ package struct PromiseReport: Codable, Equatable, Sendable {
     package var node: UInt32
     package var boot: UInt64
     package var released: Bool
+    /// Seconds; 0 when it has ended.
+    package var remaining: Double
 
-    package init(epoch: UInt64, node: UInt32, boot: UInt64, released: Bool) {
+    package init(epoch: UInt64, node: UInt32, boot: UInt64, released: Bool, remaining: Double) {
         self.epoch = epoch
         self.node = node
         self.boot = boot
         self.released = released
+        self.remaining = remaining
     }
 }
