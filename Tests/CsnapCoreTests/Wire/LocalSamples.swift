@@ -1,0 +1,42 @@
+import CsnapCore
+
+extension Samples {
+    mutating func startServer() -> StartServer {
+        StartServer(
+            tenure: tenure(), cluster: bits(), process: process(), machineID: bits(), kernelBootID: bits(),
+            startBits: bits(), lastActiveEpoch: epoch(), soft: instant(), hard: instant(),
+            admitted: list(upTo: 20) { $0.process() })
+    }
+
+    mutating func agentToServer() -> [AgentToServer] {
+        [
+            .start(startServer()), .lease(soft: instant(), hard: instant()), .admit(process()),
+            .strike(process(), cause()), .activate(tenure()), .stop,
+        ]
+    }
+
+    mutating func serverToAgent() -> [ServerToAgent] {
+        let failures: [ServerFailure] = [
+            .storeUnreachable, .storeForeign, .storeStale, .storeTenure, .storeIO, .storeFormat, .listen, .hardDeadline,
+        ]
+        return [
+            .inert, .started(tenure(), port: port()), .sessions(process(), count: word32()), .struck(process()),
+            .failed(pick(failures), epochSeen: epoch()),
+        ]
+    }
+
+    mutating func agentToClient() -> [AgentToClient] {
+        [
+            .identity(process()), .suspend(tenure()), .server(tenure(), address()), .resume(tenure()),
+            .lease(tenure(), until: instant()),
+        ]
+    }
+
+    mutating func clientToAgent() -> [ClientToAgent] {
+        [
+            .hello(client: bits(), volume: pick(["", "data", "größe", String(repeating: "v", count: 255)]),
+                processID: word32()),
+            .suspended(tenure(), writesInFlight: word32()), .connected(tenure()), .lostServer(tenure()), .bye,
+        ]
+    }
+}
