@@ -1,4 +1,6 @@
-/// Takes values from bytes that anybody may have made: each method throws, none traps, none allocates more than is there.
+/// Takes values from bytes that anybody may have made.
+///
+/// No method traps or allocates more than a small multiple of the bytes that are there.
 package struct ByteReader: Sendable {
     private let bytes: [UInt8]
     private var position: Int
@@ -32,7 +34,7 @@ package struct ByteReader: Sendable {
         guard remaining >= width else { throw .truncated }
         var value: Value = 0
         for index in (0..<width).reversed() {
-            value = (Value.bitWidth > 8 ? value << 8 : 0) | Value(bytes[position + index])
+            value = value << 8 | Value(truncatingIfNeeded: bytes[position + index])
         }
         position += width
         return value

@@ -14,7 +14,7 @@ package struct ByteWriter: Sendable {
         var rest = value
         for _ in 0..<(Value.bitWidth / 8) {
             bytes.append(UInt8(truncatingIfNeeded: rest))
-            rest = Value.bitWidth > 8 ? rest >> 8 : 0
+            rest >>= 8
         }
     }
 
@@ -35,6 +35,11 @@ package struct ByteWriter: Sendable {
     package mutating func flag(_ value: Bool) { byte(value ? 1 : 0) }
 
     package mutating func raw(_ value: some Sequence<UInt8>) { bytes.append(contentsOf: value) }
+
+    /// `count` zero bytes; none if it is negative.
+    package mutating func zeros(_ count: Int) {
+        if count > 0 { bytes.append(contentsOf: repeatElement(0, count: count)) }
+    }
 
     /// A length and that many bytes.
     package mutating func counted(_ value: [UInt8]) {

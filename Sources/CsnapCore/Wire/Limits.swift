@@ -1,13 +1,24 @@
 /// Bounds of what travels or is stored; each with its reason.
 package enum Limits {
-    /// Bytes of one datagram, seal included: IPv6's minimum MTU of 1280 less 40 of IPv6 and 8 of UDP (docs/protocol.md §3).
+    /// Bytes of one datagram, seal included (docs/protocol.md §3): IPv6's minimum MTU of 1280, less 40 of IPv6 and 8
+    /// of UDP.
     package static let datagram = 1232
+    /// Bytes of the seal's tag (ChaCha20-Poly1305, RFC 8439).
+    package static let sealTag = 16
+    /// Bytes of a packet's items: what header, echo and tag leave of a datagram.
+    package static let payload = datagram - PacketHeader.encodedSize - PacketHeader.echoSize - sealTag
     /// Bytes of a frame between processes of one machine: a StartServer that names every member fits many times over.
     package static let localFrame = 1 << 20
     /// Members of a group; the protocol is made for 64 and simulated to 1,000.
     package static let members = 4096
+    /// Entries of one list in the state file; beyond any group, so that what was written can always be read.
+    package static let storedEntries = 1 << 20
     /// Voters of one configuration (docs/protocol.md §5a).
     package static let voters = 7
+    /// Voters that one operator's command may name.
+    package static let namedVoters = 64
+    /// Highest local health (Lifeguard).
+    package static let localHealth: UInt8 = 8
     /// Bytes of a volume's name.
     package static let volumeName = 255
     /// Highest epoch taken from outside; nobody reaches it by counting, and `next` cannot overflow.

@@ -1,0 +1,63 @@
+import CsnapCore
+import Testing
+
+@Suite struct StoredStateTests {
+    @Test func checksumIsCastagnoli() {
+        #expect(Checksum.crc32c("123456789".utf8) == 0xe306_9283)
+        #expect(Checksum.crc32c([UInt8](repeating: 0, count: 32)) == 0x8a91_36aa)
+    }
+
+    @Test(arguments: UInt64(1)...50) func comesBack(seed: UInt64) throws {
+        var samples = Samples(seed: seed)
+        let state = samples.storedState()
+        #expect(try StoredStateCodec.decode(StoredStateCodec.encode(state)) == state)
+    }
+
+    @Test(arguments: UInt64(1)...5) func everyFlippedBitIsSeen(seed: UInt64) throws {
+        var samples = Samples(seed: seed)
+        let bytes = StoredStateCodec.encode(samples.storedState())
+        for index in bytes.indices {
+            for bit in 0..<8 {
+                var flipped = bytes
+                flipped[index] ^= UInt8(1 << bit)
+                #expect(throws: StoredStateError.self) { _ = try StoredStateCodec.decode(flipped) }
+            }
+        }
+    }
+
+    @Test func truncatedDamagedNewer() {
+        var samples = Samples(seed: 9)
+        let bytes = StoredStateCodec.encode(samples.storedState())
+        for length in 0..<bytes.count {
+            #expect(throws: StoredStateError.truncated) {
+                _ = try StoredStateCodec.decode(Array(bytes.prefix(length)))
+            }
+        }
+        #expect(throws: StoredStateError.damaged) { _ = try StoredStateCodec.decode(bytes + [0]) }
+        #expect(throws: StoredStateError.damaged) { _ = try StoredStateCodec.decode(Array("hello, world".utf8)) }
+        var newer = Array(bytes.dropLast(4))
+        newer[4] = 7
+        var writer = ByteWriter()
+        writer.raw(newer)
+        writer.fixed(Checksum.crc32c(newer))
+        #expect(throws: StoredStateError.newerVersion(7)) { _ = try StoredStateCodec.decode(writer.bytes) }
+    }
+
+    @Test func randomBytesNeverTrap() {
+        var samples = Samples(seed: 10)
+        for _ in 0..<20_000 {
+            #expect(throws: StoredStateError.self) {
+                _ = try StoredStateCodec.decode(samples.bytes(samples.below(64)))
+            }
+            // A right checksum over a random body.
+            let body = samples.bytes(samples.below(120))
+            var writer = ByteWriter()
+            writer.raw("CSNS".utf8)
+            writer.fixed(StoredStateCodec.version)
+            writer.fixed(UInt32(body.count))
+            writer.raw(body)
+            writer.fixed(Checksum.crc32c(writer.bytes))
+            _ = try? StoredStateCodec.decode(writer.bytes)
+        }
+    }
+}
