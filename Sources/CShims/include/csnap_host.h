@@ -1,0 +1,11 @@
+#pragma once
+#include <stdint.h>
+
+/// Nanoseconds of CLOCK_BOOTTIME.
+int64_t csnap_boottime_nanoseconds(void);
+
+/// Takes an open-file-description lock on the whole file without waiting; 0, or -errno (-EAGAIN: held elsewhere).
+int csnap_lock_exclusive(int descriptor);
+
+/// 1 if another open file description holds a lock on the file, 0 if none does, -errno on failure.
+int csnap_lock_is_held_elsewhere(int descriptor);

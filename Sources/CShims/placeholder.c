@@ -1,1 +1,0 @@
-#include "csnap_shims.h"

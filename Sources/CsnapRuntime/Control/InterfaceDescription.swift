@@ -1,0 +1,72 @@
+/// The interface as `GetInterfaceDescription` serves it (varlink.org, "Interface Definition").
+package enum InterfaceDescription {
+    package static let agent = """
+        # One csnap agent: what it knows, what it waits for, what a person can ask of it.
+        interface io.csnap.Agent
+
+        type Member (
+          node: int, boot: int, address: string, state: string, voter: bool, eligible: bool,
+          localHealth: int, stateSeconds: ?float, suspectedBy: []int
+        )
+        type Admission (node: int, boot: int, epoch: int, status: string, sessions: ?int)
+        type Client (volume: string, pid: int, suspended: bool, connected: bool, writesInFlight: int)
+        type Volume (name: string, origin: string, store: string)
+        type Wait (kind: string, seconds: float, nodes: []int, text: string, remedy: string)
+        type Promise (epoch: int, node: int, boot: int, released: bool, remaining: float)
+        type Status (
+          cluster: string, clusterUUID: ?string, node: int, boot: int, agentPid: int, serverPid: ?int,
+          role: string, mayVote: bool, enabled: bool, epoch: int, round: int, phase: string,
+          server: ?int, serverBoot: ?int, serviceAddress: ?string, leaseRemaining: ?float,
+          adoptedEpoch: int, adoptedRound: int, clientsResumed: bool,
+          fencing: string, configurationVersion: int, voters: []int, pendingVoters: ?[]int, quorum: int,
+          members: []Member, admissions: []Admission, clients: []Client, volumes: []Volume,
+          waits: []Wait, promise: ?Promise
+        )
+        type Event (
+          cursor: int, at: int, node: int, kind: string, epoch: ?int, round: ?int,
+          peer: ?int, peerBoot: ?int, text: string
+        )
+
+        # Everything on one screen.
+        method GetStatus() -> (status: Status)
+        # What is waited for, with the remedy; empty if nothing.
+        method Why() -> (waits: []Wait)
+        method GetMembers() -> (members: []Member)
+        method GetSessions() -> (clients: []Client, admissions: []Admission)
+        # Events after `since`, oldest first; `follow` needs `more` and never ends.
+        method Events(since: ?int, follow: ?bool) -> (events: []Event)
+
+        # Root and group csnap only, from here.
+        method Found() -> ()
+        method Leave() -> ()
+        method Transfer(node: int) -> ()
+        method Strike(node: int, fenced: ?bool) -> ()
+        method Disable() -> ()
+        method Enable() -> ()
+        method SetVoters(voters: []int) -> ()
+
+        # Nobody serves, or the quorum is missing.
+        error NoServer (message: string)
+        # The command was not carried out; nothing changed.
+        error Refused (code: string, message: string)
+        error Malformed (message: string)
+        error Busy ()
+        """
+
+    package static let service = """
+        # The Varlink service itself.
+        interface org.varlink.service
+
+        method GetInfo() -> (
+          vendor: string, product: string, version: string, url: string, interfaces: []string
+        )
+        method GetInterfaceDescription(interface: string) -> (description: string)
+
+        error InterfaceNotFound (interface: string)
+        error MethodNotFound (method: string)
+        error MethodNotImplemented (method: string)
+        error InvalidParameter (parameter: string)
+        error PermissionDenied ()
+        error ExpectedMore ()
+        """
+}

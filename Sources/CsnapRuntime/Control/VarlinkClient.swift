@@ -1,0 +1,131 @@
+import Glibc
+
+/// A blocking caller of a Varlink service, for command lines and tests.
+package final class VarlinkClient {
+    private let descriptor: Int32
+    private let path: String
+    private var framer = VarlinkFramer(limit: ControlLimits.reply)
+    private var received: [[UInt8]] = []
+
+    /// Connects; throws `unreachable`, which names the path and the remedy.
+    package init(path: String) throws(ControlError) {
+        self.path = path
+        descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { throw .unreachable("no socket: \(VarlinkClient.reason())") }
+        guard var address = sockaddr_un(path: path) else {
+            close(descriptor)
+            throw .unreachable("\(path): the path of a socket has at most 107 bytes")
+        }
+        let result = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        guard result == 0 else {
+            let why = VarlinkClient.reason()
+            close(descriptor)
+            throw .unreachable("\(path): \(why). Is csnap-agent running? `systemctl status csnap-agent`")
+        }
+    }
+
+    deinit { close(descriptor) }
+
+    /// Calls and waits for the one reply; throws what the service answered.
+    package func call(_ method: String, _ parameters: [String: JSONValue] = [:]) throws -> JSONValue {
+        try send(VarlinkCall(method: method, parameters: .object(parameters)))
+        return try nextReply().parameters ?? .object([:])
+    }
+
+    /// Calls with `more`, hands over each reply; ends after the last one or when `take` returns false.
+    package func stream(
+        _ method: String, _ parameters: [String: JSONValue] = [:], take: (JSONValue) throws -> Bool
+    ) throws {
+        try send(VarlinkCall(method: method, parameters: .object(parameters), more: true))
+        while true {
+            let reply = try nextReply()
+            guard try take(reply.parameters ?? .object([:])), reply.continues == true else { return }
+        }
+    }
+
+    /// Ends a `stream` of another thread: its next read fails.
+    package func interrupt() { shutdown(descriptor, Int32(SHUT_RDWR)) }
+
+    private func send(_ call: VarlinkCall) throws {
+        let bytes = try JSON.encode(call) + [0]
+        var sent = 0
+        while sent < bytes.count {
+            let count = bytes.withUnsafeBytes { buffer in
+                Glibc.send(
+                    descriptor, buffer.baseAddress.map { $0 + sent }, bytes.count - sent, Int32(MSG_NOSIGNAL))
+            }
+            if count < 0 && errno == EINTR { continue }
+            guard count > 0 else { throw ControlError.unreachable("\(path): \(VarlinkClient.reason())") }
+            sent += count
+        }
+    }
+
+    private func nextReply() throws -> VarlinkReply {
+        while received.isEmpty {
+            var buffer = [UInt8](repeating: 0, count: 16_384)
+            let count = recv(descriptor, &buffer, buffer.count, 0)
+            if count < 0 && errno == EINTR { continue }
+            guard count > 0 else {
+                throw ControlError.unreachable("\(path): the agent closed the connection; it may have ended")
+            }
+            received = try framer.feed(buffer[0..<count])
+        }
+        let reply = try JSON.decode(VarlinkReply.self, from: received.removeFirst())
+        if let name = reply.error { throw ControlError(name: name, parameters: reply.parameters ?? .null) }
+        return reply
+    }
+
+    private static func reason() -> String { String(cString: strerror(errno)) }
+}
+
+extension sockaddr_un {
+    /// Nil if the path is longer than the kernel takes.
+    package init?(path: String) {
+        self.init()
+        sun_family = sa_family_t(AF_UNIX)
+        let bytes = Array(path.utf8)
+        guard bytes.count < MemoryLayout.size(ofValue: sun_path) else { return nil }
+        withUnsafeMutableBytes(of: &sun_path) { $0.copyBytes(from: bytes) }
+    }
+}
+
+/// The calls of `io.csnap.Agent`, typed.
+package struct AgentCaller {
+    package let client: VarlinkClient
+
+    package init(path: String) throws(ControlError) { client = try VarlinkClient(path: path) }
+
+    package func status() throws -> StatusReport {
+        let reply = try client.call("io.csnap.Agent.GetStatus")
+        return try JSON.convert(reply["status"] ?? .null, to: StatusReport.self)
+    }
+
+    package func command(_ name: String, _ parameters: [String: JSONValue] = [:]) throws {
+        _ = try client.call("io.csnap.Agent.\(name)", parameters)
+    }
+
+    package func events(since: UInt64?) throws -> [EventItem] {
+        let reply = try client.call("io.csnap.Agent.Events", AgentCaller.parameters(since, follow: false))
+        return try JSON.convert(reply["events"] ?? .array([]), to: [EventItem].self)
+    }
+
+    /// Hands over each event as it comes, until `take` returns false or the connection ends (which throws).
+    package func follow(since: UInt64?, take: (EventItem) throws -> Bool) throws {
+        try client.stream("io.csnap.Agent.Events", AgentCaller.parameters(since, follow: true)) { reply in
+            for event in try JSON.convert(reply["events"] ?? .array([]), to: [EventItem].self) {
+                guard try take(event) else { return false }
+            }
+            return true
+        }
+    }
+
+    private static func parameters(_ since: UInt64?, follow: Bool) -> [String: JSONValue] {
+        var parameters: [String: JSONValue] = ["follow": .bool(follow)]
+        if let since { parameters["since"] = .integer(Int64(clamping: since)) }
+        return parameters
+    }
+}

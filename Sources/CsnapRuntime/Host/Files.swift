@@ -1,0 +1,59 @@
+package import Glibc
+
+/// Whole-file reads and small helpers on descriptors, bounded and without Foundation.
+package enum Files {
+    /// All bytes of a regular file of at most `limit` bytes.
+    package static func read(_ path: String, limit: Int = 1 << 20) throws(SystemError) -> [UInt8] {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw SystemError("cannot open", path) }
+        defer { close(descriptor) }
+        return try read(descriptor: descriptor, path: path, limit: limit)
+    }
+
+    /// What is left to read of a descriptor; EFBIG if it is more than `limit`.
+    package static func read(descriptor: Int32, path: String, limit: Int) throws(SystemError) -> [UInt8] {
+        var bytes: [UInt8] = []
+        var chunk = [UInt8](repeating: 0, count: 4096)
+        while true {
+            let count = Glibc.read(descriptor, &chunk, chunk.count)
+            if count < 0 && errno == EINTR { continue }
+            guard count >= 0 else { throw SystemError("cannot read", path) }
+            if count == 0 { return bytes }
+            guard bytes.count + count <= limit else { throw SystemError("cannot read", path, code: EFBIG) }
+            bytes += chunk[..<count]
+        }
+    }
+
+    package static func writeAll(_ bytes: [UInt8], descriptor: Int32, path: String) throws(SystemError) {
+        var written = 0
+        while written < bytes.count {
+            let count = bytes[written...].withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+            if count < 0 && errno == EINTR { continue }
+            guard count >= 0 else { throw SystemError("cannot write", path) }
+            written += count
+        }
+    }
+
+    /// Makes the directory if it is missing; its parent must exist.
+    package static func ensureDirectory(_ path: String, mode: mode_t = 0o750) throws(SystemError) {
+        if mkdir(path, mode) == 0 || errno == EEXIST { return }
+        throw SystemError("cannot make the directory", path)
+    }
+
+    /// Names in a directory, sorted; empty if there is no such directory.
+    package static func names(in path: String) throws(SystemError) -> [String] {
+        guard let directory = opendir(path) else {
+            if errno == ENOENT { return [] }
+            throw SystemError("cannot list", path)
+        }
+        defer { closedir(directory) }
+        var names: [String] = []
+        while let entry = readdir(directory) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) { field in
+                field.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name != "." && name != ".." { names.append(name) }
+        }
+        return names.sorted()
+    }
+}

@@ -1,0 +1,90 @@
+package import Logging
+import Systemd
+
+/// The record a log line becomes: one text, and fields that keep their names in the journal.
+struct LogRecord {
+    var level: Logger.Level
+    var message: String
+    /// Sorted by name, so that a line is always the same.
+    var fields: [(name: String, value: String)]
+
+    init(level: Logger.Level, message: String, metadata: Logger.Metadata) {
+        self.level = level
+        self.message = message
+        fields = metadata.map { (Self.fieldName($0.key), "\($0.value)") }.sorted { $0.name < $1.name }
+    }
+
+    /// Journal names: capital letters, digits, underscores, at most 64, beginning with a letter.
+    static func fieldName(_ key: String) -> String {
+        let name = String(
+            key.uppercased().unicodeScalars.prefix(64).map { scalar in
+                ("A"..."Z").contains(scalar) || ("0"..."9").contains(scalar) ? Character(scalar) : "_"
+            })
+        return name.first?.isLetter == true ? name : "X" + name.dropFirst(name.isEmpty ? 0 : 1)
+    }
+
+    /// syslog's priorities (RFC 5424, table 2).
+    var priority: Int {
+        switch level {
+        case .trace, .debug: 7
+        case .info: 6
+        case .notice: 5
+        case .warning: 4
+        case .error: 3
+        case .critical: 2
+        }
+    }
+
+    /// `[   12.345678] warning: message (epoch=7 peer=3)`: seconds of CLOCK_BOOTTIME, as dmesg shows them.
+    func line(at nanoseconds: Int64) -> String {
+        let seconds = String(nanoseconds / 1_000_000_000)
+        let fraction = String(1_000_000 + nanoseconds / 1000 % 1_000_000).dropFirst()
+        let stamp = "[" + String(repeating: " ", count: max(0, 6 - seconds.count)) + seconds + "." + fraction + "] "
+        let shown = fields.filter { $0.name != "MESSAGE_ID" && $0.name != "CSNAP_CLUSTER" && $0.name != "CSNAP_NODE" }
+        let details = shown.map { name, value in
+            (name.hasPrefix("CSNAP_") ? String(name.dropFirst(6)) : name).lowercased() + "=" + value
+        }
+        let severity = level == .info ? "" : level.rawValue + ": "
+        let tail = details.isEmpty ? "" : " (" + details.joined(separator: " ") + ")"
+        return stamp + severity + String(message.map { $0.isNewline ? " " : $0 }) + tail
+    }
+}
+
+/// Sends swift-log records to the journal with native fields, or as readable lines to standard error.
+package struct CsnapLogHandler: LogHandler {
+    package enum Output: Sendable {
+        case journal(identifier: String)
+        case lines(@Sendable (String) -> Void)
+    }
+
+    package var metadata: Logger.Metadata = [:]
+    package var metadataProvider: Logger.MetadataProvider?
+    package var logLevel: Logger.Level
+    private let output: Output
+
+    package init(output: Output, level: Logger.Level) {
+        self.output = output
+        logLevel = level
+    }
+
+    package subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+        get { metadata[key] }
+        set { metadata[key] = newValue }
+    }
+
+    package func log(event: LogEvent) {
+        var all = metadata
+        if let event = event.metadata { all.merge(event) { $1 } }
+        if let error = event.error { all["CSNAP_ERROR"] = "\(error)" }
+        let record = LogRecord(level: event.level, message: "\(event.message)", metadata: all)
+        switch output {
+        case .lines(let write): write(record.line(at: BootClock.now().nanoseconds))
+        case .journal(let identifier):
+            var fields = record.fields
+            fields.append(("MESSAGE", record.message))
+            fields.append(("PRIORITY", String(record.priority)))
+            fields.append(("SYSLOG_IDENTIFIER", identifier))
+            _ = Journal.send(fields)
+        }
+    }
+}

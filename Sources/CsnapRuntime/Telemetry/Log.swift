@@ -1,0 +1,44 @@
+import CsnapCore
+import Glibc
+package import Logging
+import Systemd
+
+/// Makes the loggers of a daemon. The journal if standard error goes there, lines on standard error otherwise.
+package enum Log {
+    /// `identifier` is the program's name; cluster and node stand in every record.
+    package static func make(identifier: String, configuration: CsnapConfiguration) -> Logger {
+        var logger = plain(identifier: identifier, level: configuration.logLevel.level)
+        logger[metadataKey: LogField.cluster] = "\(configuration.cluster)"
+        logger[metadataKey: LogField.node] = "\(configuration.node.value)"
+        return logger
+    }
+
+    /// A logger for the time before there is a configuration.
+    package static func plain(identifier: String, level: Logger.Level = .info) -> Logger {
+        let output: CsnapLogHandler.Output =
+            Journal.isStandardError ? .journal(identifier: identifier) : .lines(writeLine)
+        return Logger(label: identifier) { _ in CsnapLogHandler(output: output, level: level) }
+    }
+
+    /// One write per line, so that lines of several processes do not mix.
+    private static func writeLine(_ line: String) {
+        try? Files.writeAll(Array((line + "\n").utf8), descriptor: STDERR_FILENO, path: "standard error")
+    }
+}
+
+/// The fields of our journal records (docs/operations.md, "Journal").
+package enum LogField {
+    package static let messageID = "MESSAGE_ID"
+    package static let cluster = "CSNAP_CLUSTER"
+    package static let node = "CSNAP_NODE"
+    package static let epoch = "CSNAP_EPOCH"
+    package static let round = "CSNAP_ROUND"
+    package static let phase = "CSNAP_PHASE"
+    package static let peer = "CSNAP_PEER"
+    package static let volume = "CSNAP_VOLUME"
+    package static let session = "CSNAP_SESSION"
+}
+
+extension CsnapConfiguration.LogLevel {
+    var level: Logger.Level { Logger.Level(rawValue: rawValue) ?? .info }
+}

@@ -1,0 +1,94 @@
+package import CsnapCore
+
+extension ServerFrame: SessionFrame {
+    /// Room for what maps of snapshot reads and their data will need.
+    package static let maximumBody = 1 << 20
+
+    package static func isKnown(type: UInt16) -> Bool { (129...134).contains(type) }
+
+    package var type: UInt16 {
+        switch self {
+        case .welcome: 129
+        case .refused: 130
+        case .grant: 131
+        case .error: 132
+        case .pong: 133
+        case .goAway: 134
+        }
+    }
+
+    package var epoch: Epoch {
+        switch self {
+        case .welcome(let welcome): welcome.tenure.epoch
+        case .refused(_, let tenure), .goAway(let tenure): tenure.epoch
+        case .grant(_, let epoch, _), .error(_, let epoch, _), .pong(let epoch): epoch
+        }
+    }
+
+    package func encodeBody(to writer: inout ByteWriter) {
+        switch self {
+        case .welcome(let welcome): writer.value(welcome)
+        case .refused(let reason, let tenure):
+            writer.fixed(reason.rawValue)
+            writer.value(tenure.round)
+        case .grant(let request, _, let generation):
+            writer.fixed(request)
+            writer.fixed(generation)
+        case .error(let request, _, let code):
+            writer.fixed(request)
+            writer.fixed(code)
+        case .pong: break
+        case .goAway(let tenure): writer.value(tenure.round)
+        }
+    }
+
+    package init(type: UInt16, epoch: Epoch, body reader: inout ByteReader) throws(SessionFrameError) {
+        do throws(WireError) {
+            self = try Self.decode(type: type, epoch: epoch, from: &reader)
+        } catch {
+            throw .body(error)
+        }
+    }
+
+    private static func decode(
+        type: UInt16, epoch: Epoch, from reader: inout ByteReader
+    ) throws(WireError) -> ServerFrame {
+        switch type {
+        case 129:
+            let welcome = try reader.value(SessionWelcome.self)
+            guard welcome.tenure.epoch == epoch else { throw .malformed }
+            return .welcome(welcome)
+        case 130:
+            guard let reason = SessionRefusal(rawValue: try reader.fixed(UInt16.self)) else { throw .malformed }
+            return .refused(reason, tenure: Tenure(epoch: epoch, round: try reader.value()))
+        case 131:
+            return .grant(
+                request: try reader.fixed(UInt64.self), epoch: epoch, generation: try reader.fixed(UInt64.self))
+        case 132:
+            return .error(request: try reader.fixed(UInt64.self), epoch: epoch, code: try reader.fixed(UInt16.self))
+        case 133: return .pong(epoch: epoch)
+        case 134: return .goAway(tenure: Tenure(epoch: epoch, round: try reader.value()))
+        default: throw .unknownKind(UInt8(truncatingIfNeeded: type))
+        }
+    }
+}
+
+extension SessionWelcome: WireValue {
+    package func encode(to writer: inout ByteWriter) {
+        writer.fixed(session)
+        writer.value(tenure)
+        writer.value(storeUUID)
+        writer.fixed(originSize)
+        writer.fixed(chunkSize)
+        writer.fixed(generation)
+    }
+
+    /// The chunk size must be a power of two from 4 KiB to 1 MiB.
+    package init(from reader: inout ByteReader) throws(WireError) {
+        self.init(
+            session: try reader.fixed(UInt64.self), tenure: try reader.value(), storeUUID: try reader.value(),
+            originSize: try reader.fixed(UInt64.self), chunkSize: try reader.fixed(UInt32.self),
+            generation: try reader.fixed(UInt64.self))
+        guard chunkSize.nonzeroBitCount == 1, (4 << 10...1 << 20).contains(chunkSize) else { throw .malformed }
+    }
+}

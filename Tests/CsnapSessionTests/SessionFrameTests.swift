@@ -1,0 +1,158 @@
+import CsnapCore
+import CsnapSession
+import Testing
+
+@Suite("Session frames")
+struct SessionFrameTests {
+    static let tenure = Tenure(epoch: Epoch(7), round: Round(3))
+
+    static let clientFrames: [ClientFrame] = [
+        .hello(
+            SessionHello(
+                versions: 1...3, process: NodeBoot(node: NodeID(3), boot: Boot(9)), client: Bits128(high: 1, low: 2),
+                volume: "data", image: "origin", tenure: tenure)),
+        .queryWrite(request: 11, epoch: Epoch(7), ranges: [ChunkRange(first: 0, count: 1)]),
+        .queryWrite(
+            request: .max, epoch: Epoch(7),
+            ranges: (0..<4096).map { ChunkRange(first: .max - 1 - UInt64(UInt32.max) - $0, count: .max) }),
+        .queryWrite(request: 12, epoch: Epoch(7), ranges: []),
+        .ping(epoch: Epoch(7)), .bye,
+    ]
+    static let serverFrames: [ServerFrame] = [
+        .welcome(
+            SessionWelcome(
+                session: 5, tenure: tenure, storeUUID: Bits128(high: 8, low: 9), originSize: 1 << 40,
+                chunkSize: 65536, generation: 4)),
+        .refused(.higherTenure, tenure: tenure), .grant(request: 1, epoch: Epoch(7), generation: 2),
+        .error(request: 2, epoch: Epoch(7), code: 5), .pong(epoch: Epoch(7)), .goAway(tenure: tenure),
+    ]
+
+    @Test("every frame survives its encoding, cut at every byte")
+    func roundTrip() throws {
+        try expectRoundTrip(Self.clientFrames)
+        try expectRoundTrip(Self.serverFrames)
+    }
+
+    private func expectRoundTrip<Frame: SessionFrame>(_ frames: [Frame]) throws {
+        let stream = frames.flatMap(\.bytes)
+        for step in [1, 7, 28, 1000, stream.count] {
+            var reader = FrameReader<Frame>()
+            var decoded: [Frame] = []
+            for start in stride(from: 0, to: stream.count, by: step) {
+                reader.feed(stream[start..<min(start + step, stream.count)])
+                while let frame = try reader.next() { decoded.append(frame) }
+            }
+            #expect(decoded == frames)
+            #expect(reader.buffered == 0)
+        }
+    }
+
+    @Test("the longest client frame fits its bound")
+    func longest() {
+        for frame in Self.clientFrames {
+            #expect(frame.bytes.count <= SessionWire.headerSize + ClientFrame.maximumBody)
+        }
+    }
+
+    @Test("each changed bit is refused or, in a reserved optional flag, caught by the checksum")
+    func everyBit() {
+        for frame in Self.clientFrames where frame.bytes.count < 200 {
+            let bytes = frame.bytes
+            for bit in 0..<bytes.count * 8 {
+                var changed = bytes
+                changed[bit / 8] ^= 1 << UInt8(bit % 8)
+                var reader = FrameReader<ClientFrame>()
+                reader.feed(changed)
+                let decoded = try? reader.next()
+                #expect(decoded == nil, "bit \(bit) of \(frame)")
+            }
+        }
+    }
+
+    @Test("a header is refused by name before its body comes")
+    func headers() {
+        func failure(_ change: (inout [UInt8]) -> Void) -> SessionFrameError? {
+            var header = Array(ClientFrame.ping(epoch: Epoch(7)).bytes[..<28])
+            change(&header)
+            var reader = FrameReader<ClientFrame>()
+            reader.feed(header)
+            do {
+                _ = try reader.next()
+                return nil
+            } catch {
+                return error
+            }
+        }
+        #expect(failure { $0[0] = 0 } == .foreign)
+        #expect(failure { $0[4] = 2 } == .version(2))
+        #expect(failure { $0[6] = 9 } == .unknownType(9))
+        #expect(failure { $0[9] = 1 } == .mandatoryFlag(256))
+        #expect(failure { $0[14] = 2 } == .tooLong(131_072))
+        #expect(failure { $0[23] = 0x80 } == .body(.malformed))
+        #expect(failure { $0[24] ^= 1 } == .checksum)
+        #expect(failure { _ in } == nil)
+    }
+
+    @Test("an error stays, and keeps no bytes")
+    func errorStays() {
+        var reader = FrameReader<ClientFrame>()
+        reader.feed([UInt8](repeating: 1, count: 100))
+        for _ in 0..<3 {
+            #expect((try? reader.next()) == nil)
+            reader.feed(ClientFrame.bye.bytes)
+            #expect(reader.buffered == 0)
+            do throws(SessionFrameError) {
+                _ = try reader.next()
+                Issue.record("no error")
+            } catch {
+                #expect(error == .foreign)
+            }
+        }
+    }
+
+    @Test("garbage never traps and is never taken for a frame", arguments: [1, 2, 3, 4] as [UInt64])
+    func garbage(seed: UInt64) {
+        var generator = Generator(seed: seed)
+        let client = Self.clientFrames.map(\.bytes).filter { $0.count < 200 }
+        let server = Self.serverFrames.map(\.bytes)
+        for _ in 0..<25_000 {
+            let models = seed % 2 == 0 ? client : server
+            var bytes = models[generator.next(below: models.count)]
+            for _ in 0...generator.next(below: 4) {
+                bytes[generator.next(below: bytes.count)] = UInt8(truncatingIfNeeded: generator.next())
+            }
+            if generator.next(below: 3) == 0 { bytes.removeLast(generator.next(below: bytes.count)) }
+            // With the checksum made right, so that the bodies' decoders are reached.
+            if bytes.count >= 28, generator.next(below: 2) == 0 { Self.repair(&bytes) }
+            feed(bytes, ClientFrame.self)
+            feed(bytes, ServerFrame.self)
+        }
+    }
+
+    private func feed<Frame: SessionFrame>(_ bytes: [UInt8], _: Frame.Type) {
+        var reader = FrameReader<Frame>()
+        reader.feed(bytes)
+        // What is taken must be exactly what its encoding says.
+        while let frame = try? reader.next() {
+            var again = FrameReader<Frame>()
+            again.feed(frame.bytes)
+            #expect((try? again.next()) == frame)
+        }
+    }
+
+    static func repair(_ bytes: inout [UInt8]) {
+        let length = UInt32(bytes.count - 28)
+        for index in 0..<4 { bytes[12 + index] = UInt8(truncatingIfNeeded: length >> (8 * UInt32(index))) }
+        let checksum = Castagnoli.checksum(Array(bytes[..<24]) + bytes[28...])
+        for index in 0..<4 { bytes[24 + index] = UInt8(truncatingIfNeeded: checksum >> (8 * UInt32(index))) }
+    }
+
+    @Test("CRC-32C has the published check values")
+    func checksum() {
+        // RFC 3720 §B.4 and the usual check string.
+        #expect(Castagnoli.checksum(Array("123456789".utf8)) == 0xE306_9283)
+        #expect(Castagnoli.checksum([UInt8](repeating: 0, count: 32)) == 0x8A91_36AA)
+        #expect(Castagnoli.checksum([UInt8](repeating: 0xff, count: 32)) == 0x62A8_AB43)
+        #expect(Castagnoli.checksum([]) == 0)
+    }
+}
