@@ -1,4 +1,5 @@
 import CSystemd
+import Glibc
 
 /// What a daemon tells systemd about itself. Every call is a no-op when no service manager listens (sd_notify(3)).
 package enum ServiceManager {

@@ -1,3 +1,4 @@
+import CsnapCore
 package import Logging
 import Systemd
 
