@@ -18,6 +18,9 @@ struct Ballot: Equatable, Sendable {
     var nextSend: Instant
     /// Who pre-granted or granted, ourselves included where we may.
     var supporters: [NodeID] = []
+    /// Who refused a pre-grant since it was last asked, and the shortest time until one of them may say yes.
+    var refusers: [NodeID] = []
+    var shortestRefusal = Interval.seconds(3600)
     var grants: [CountedGrant] = []
     var admissions = AdmissionTable()
 }
@@ -136,6 +139,7 @@ extension Agent {
     mutating func receivePreGrant(_ grant: PreGrant, from voter: NodeBoot) {
         guard case .preClaiming(var ballot) = candidacy, ballot.nonce == grant.nonce else { return }
         if !ballot.supporters.contains(voter.node) { ballot.supporters.append(voter.node) }
+        ballot.refusers.removeAll { $0 == voter.node }
         candidacy = .preClaiming(ballot)
         countPreGrants(ballot)
     }
@@ -153,11 +157,12 @@ extension Agent {
         sawEpoch(deny.highestEpoch)
         if let configuration = deny.configuration { learn(committed: configuration) }
         if let claim = deny.claim { learn(claim: claim) }
-        guard case .preClaiming(let ballot) = candidacy, ballot.nonce == deny.nonce else { return }
-        switch deny.reason {
-        case .promised, .mute, .preGranted, .lowEpoch, .configuration: retreat(for: deny.remaining)
-        case .noVote, .idConflict: break  // That voter is silent for now; others may be enough.
-        }
+        guard case .preClaiming(var ballot) = candidacy, ballot.nonce == deny.nonce else { return }
+        if !ballot.refusers.contains(voter.node) { ballot.refusers.append(voter.node) }
+        ballot.shortestRefusal = min(ballot.shortestRefusal, max(.zero, deny.remaining))
+        candidacy = .preClaiming(ballot)
+        // One refusal stops nobody: it may end within a retry, and the others may be enough.
+        if !isMajority({ !ballot.refusers.contains($0) }) { retreat(for: ballot.shortestRefusal) }
     }
 
     // MARK: Vote

@@ -39,7 +39,8 @@ extension Agent {
         return now >= voter.promiseEnds || Mutants.active(.noWaitForPromise)
     }
 
-    var promiseRemaining: Interval { promiseIsOpen ? .zero : voter.promiseEnds - now }
+    /// At most one promise: a holder's own has no known end.
+    var promiseRemaining: Interval { promiseIsOpen ? .zero : min(voter.promiseEnds - now, timing.promise) }
 
     /// Why this node would not grant `epoch` to `candidate` now; nil if it would (§5.4).
     func refusal(of epoch: Epoch, for candidate: NodeBoot, hash: UInt64) -> DenyReason? {

@@ -7,7 +7,7 @@ enum VoterChange: Equatable, Sendable {
     case storing(VoterSet)
     /// ConfigPropose is sent until majorities of both sets have it on disk.
     case proposing(Ballots)
-    /// Committed here; ConfigCommit is sent until a majority of the new set has it too.
+    /// Committed here; ConfigCommit is sent until everybody concerned has it, or at least a majority of the new set.
     case committing(Ballots)
 
     struct Ballots: Equatable, Sendable {
@@ -15,6 +15,10 @@ enum VoterChange: Equatable, Sendable {
         var recipients: [NodeID]
         var acknowledged: [NodeID]
         var nextSend: Instant
+        /// Repetitions of the commit; after enough of them the rest learns by gossip.
+        var repetitions = 0
+
+        static let commitRepetitions = 20
     }
 }
 
@@ -49,8 +53,10 @@ extension Agent {
         case .committing(var ballots):
             guard now >= ballots.nextSend else { return }
             ballots.nextSend = now + timing.retry
+            ballots.repetitions += 1
             holder?.change = .committing(ballots)
             sendCommit(ballots)
+            countCommits(ballots)
         }
     }
 
@@ -194,7 +200,11 @@ extension Agent {
     }
 
     private mutating func countCommits(_ ballots: VoterChange.Ballots) {
-        guard ballots.set.voters.filter(ballots.acknowledged.contains).count >= ballots.set.quorum else { return }
+        let done = ballots.set.voters.filter(ballots.acknowledged.contains).count
+        let all = ballots.recipients.allSatisfy(ballots.acknowledged.contains)
+        guard done >= ballots.set.quorum, all || ballots.repetitions >= VoterChange.Ballots.commitRepetitions else {
+            return
+        }
         holder?.change = .none
         report(.votersChanged(ballots.set))
     }

@@ -9,6 +9,8 @@ struct LocalNode: Equatable, Sendable {
     var resumed = false
     /// The end of the client lease, as our clients know it.
     var leaseUntil = Instant.distantPast
+    /// The latest end of any lease that a client of ours was ever told of.
+    var toldUntil = Instant.distantPast
     var clients = SortedTable<ClientID, LocalClient>()
     /// Client processes that our connections do not show, but that may live on a lease until this instant.
     var unseenUntil: Instant
@@ -106,7 +108,10 @@ extension Agent {
     /// A broken connection proves nothing: the process may go on until the lease it was told of is over.
     mutating func clientIsGone(_ client: ClientID) {
         guard let gone = node.clients[client] else { return }
-        if gone.resumedIn != nil { node.unseenUntil = max(node.unseenUntil, node.leaseUntil) }
+        // Suspended in the adopted tenure, it has nothing to go on with; else it may not have heard of it.
+        if gone.suspendedIn != node.adopted || gone.resumedIn != nil {
+            node.unseenUntil = max(node.unseenUntil, node.toldUntil)
+        }
         node.clients[client] = nil
         report(.clientGone(client))
         clientsChanged()
@@ -123,9 +128,7 @@ extension Agent {
         else { return }
         node.clients[client]?.resumedIn = node.adopted
         actions.append(.toClient(client, .resume(node.adopted)))
-        if node.leaseUntil > now {
-            actions.append(.toClient(client, .lease(node.adopted, until: node.leaseUntil)))
-        }
+        if node.leaseUntil > now { tellLease(to: client) }
     }
 
     private mutating func adopt(_ tenure: Tenure, from holder: NodeBoot) {
@@ -278,8 +281,9 @@ extension Agent {
         let nonce = generator.next()
         if node.requests.count >= Bounds.outstandingNonces { node.requests.removeFirst() }
         node.requests.append(Lease.Renewal(nonce: nonce, sentAt: now))
-        // Asked again at the retry period until an answer comes, which moves this on.
-        node.nextRequest = now + timing.retry
+        // Asked again at the retry period until an answer comes, which moves this on; seldom when none comes for long.
+        let patient = now - max(node.leaseUntil, voter.startedAt) < timing.promise
+        node.nextRequest = now + (patient ? timing.retry : timing.renew)
         let suspended =
             !node.resumed && now >= node.unseenUntil && node.clients.values.allSatisfy { $0.suspendedIn != nil }
         send(
@@ -301,8 +305,11 @@ extension Agent {
             report(.clientsResumed(node.adopted))
         }
         node.leaseUntil = until
-        for (client, local) in node.clients where local.resumedIn == node.adopted {
-            actions.append(.toClient(client, .lease(node.adopted, until: until)))
-        }
+        for (client, local) in node.clients where local.resumedIn == node.adopted { tellLease(to: client) }
+    }
+
+    private mutating func tellLease(to client: ClientID) {
+        node.toldUntil = max(node.toldUntil, node.leaseUntil)
+        actions.append(.toClient(client, .lease(node.adopted, until: node.leaseUntil)))
     }
 }

@@ -7,9 +7,14 @@ package final class VarlinkClient {
     private var framer = VarlinkFramer(limit: ControlLimits.reply)
     private var received: [[UInt8]] = []
 
+    private let cancelled: (() -> Bool)?
+
     /// Connects; throws `unreachable`, which names the path and the remedy.
-    package init(path: String) throws(ControlError) {
+    ///
+    /// `cancelled` is looked at ten times a second while it waits for a reply; true ends the wait with `unreachable`.
+    package init(path: String, cancelled: (() -> Bool)? = nil) throws(ControlError) {
         self.path = path
+        self.cancelled = cancelled
         descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw .unreachable("no socket: \(VarlinkClient.reason())") }
         guard var address = sockaddr_un(path: path) else {
@@ -26,6 +31,9 @@ package final class VarlinkClient {
             close(descriptor)
             throw .unreachable("\(path): \(why). Is csnap-agent running? `systemctl status csnap-agent`")
         }
+        guard cancelled != nil else { return }
+        var timeout = timeval(tv_sec: 0, tv_usec: 100_000)
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
     }
 
     deinit { close(descriptor) }
@@ -47,9 +55,6 @@ package final class VarlinkClient {
         }
     }
 
-    /// Ends a `stream` of another thread: its next read fails.
-    package func interrupt() { shutdown(descriptor, Int32(SHUT_RDWR)) }
-
     private func send(_ call: VarlinkCall) throws {
         let bytes = try JSON.encode(call) + [0]
         var sent = 0
@@ -68,7 +73,10 @@ package final class VarlinkClient {
         while received.isEmpty {
             var buffer = [UInt8](repeating: 0, count: 16_384)
             let count = recv(descriptor, &buffer, buffer.count, 0)
-            if count < 0 && errno == EINTR { continue }
+            if count < 0 && (errno == EINTR || errno == EAGAIN) {
+                guard cancelled?() == true else { continue }
+                throw ControlError.unreachable("\(path): no answer: the agent hangs or is stopped")
+            }
             guard count > 0 else {
                 throw ControlError.unreachable("\(path): the agent closed the connection; it may have ended")
             }
@@ -97,7 +105,9 @@ extension sockaddr_un {
 package struct AgentCaller {
     package let client: VarlinkClient
 
-    package init(path: String) throws(ControlError) { client = try VarlinkClient(path: path) }
+    package init(path: String, cancelled: (() -> Bool)? = nil) throws(ControlError) {
+        client = try VarlinkClient(path: path, cancelled: cancelled)
+    }
 
     package func status() throws -> StatusReport {
         let reply = try client.call("io.csnap.Agent.GetStatus")

@@ -1,0 +1,99 @@
+import CShims
+package import CsnapRuntime
+import Glibc
+
+/// A whole group of real processes on loopback: directory, addresses, network, processes.
+package final class SandboxGroup: Sendable {
+    package let options: SandboxOptions
+    package let directory: SandboxDirectory
+    package let addresses: SandboxAddresses
+    package let faults = LinkFaults()
+    package let relay: Relay
+    /// By number, from 1.
+    package let nodes: [SandboxNode]
+    private let supervisor: Supervisor
+
+    package static let originSize = UInt64(SandboxAddresses.maximumNodes) * NodeLoad.region
+    package static let storeSize: UInt64 = 64 << 20
+
+    /// Makes everything a group needs and starts no node yet.
+    package init(_ options: SandboxOptions) throws {
+        self.options = options
+        for binary in ["csnap-agent", "csnap-server", "csnap-client"] {
+            let path = options.binaries + "/" + binary
+            guard access(path, X_OK) == 0 else { throw SandboxError.missingBinary(path) }
+        }
+        _ = csnap_sandbox_adopt_orphans()
+        addresses = try SandboxAddresses()
+        directory = try SandboxDirectory()
+        do {
+            try SandboxDirectory.makeSparse(directory.origin, size: SandboxGroup.originSize)
+            try SandboxDirectory.makeSparse(directory.store, size: SandboxGroup.storeSize)
+            try VolumeMaker.format(origin: directory.origin, store: directory.store)
+            try SandboxDirectory.write(KeyText.generate(), to: directory.key, mode: 0o600)
+            for node in 1...options.nodes {
+                try directory.prepare(node, of: options, addresses: addresses)
+            }
+            relay = try Relay(addresses: addresses, nodes: options.nodes, faults: faults)
+        } catch {
+            directory.remove()
+            throw error
+        }
+        nodes = (1...options.nodes).map { SandboxNode(number: $0) }
+        supervisor = Supervisor(nodes: nodes, directory: directory, binaries: options.binaries)
+    }
+
+    package func node(_ number: Int) -> SandboxNode { nodes[number - 1] }
+
+    /// Ends every process, then the network, then the files.
+    package func end() {
+        supervisor.stop()
+        relay.stop()
+        // Orphans are ours (a server whose agent was killed): none may be left over.
+        while waitpid(-1, nil, WNOHANG) > 0 {}
+        if options.keep { return }
+        directory.remove()
+    }
+
+    // MARK: Processes
+
+    /// Starts a node's agent and client, waits until the agent answers.
+    package func start(_ number: Int) throws {
+        faults.rejoin(number)
+        node(number).change { state in
+            state.wantsAgent = true
+            state.wantsClient = true
+            state.agentNotBefore = 0
+            state.clientNotBefore = 0
+        }
+        try waitUntil("the agent of node \(number) answers (log: \(directory.log(number, "agent")))", seconds: 20) {
+            if let failure = supervisor.lastFailure { throw failure }
+            if node(number).restarts > 20 {
+                throw SandboxError.scenario(
+                    "the agent of node \(number) ends again and again, last with \(node(number).lastExit ?? -1); "
+                        + "see \(directory.log(number, "agent"))")
+            }
+            return status(number) != nil
+        }
+    }
+
+    /// The machine dies: from one moment to the next nothing of it is heard, and no connection is closed.
+    package func kill(_ number: Int) {
+        faults.isolate(number, from: 1...options.nodes)
+        node(number).end()
+    }
+
+    // MARK: Control
+
+    /// What the agent of a node says of itself; nil if it does not answer within a second.
+    package func status(_ number: Int, seconds: Double = 1) -> StatusReport? {
+        let end = boottime() + Int64(seconds * 1e9)
+        return try? AgentCaller(path: directory.controlSocket(number), cancelled: { boottime() > end }).status()
+    }
+
+    package func command(_ number: Int, _ name: String, _ parameters: [String: JSONValue] = [:]) throws {
+        let end = boottime() + Int64(options.patience * 1e9)
+        try AgentCaller(path: directory.controlSocket(number), cancelled: { boottime() > end })
+            .command(name, parameters)
+    }
+}

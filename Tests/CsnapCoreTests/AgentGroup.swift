@@ -1,0 +1,116 @@
+import CsnapCore
+
+/// Several agents on a perfect network with instant disks and obedient servers, in virtual time.
+struct AgentGroup {
+    private(set) var agents: [UInt32: Agent] = [:]
+    private(set) var reports: [UInt32: [Report]] = [:]
+    private(set) var now = Instant(nanoseconds: 1_000_000_000)
+    private var disks: [UInt32: StoredState] = [:]
+    private var clusters: [UInt32: Bits128] = [:]
+    private var deliveries: [(due: Instant, node: UInt32, event: Event)] = []
+    private var boots: [UInt32: UInt64] = [:]
+    private var clients: [UInt32: AgentToClient?] = [:]
+    let timing: Timing
+    let nodes: [UInt32]
+
+    init(nodes: [UInt32], timing: Timing = .fast) {
+        self.nodes = nodes
+        self.timing = timing
+    }
+
+    static func address(_ node: UInt32) -> Address { .ipv4(127, 0, 0, UInt8(node), port: 7411) }
+
+    mutating func start(_ node: UInt32) {
+        let boot = (boots[node] ?? 0) + 1
+        boots[node] = boot
+        let settings = AgentSettings(
+            process: NodeBoot(node: NodeID(node), boot: Boot(boot)),
+            startBits: Bits128(high: UInt64(node), low: boot), machineID: Bits128(high: 7, low: UInt64(node)),
+            kernelBootID: Bits128(high: 8, low: UInt64(node)), address: Self.address(node),
+            peers: nodes.filter { $0 != node }.map(Self.address), serves: true, hasVolumes: true, timing: timing,
+            maximumVoters: 5, seed: UInt64(node) * 1000 + boot, livingClients: 0, previousServerProvenDead: false)
+        agents[node] = Agent(settings: settings, stored: disks[node], at: now)
+        deliver(.server(.inert), to: node, after: .milliseconds(1))
+        deliver(.wake, to: node)
+    }
+
+    /// Power off: the agent, its server and its clients are gone.
+    mutating func crash(_ node: UInt32) {
+        agents[node] = nil
+        deliveries.removeAll { $0.node == node }
+    }
+
+    mutating func command(_ command: Command, at node: UInt32) {
+        deliver(.command(id: Bits128(high: 1, low: UInt64(now.nanoseconds)), command), to: node)
+    }
+
+    mutating func attachClient(_ node: UInt32) {
+        deliver(.client(ClientID(1), .hello(client: .zero, volume: "data", processID: 1)), to: node)
+    }
+
+    mutating func deliver(_ event: Event, to node: UInt32, after: Interval = .zero) {
+        deliveries.append((now + after, node, event))
+    }
+
+    /// Runs until `condition` holds or `limit` has passed; says whether it held.
+    mutating func run(_ limit: Interval, until condition: (AgentGroup) -> Bool = { _ in false }) -> Bool {
+        let end = now + limit
+        while now < end {
+            if condition(self) { return true }
+            let wakes = agents.map { (due: max(now, $0.value.nextWake), node: $0.key, event: Event.wake) }
+            let next = (deliveries + wakes).min { ($0.due, $0.node) < ($1.due, $1.node) }
+            guard let next, next.due <= end else {
+                now = end
+                break
+            }
+            if let index = deliveries.firstIndex(where: {
+                $0.due == next.due && $0.node == next.node && $0.event == next.event
+            }) {
+                deliveries.remove(at: index)
+            }
+            now = max(now, next.due)
+            guard let actions = agents[next.node]?.step(next.event, at: now) else { continue }
+            for action in actions { perform(action, of: next.node) }
+        }
+        return condition(self)
+    }
+
+    private mutating func perform(_ action: Action, of node: UInt32) {
+        switch action {
+        case .send(let address, let messages):
+            guard let process = agents[node]?.settings.process else { return }
+            let target = UInt32(address.bits.low & 0xff)
+            let sender = Sender(
+                process: process, startBits: Bits128(high: UInt64(node), low: process.boot.value),
+                cluster: clusters[node] ?? .zero, source: Self.address(node))
+            if agents[target] != nil { deliver(.packet(sender, messages), to: target, after: .microseconds(200)) }
+        case .persist(let state, let token):
+            disks[node] = state
+            deliver(.persisted(token: token), to: node, after: .milliseconds(1))
+        case .toServer(.start(let start)):
+            deliver(.server(.started(start.tenure, port: 7412)), to: node, after: .milliseconds(2))
+        case .toServer(.stop), .killServer:
+            deliver(.serverGone, to: node, after: .milliseconds(2))
+            deliver(.server(.inert), to: node, after: .milliseconds(20))
+        case .toServer: break
+        case .toClient(let client, .suspend(let tenure)):
+            deliver(.client(client, .suspended(tenure, writesInFlight: 0)), to: node, after: .microseconds(100))
+        case .toClient(let client, .server(let tenure, _)):
+            deliver(.client(client, .connected(tenure)), to: node, after: .milliseconds(1))
+        case .toClient: break
+        case .report(let report): reports[node, default: []].append(report)
+        case .reply: break
+        case .pin(let cluster): clusters[node] = cluster
+        case .exit: agents[node] = nil
+        }
+    }
+
+    func status(_ node: UInt32) -> AgentStatus? { agents[node]?.status(at: now) }
+
+    /// The one node that serves actively, if its lease is valid.
+    var activeServers: [UInt32] {
+        agents.keys.sorted().filter {
+            status($0)?.role == .holder(.active) && (status($0)?.leaseRemaining ?? .zero) > .zero
+        }
+    }
+}
