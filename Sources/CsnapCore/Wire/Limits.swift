@@ -5,8 +5,8 @@ package enum Limits {
     package static let datagram = 1232
     /// Bytes of the seal's tag (ChaCha20-Poly1305, RFC 8439).
     package static let sealTag = 16
-    /// Bytes of a packet's items: what header, echo and tag leave of a datagram.
-    package static let payload = datagram - PacketHeader.encodedSize - PacketHeader.echoSize - sealTag
+    /// Bytes of a packet's items: what header, preamble and tag leave of a datagram.
+    package static let payload = datagram - PacketHeader.encodedSize - PacketPreamble.encodedSize - sealTag
     /// Bytes of a frame between processes of one machine: a StartServer that names every member fits many times over.
     package static let localFrame = 1 << 20
     /// Members of a group; the protocol is made for 64 and simulated to 1,000.

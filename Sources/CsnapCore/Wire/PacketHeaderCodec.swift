@@ -6,8 +6,6 @@
 ///      6  flags
 extension PacketHeader {
     package static let encodedSize = 68
-    /// Bytes of the echo with which each sealed body starts: the receiver's start bits, as the sender knows them.
-    package static let echoSize = 16
     package static let wireVersion: UInt8 = 1
     /// A receiver that does not know one of these flags must refuse the packet; the others it may ignore.
     package static let mandatoryFlags: UInt16 = 0xff00
@@ -51,5 +49,36 @@ extension PacketHeader {
     package static func decode(_ bytes: [UInt8]) throws(WireError) -> PacketHeader {
         var reader = ByteReader(bytes)
         return try decode(&reader)
+    }
+}
+
+/// What each sealed body starts with, before the items: of fixed size, so that answers can be compared with requests.
+package struct PacketPreamble: Equatable, Sendable {
+    /// The receiver's start bits, as the sender last learned them; zero if it never did. A packet that carries ours
+    /// was made for this very process, so it is neither a recording of earlier days nor meant for another node.
+    package var echo: Bits128
+    /// Where the sender wants to be reached.
+    package var advertised: Address
+
+    package init(echo: Bits128, advertised: Address) {
+        self.echo = echo
+        self.advertised = advertised
+    }
+
+    package static let encodedSize = 35
+
+    package func encode(to writer: inout ByteWriter) {
+        writer.value(echo)
+        writer.flag(advertised.isIPv4)
+        writer.value(advertised.bits)
+        writer.fixed(advertised.port)
+    }
+
+    package init(from reader: inout ByteReader) throws(WireError) {
+        echo = try reader.value()
+        let isIPv4 = try reader.flag()
+        let bits = try reader.value(Bits128.self)
+        if isIPv4, bits.high != 0 || bits.low > UInt64(UInt32.max) { throw .malformed }
+        advertised = Address(bits: bits, port: try reader.fixed(UInt16.self), isIPv4: isIPv4)
     }
 }

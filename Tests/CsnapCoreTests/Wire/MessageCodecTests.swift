@@ -125,8 +125,8 @@ import Testing
 
     @Test func intervalsSaturate() throws {
         let sent = ClientLeaseAck(nonce: 1, tenure: .none, remaining: Interval(nanoseconds: .max))
-        guard case .clientLeaseAck(let seen)? = try MessageCodec.decode(MessageCodec.encode([.clientLeaseAck(sent)])).first
-        else {
+        let decoded = try MessageCodec.decode(MessageCodec.encode([.clientLeaseAck(sent)]))
+        guard case .clientLeaseAck(let seen)? = decoded.first else {
             Issue.record("no ClientLeaseAck")
             return
         }

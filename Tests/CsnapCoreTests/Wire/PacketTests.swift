@@ -98,3 +98,20 @@ import Testing
         #expect(MessageCodec.encodedSize(.grant(grant)) <= Limits.payload)
     }
 }
+
+@Suite struct PacketPreambleTests {
+    @Test(arguments: UInt64(1)...20) func comesBackInFixedSize(seed: UInt64) throws {
+        var samples = Samples(seed: seed)
+        let preamble = PacketPreamble(echo: samples.bits(), advertised: samples.address())
+        var writer = ByteWriter()
+        preamble.encode(to: &writer)
+        #expect(writer.count == PacketPreamble.encodedSize)
+        var reader = ByteReader(writer.bytes)
+        let decoded = try PacketPreamble(from: &reader)
+        #expect(decoded == preamble)
+        for length in 0..<writer.count {
+            var reader = ByteReader(Array(writer.bytes.prefix(length)))
+            #expect((try? PacketPreamble(from: &reader)) == nil)
+        }
+    }
+}

@@ -1,0 +1,66 @@
+package import CsnapCore
+import Crypto
+
+/// Who this process is on the wire.
+package struct TransportIdentity: Equatable, Sendable {
+    package var clusterName: String
+    package var keys: KeyRing
+    package var process: NodeBoot
+    package var startBits: Bits128
+    /// Where others reach us.
+    package var advertised: Address
+
+    package init(
+        clusterName: String, keys: KeyRing, process: NodeBoot, startBits: Bits128, advertised: Address
+    ) {
+        self.clusterName = clusterName
+        self.keys = keys
+        self.process = process
+        self.startBits = startBits
+        self.advertised = advertised
+    }
+}
+
+/// Makes datagrams of payloads: header, then preamble and items under ChaCha20-Poly1305 (RFC 8439).
+///
+/// The key belongs to this process alone (its start bits are random) and the nonce is the counter, so no pair of key
+/// and nonce repeats, not even after a rolled-back state file.
+package struct Sealer: Sendable {
+    private let identity: TransportIdentity
+    private let tag: UInt64
+    private let key: SymmetricKey
+    private var counter: UInt64 = 0
+    /// Zero until the group is known.
+    package var cluster: Bits128
+
+    package init(_ identity: TransportIdentity, cluster: Bits128 = .zero) {
+        self.identity = identity
+        self.cluster = cluster
+        tag = identity.keys.sealing.tag(cluster: identity.clusterName)
+        key = identity.keys.sealing.packetKey(
+            cluster: identity.clusterName, sender: identity.process, startBits: identity.startBits)
+    }
+
+    /// `echo`: the receiver's start bits, zero if they are unknown. Nil if the cipher fails, which it does not.
+    package mutating func seal(_ payload: [UInt8], echo: Bits128) -> [UInt8]? {
+        counter += 1
+        let header = PacketHeader(
+            clusterTag: tag, cluster: cluster, keyID: identity.keys.sealing.id, sender: identity.process,
+            startBits: identity.startBits, counter: counter
+        ).encode()
+        var body = ByteWriter(capacity: PacketPreamble.encodedSize + payload.count)
+        PacketPreamble(echo: echo, advertised: identity.advertised).encode(to: &body)
+        body.raw(payload)
+        guard let nonce = Self.nonce(counter),
+            let box = try? ChaChaPoly.seal(body.bytes, using: key, nonce: nonce, authenticating: header)
+        else { return nil }
+        return header + box.ciphertext + box.tag
+    }
+
+    static func nonce(_ counter: UInt64) -> ChaChaPoly.Nonce? {
+        var bytes = ByteWriter(capacity: 12)
+        bytes.fixed(UInt32(0))
+        bytes.fixed(counter)
+        return try? ChaChaPoly.Nonce(data: bytes.bytes)
+    }
+}

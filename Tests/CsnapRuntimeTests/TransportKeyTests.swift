@@ -1,0 +1,79 @@
+import CsnapCore
+import CsnapRuntime
+import Glibc
+import Testing
+
+@Suite struct TransportKeyTests {
+    private func withFile(
+        _ text: String, mode: mode_t = 0o600, _ body: (String) throws -> Void
+    ) throws {
+        var template = Array("/tmp/csnap-key-XXXXXX".utf8CString)
+        let descriptor = mkstemp(&template)
+        try #require(descriptor >= 0)
+        let path = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        defer {
+            close(descriptor)
+            unlink(path)
+        }
+        let bytes = Array(text.utf8)
+        #expect(write(descriptor, bytes, bytes.count) == bytes.count)
+        #expect(fchmod(descriptor, mode) == 0)
+        try body(path)
+    }
+
+    private func problem(_ path: String) -> KeyFileError.Problem? {
+        do throws(KeyFileError) {
+            _ = try KeyRing.load(path)
+            return nil
+        } catch {
+            #expect(error.description.contains(path))
+            return error.problem
+        }
+    }
+
+    @Test func fileComesBack() throws {
+        let first = ClusterKey.generate(id: 200)
+        let second = ClusterKey.generate(id: 3)
+        #expect(first.bytes != second.bytes)
+        try withFile("# our keys\n\n\(first.line)\n\(second.line)\n") { path in
+            let ring = try KeyRing.load(path)
+            #expect(ring == KeyRing(first, other: second))
+        }
+        try withFile(first.line) { path in
+            let ring = try KeyRing.load(path)
+            #expect(ring == KeyRing(first))
+        }
+    }
+
+    @Test(arguments: [mode_t(0o640), 0o604, 0o660, 0o601]) func openFilesAreRefused(mode: mode_t) throws {
+        try withFile(ClusterKey.generate().line, mode: mode) { path in #expect(problem(path) == .mode(mode)) }
+    }
+
+    @Test(.enabled(if: geteuid() == 0)) func filesOfOthersAreRefused() throws {
+        try withFile(ClusterKey.generate().line) { path in
+            #expect(chown(path, 12345, 0) == 0)
+            #expect(problem(path) == .owner(12345))
+        }
+    }
+
+    @Test func impossibleFilesAreRefused() throws {
+        let key = ClusterKey.generate(id: 1)
+        let zero = KeyRing.insecure.sealing.line
+        let cases: [(String, KeyFileError.Problem)] = [
+            ("", .count(0)), ("1:AAAA", .format(key: 1)), ("nonsense", .format(key: 1)),
+            ("256:" + key.line.dropFirst(2), .format(key: 1)), (zero, .format(key: 1)),
+            (key.line + "\n" + ClusterKey.generate(id: 1).line, .sameID(1)),
+            ([1, 2, 3].map { ClusterKey.generate(id: $0).line }.joined(separator: "\n"), .count(3)),
+            (String(repeating: "#", count: 5000), .tooLong),
+        ]
+        for (text, expected) in cases { try withFile(text) { path in #expect(problem(path) == expected) } }
+        #expect(problem("/nonexistent/key") == .system(ENOENT))
+        #expect(problem("/tmp") == .notRegular)
+    }
+
+    @Test func insecureSaysSo() {
+        #expect(KeyRing.insecure.isInsecure)
+        #expect(!KeyRing(.generate()).isInsecure)
+        #expect(KeyRing.insecure.sealing.tag(cluster: "a") != KeyRing.insecure.sealing.tag(cluster: "b"))
+    }
+}
