@@ -1,0 +1,77 @@
+package import CsnapCore
+
+/// Bounds of the server's sessions, so that no client can make it grow (docs/data-plane.md, "Server").
+package struct SessionLimits: Equatable, Sendable {
+    /// Sessions in all: 64 nodes with 16 clients each.
+    package var sessions = 1024
+    /// Sessions of one boot: 64 volumes with four exports each.
+    package var sessionsPerBoot = 256
+    /// Connections that have not said hello.
+    package var strangers = 64
+    /// Queries of one session that wait for their grant: eight NBD connections of 128 requests.
+    package var waitingQueries = 1024
+
+    package init() {}
+}
+
+/// What went wrong with one query; the session goes on.
+package enum SessionQueryError: UInt16, Sendable {
+    /// A range lies behind the end of the origin.
+    case outOfRange = 1
+    /// A query without ranges.
+    case empty = 2
+}
+
+/// Why the server ended a connection; logged by name.
+package enum SessionEnd: Equatable, Sendable, CustomStringConvertible {
+    case refused(SessionRefusal)
+    /// Its boot lost its admission.
+    case struck
+    /// Its node came with a higher boot.
+    case surpassed
+    case bye
+    /// The same client has opened a new session for the same image.
+    case replaced
+    /// Bytes that no frame begins with, or that were changed.
+    case garbage(SessionFrameError)
+    /// A request before HELLO.
+    case helloMissing
+    case helloTwice
+    case wrongEpoch(Epoch)
+    /// More queries waiting than a client may have.
+    case tooManyQueries
+    case tooManyStrangers
+
+    package var description: String {
+        switch self {
+        case .refused(let reason): "refused: \(reason.sentence)"
+        case .struck: "its boot was struck"
+        case .surpassed: "a higher boot of its node was admitted"
+        case .bye: "it said goodbye"
+        case .replaced: "the same client opened a new session"
+        case .garbage(let error): "it sent garbage: \(error)"
+        case .helloMissing: "it sent a request before its hello"
+        case .helloTwice: "it sent a second hello"
+        case .wrongEpoch(let epoch): "it sent a request of epoch \(epoch.value)"
+        case .tooManyQueries: "it had too many queries waiting"
+        case .tooManyStrangers: "too many connections had not said hello"
+        }
+    }
+}
+
+extension SessionRefusal {
+    /// For a person.
+    package var sentence: String {
+        switch self {
+        case .notAdmitted: "this boot of its node is not admitted; its agent must join first"
+        case .struck: "this boot of its node was evicted; its agent must start anew"
+        case .lowerTenure: "it asked for an earlier tenure; its agent will name the present one"
+        case .higherTenure: "it asked for a later tenure than this server's; this server is deposed"
+        case .unknownVolume: "this server has no volume of that name; use one configuration on all nodes"
+        case .version: "it speaks no common version; run one csnap version on all nodes"
+        case .tooManySessions: "the number of sessions is at its bound; close some clients"
+        case .unknownImage: "the volume has no such image"
+        case .notServing: "this server is not serving"
+        }
+    }
+}

@@ -1,0 +1,33 @@
+import CsnapCore
+
+extension StoreRefusal {
+    /// For a person; `path` names the device.
+    package func sentence(_ path: String) -> String {
+        switch self {
+        case .blank: "the store \(path) is blank; make one there with 'csnapctl volume create'"
+        case .notAStore:
+            "\(path) is no snapshot store; correct the path, or make one there with 'csnapctl volume create --force'"
+        case .version(let version):
+            "the store \(path) has format version \(version), this csnap knows \(StoreLayout.version); upgrade csnap"
+        case .truncated(let device, let store):
+            "\(path) has \(device) bytes, its store \(store); give the device its former size back"
+        case .damagedSlot(let slot):
+            "both copies of slot \(slot) of the store \(path) are damaged; examine the disk, then 'csnapctl volume check'"
+        case .foreign:
+            "the store \(path) belongs to another cluster; correct the path, or format it anew to give up its snapshots"
+        case .stale(let highest, let lastActive):
+            "the store \(path) saw epoch \(highest.value) last, the group epoch \(lastActive.value): "
+                + "it is an old copy or another disk; give this node the present one"
+        case .tenure(let tenure, let owner):
+            "the store \(path) shows epoch \(tenure.epoch.value) round \(tenure.round.value) of node "
+                + "\(owner.node.value); the agent will claim a higher epoch"
+        case .slotOfBase(let tenure):
+            "this epoch's slot of the store \(path) holds its newest superblock, of epoch \(tenure.epoch.value); "
+                + "the agent will claim the next epoch"
+        case .claimWasLost:
+            "the store \(path) did not keep what was written and flushed, or another server claims the same epoch; "
+                + "examine the disk if this is said again"
+        case .device(let code): "the store \(path) failed with error \(code); examine the disk"
+        }
+    }
+}
