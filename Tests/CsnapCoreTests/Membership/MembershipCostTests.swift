@@ -3,31 +3,9 @@ import Testing
 
 /// What the failure detector costs, and how fast it is.
 @Suite struct MembershipCostTests {
-    /// A worst case of the encoding, the packet's header and seal included.
+    /// Of a datagram that holds this message alone.
     private func bytes(_ message: Message) -> Int {
-        let packet = 110
-        switch message {
-        case .ping(let ping): return packet + 50 + bytes(ping.gossip)
-        case .ack(let ack): return packet + 50 + bytes(ack.gossip)
-        case .news(let items): return packet + 4 + bytes(items)
-        case .pingRequest: return packet + 60
-        case .syncDigest(let digest): return packet + 20 + 18 * digest.ranges.count
-        case .syncPage(let page):
-            let records = bytes(page.records.map { .member($0) })
-            let claim = bytes(page.claim.map { [.claim($0)] } ?? [])
-            return packet + 6 + records + claim + bytes(page.configuration.map { [.configuration($0)] } ?? [])
-        default: return .max
-        }
-    }
-
-    private func bytes(_ items: [GossipItem]) -> Int {
-        items.reduce(0) { sum, item in
-            switch item {
-            case .member, .claim: sum + 68
-            case .accusation: sum + 32
-            case .configuration(let set): sum + 16 + 5 * set.voters.count
-            }
-        }
+        Limits.datagram - Limits.payload + MessageCodec.encodedSize(message)
     }
 
     /// Invariant 24.
@@ -43,7 +21,7 @@ import Testing
         #expect(network.allAlive)
         for node in members / 2...members { network.crash(node) }
         network.run(.seconds(12))
-        #expect(network.sent.map { bytes($0.message) }.max().map { $0 <= 1232 && $0 > 200 } == true)
+        #expect(network.sent.map { bytes($0.message) }.max().map { $0 <= Limits.datagram && $0 > 200 } == true)
         #expect(network.sent.contains { if case .syncPage = $0.message { true } else { false } })
     }
 
