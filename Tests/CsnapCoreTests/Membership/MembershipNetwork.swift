@@ -142,7 +142,8 @@ struct MembershipNetwork {
 
     private mutating func deliverNext() {
         let packet = packets.removeFirst()
-        guard let receiver = nodes.values.first(where: { $0.own.address == packet.to })?.own.process.node else { return }
+        let addressed = nodes.values.first { $0.own.address == packet.to }
+        guard let receiver = addressed?.own.process.node else { return }
         guard passes(packet.from.node, receiver) else { return }
         deliver(packet.message, from: packet.from, to: receiver.value)
     }
