@@ -27,6 +27,12 @@ package enum ServiceManager {
         }
     }
 
+    /// Whether a service manager listens.
+    package static var isPresent: Bool {
+        guard let address = getenv("NOTIFY_SOCKET") else { return false }
+        return address.pointee != 0
+    }
+
     /// Sends the notices in one datagram; whether a service manager took it.
     @discardableResult
     package static func notify(_ notices: Notice...) -> Bool {

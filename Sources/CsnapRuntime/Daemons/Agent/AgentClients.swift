@@ -6,25 +6,15 @@ import NIOPosix
 
 /// The agent's end of its clients' connections. On the loop only.
 ///
-/// A broken connection is not yet a gone client: the process may live, and its lease with it. `onGone` comes when
-/// its lock is free, when the client said hello anew, or when the last lease it was given has surely passed (§6).
+/// A broken connection does not prove the process gone; the core waits for the end of the lease it was told (§6).
 final class AgentClients {
-    private final class Client {
-        let volume: String
-        /// Nil after the connection broke.
-        var channel: (any Channel)?
-        /// The end of the last lease it was given.
-        var leaseEnd = Instant.distantPast
-
-        init(volume: String, channel: any Channel) {
-            self.volume = volume
-            self.channel = channel
-        }
+    private struct Client {
+        var volume: String
+        var channel: any Channel
     }
 
     private let runtime: RuntimeDirectory
     private let volumes: [String]
-    private let timing: Timing
     private let loop: any EventLoop
     private let logger: Logger
     var onMessage: (ClientID, ClientToAgent) -> Void = { _, _ in }
@@ -38,7 +28,6 @@ final class AgentClients {
     init(configuration: CsnapConfiguration, loop: any EventLoop, logger: Logger) {
         runtime = configuration.runtime
         volumes = configuration.volumes.map(\.name)
-        timing = configuration.timing
         self.loop = loop
         self.logger = logger
     }
@@ -70,20 +59,9 @@ final class AgentClients {
 
     func send(_ message: AgentToClient, to id: ClientID) {
         guard let client = clients[id] else { return }
-        if case .lease(_, let until) = message { client.leaseEnd = max(client.leaseEnd, until) }
-        guard let channel = client.channel else { return }
-        if !channel.sendLocalFrame(LocalCodec.encode(message)) {
+        if !client.channel.sendLocalFrame(LocalCodec.encode(message)) {
             logger.warning("the client of \(client.volume) does not read: its connection is closed")
-            channel.close(promise: nil)
-        }
-    }
-
-    /// Tells of clients that are gone for sure. To be called about every retry period.
-    func checkGone(at now: Instant) {
-        for (id, client) in clients.sorted(by: { $0.key < $1.key }) where client.channel == nil {
-            let leaseOver = now > client.leaseEnd + timing.hardWithDrift
-            let isHeld = (try? FileLock.isHeld(runtime.clientLock(client.volume))) ?? true
-            if leaseOver || !isHeld { forget(id) }
+            client.channel.close(promise: nil)
         }
     }
 
@@ -135,21 +113,20 @@ final class AgentClients {
         let id = ClientID(nextID)
         nextID += 1
         connection.id = id
-        let earlier = clients.filter { $0.value.volume == volume }.keys.sorted()
+        // A volume has one client; an older connection is the same one's, or a dead one's.
+        let earlier = clients.filter { $0.value.volume == volume }.sorted { $0.key < $1.key }
         clients[id] = Client(volume: volume, channel: channel)
         onMessage(id, message)
-        for old in earlier {
-            clients[old]?.channel?.close(promise: nil)
+        for (old, client) in earlier {
             forget(old)
+            client.channel.close(promise: nil)
         }
     }
 
     private func ended(_ connection: Connection, _ error: (any Error)?) {
         connections -= 1
         if let error { logger.warning("the connection of a client broke: \(error)") }
-        guard let id = connection.id, let client = clients[id] else { return }
-        client.channel = nil
-        checkGone(at: BootClock.now())
+        if let id = connection.id { forget(id) }
     }
 
     private func forget(_ id: ClientID) {

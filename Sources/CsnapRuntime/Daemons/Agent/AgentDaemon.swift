@@ -94,6 +94,18 @@ package final class AgentDaemon: Sendable {
     /// The process of the server, if one runs. On the loop only.
     package var serverProcessID: Int32? { core.value.serverProcessID }
 
+    /// The status for people, with what the shell alone knows. On the loop only.
+    func statusReport() -> StatusReport {
+        let now = BootClock.now()
+        var report = StatusReport(core.value.agent.status(at: now), cluster: configuration.cluster, at: now)
+        report.agentPid = getpid()
+        report.serverPid = serverProcessID
+        report.volumes = configuration.volumes.map {
+            VolumeStatus(name: $0.name, origin: $0.origin, store: $0.store)
+        }
+        return report
+    }
+
     /// Ends everything at once; the server's process group is killed.
     package func close() -> EventLoopFuture<Void> {
         loop.submit { [self] in
@@ -109,6 +121,12 @@ package final class AgentDaemon: Sendable {
         let retry = TimeAmount.nanoseconds(configuration.timing.retry.nanoseconds)
         loop.scheduleRepeatedTask(initialDelay: retry, delay: retry) { _ in
             core.value.checkNeighbours(at: BootClock.now())
+        }
+        let logger = logger
+        let transport = transport
+        loop.scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { _ in
+            core.value.sayStatus()
+            if let summary = transport.value.takeDropSummary() { logger.debug("packets dropped: \(summary)") }
         }
         guard let interval = ServiceManager.watchdogMicroseconds else { return }
         let half = Interval.microseconds(Int64(clamping: interval / 2))

@@ -1,6 +1,7 @@
 import CsnapCore
 import Logging
 import NIOCore
+import Systemd
 
 /// The shell around one core agent: events in, actions out, in order. On its loop only.
 ///
@@ -27,6 +28,7 @@ final class AgentLoop {
     private var events: [Event] = []
     private var isStepping = false
     private var hasExited = false
+    private var statusLine = ""
     private var cluster: Bits128?
 
     init(
@@ -43,7 +45,6 @@ final class AgentLoop {
         self.logger = logger
         self.onExit = onExit
         cluster = start.stored.flatMap { $0.cluster == .zero ? nil : $0.cluster }
-        if let cluster { transport.pin(cluster: cluster) }
     }
 
     var serverProcessID: Int32? { server?.processID }
@@ -78,9 +79,15 @@ final class AgentLoop {
         hasExited || agent.nextWake > now - bound
     }
 
-    func checkNeighbours(at now: Instant) {
-        server?.checkProgress(at: now)
-        clients.checkGone(at: now)
+    func checkNeighbours(at now: Instant) { server?.checkProgress(at: now) }
+
+    /// Tells the service manager how things stand, if that has changed.
+    func sayStatus() {
+        guard ServiceManager.isPresent else { return }
+        let line = StatusLine.text(agent, at: BootClock.now())
+        guard line != statusLine else { return }
+        statusLine = line
+        ServiceManager.notify(.status(line))
     }
 
     private func scheduleWake() {
@@ -142,7 +149,7 @@ final class AgentLoop {
         guard !hasExited else { return }
         hasExited = true
         wake?.cancel()
-        for promise in commands.values { promise.succeed(.done) }
+        for promise in commands.values { promise.succeed(reason == .done ? .done : .refused(.busy)) }
         commands = [:]
         onExit(reason)
     }

@@ -6,6 +6,8 @@ package protocol PacketTransport {
     func send(_ messages: [Message], to peer: Address)
     /// Stamps the cluster on packets from now on, and refuses others.
     func pin(cluster: Bits128)
+    /// What was dropped since the last call, in words; nil if nothing was.
+    func takeDropSummary() -> String?
     func close()
 }
 
