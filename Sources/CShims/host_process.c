@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -86,3 +88,8 @@ int csnap_reap(int pidfd) {
 }
 
 void csnap_pause(int milliseconds) { poll(NULL, 0, milliseconds); }
+
+int csnap_unread_by_peer(int descriptor) {
+    int count = 0;
+    return ioctl(descriptor, SIOCOUTQ, &count) == 0 ? count : -errno;
+}

@@ -1,4 +1,5 @@
 import CSystemd
+import Glibc
 
 /// What a daemon tells systemd about itself. Every call is a no-op when no service manager listens (sd_notify(3)).
 package enum ServiceManager {
@@ -24,6 +25,12 @@ package enum ServiceManager {
             case .extendTimeout(let microseconds): "EXTEND_TIMEOUT_USEC=\(microseconds)"
             }
         }
+    }
+
+    /// Whether a service manager listens.
+    package static var isPresent: Bool {
+        guard let address = getenv("NOTIFY_SOCKET") else { return false }
+        return address.pointee != 0
     }
 
     /// Sends the notices in one datagram; whether a service manager took it.

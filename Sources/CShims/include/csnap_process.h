@@ -16,3 +16,6 @@ int csnap_reap(int pidfd);
 
 /// Waits that long on no descriptor: for a thread of its own only.
 void csnap_pause(int milliseconds);
+
+/// Bytes written to a Unix socket that its peer has not read yet; -errno on failure.
+int csnap_unread_by_peer(int descriptor);

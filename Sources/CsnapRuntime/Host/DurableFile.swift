@@ -1,4 +1,4 @@
-import Glibc
+package import Glibc
 
 /// Files that are either the old or the new one after a power cut, never a mixture.
 package enum DurableFile {
@@ -9,7 +9,7 @@ package enum DurableFile {
         let temporary = path + ".new"
         let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode)
         guard descriptor >= 0 else { throw SystemError("cannot create", temporary) }
-        do {
+        do throws(SystemError) {
             try Files.writeAll(bytes, descriptor: descriptor, path: temporary)
             guard fsync(descriptor) == 0 else { throw SystemError("cannot make durable", temporary) }
         } catch {

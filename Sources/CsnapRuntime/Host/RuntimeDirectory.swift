@@ -22,7 +22,10 @@ package struct RuntimeDirectory: Equatable, Sendable {
     /// The NBD socket of that volume's client.
     package func volumeSocket(_ volume: String) -> String { "\(path)/\(volume).nbd" }
 
-    /// The server's lock, held until the server ends: taken before READY, with its agent's start bits written into it.
+    /// The server's lock, with its agent's start bits written into it (§5.8).
+    ///
+    /// The server takes it when it obeys START (which carries the bits), before it touches a store, and keeps the
+    /// result until its process ends. Refused as `held`: an earlier server still lives; nothing may be served then.
     package func acquireServerLock(startBits: Bits128) throws(FileLockError) -> FileLock {
         try FileLock.acquire(serverLock, note: startBits.hex + "\n")
     }

@@ -24,14 +24,14 @@ package enum ProcessEnd: Equatable, Sendable, CustomStringConvertible {
 /// Duties: `whenEmpty` is called exactly once, when no process of the group can do anything any more. A group that
 /// does not empty (sleep in the kernel) never calls it; `isStuck` says so.
 package final class ServerProcess: Sendable {
-    package let processID: pid_t
+    package let processID: Int32
     /// Our end of the socket pair; the owner takes it over and closes it.
     package let channelDescriptor: Int32
     private let processDescriptor: Int32
     /// Guards the kill: the group's number is ours only until its leader is reaped.
     private let reaped = Mutex(false)
 
-    private init(processID: pid_t, channelDescriptor: Int32, processDescriptor: Int32) {
+    private init(processID: Int32, channelDescriptor: Int32, processDescriptor: Int32) {
         self.processID = processID
         self.channelDescriptor = channelDescriptor
         self.processDescriptor = processDescriptor
@@ -87,7 +87,7 @@ package final class ServerProcess: Sendable {
 /// What the kernel knows of a process group.
 package enum ProcessGroup {
     /// Whether no process of the group can run any more. Zombies cannot; their parent may never reap them.
-    package static func isEmpty(_ group: pid_t) -> Bool {
+    package static func isEmpty(_ group: Int32) -> Bool {
         if kill(-group, 0) != 0 && errno == ESRCH { return true }
         // What cannot be listed is not proven.
         guard let names = try? Files.names(in: "/proc"), !names.isEmpty else { return false }
@@ -103,12 +103,12 @@ package enum ProcessGroup {
     }
 
     /// State and group from a stat line: "7 (name, may hold anything) S 1 7 …"; nil if the process is gone.
-    private static func field(of path: String) -> (state: Character, group: pid_t)? {
+    private static func field(of path: String) -> (state: Character, group: Int32)? {
         guard let bytes = try? Files.read(path, limit: 8192) else { return nil }
         let text = String(decoding: bytes, as: UTF8.self)
         guard let close = text.lastIndex(of: ")") else { return nil }
         let fields = text[text.index(after: close)...].split(separator: " ")
-        guard fields.count > 3, let state = fields[0].first, let group = pid_t(fields[2]) else { return nil }
+        guard fields.count > 3, let state = fields[0].first, let group = Int32(fields[2]) else { return nil }
         return (state, group)
     }
 }

@@ -59,7 +59,7 @@ package final class StateFile: Sendable {
     /// Writes after all earlier writes; `done` is called on the queue, with nil when the state is durable.
     package func write(_ state: StoredState, done: @escaping @Sendable (SystemError?) -> Void) {
         queue.async { [path] in
-            do {
+            do throws(SystemError) {
                 try DurableFile.replace(path, with: StoredStateCodec.encode(state))
                 done(nil)
             } catch {

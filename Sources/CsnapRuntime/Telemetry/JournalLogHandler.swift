@@ -1,4 +1,6 @@
+import CsnapCore
 package import Logging
+import Synchronization
 import Systemd
 
 /// The record a log line becomes: one text, and fields that keep their names in the journal.
@@ -50,6 +52,17 @@ struct LogRecord {
     }
 }
 
+/// The least level that is logged; may be changed while the program runs.
+package final class LogThreshold: Sendable {
+    private let value: Mutex<Logger.Level>
+
+    package init(_ level: Logger.Level) { value = Mutex(level) }
+
+    package var level: Logger.Level { value.withLock { $0 } }
+
+    package func set(_ level: Logger.Level) { value.withLock { $0 = level } }
+}
+
 /// Sends swift-log records to the journal with native fields, or as readable lines to standard error.
 package struct CsnapLogHandler: LogHandler {
     package enum Output: Sendable {
@@ -59,12 +72,18 @@ package struct CsnapLogHandler: LogHandler {
 
     package var metadata: Logger.Metadata = [:]
     package var metadataProvider: Logger.MetadataProvider?
-    package var logLevel: Logger.Level
+    /// Shared by all copies of the handler, so that a reload changes every logger.
+    private let threshold: LogThreshold
     private let output: Output
 
-    package init(output: Output, level: Logger.Level) {
+    package init(output: Output, threshold: LogThreshold) {
         self.output = output
-        logLevel = level
+        self.threshold = threshold
+    }
+
+    package var logLevel: Logger.Level {
+        get { threshold.level }
+        set { threshold.set(newValue) }
     }
 
     package subscript(metadataKey key: String) -> Logger.Metadata.Value? {

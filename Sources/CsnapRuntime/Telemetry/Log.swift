@@ -5,19 +5,23 @@ import Systemd
 
 /// Makes the loggers of a daemon. The journal if standard error goes there, lines on standard error otherwise.
 package enum Log {
+    /// Of all loggers of this process.
+    package static let threshold = LogThreshold(.info)
+
     /// `identifier` is the program's name; cluster and node stand in every record.
     package static func make(identifier: String, configuration: CsnapConfiguration) -> Logger {
-        var logger = plain(identifier: identifier, level: configuration.logLevel.level)
+        threshold.set(configuration.logLevel.level)
+        var logger = plain(identifier: identifier)
         logger[metadataKey: LogField.cluster] = "\(configuration.cluster)"
         logger[metadataKey: LogField.node] = "\(configuration.node.value)"
         return logger
     }
 
     /// A logger for the time before there is a configuration.
-    package static func plain(identifier: String, level: Logger.Level = .info) -> Logger {
+    package static func plain(identifier: String) -> Logger {
         let output: CsnapLogHandler.Output =
             Journal.isStandardError ? .journal(identifier: identifier) : .lines(writeLine)
-        return Logger(label: identifier) { _ in CsnapLogHandler(output: output, level: level) }
+        return Logger(label: identifier) { _ in CsnapLogHandler(output: output, threshold: threshold) }
     }
 
     /// One write per line, so that lines of several processes do not mix.

@@ -1,0 +1,43 @@
+import CsnapCore
+import NIOCore
+
+/// The agent as the control socket sees it.
+struct AgentControl: ControlHost {
+    let daemon: AgentDaemon
+
+    func status(_ answer: @escaping @Sendable (StatusReport) -> Void) {
+        daemon.loop.execute { answer(daemon.statusReport()) }
+    }
+
+    func perform(_ command: ControlCommand, _ answer: @escaping @Sendable (OperatorOutcome) -> Void) {
+        daemon.submit(Command(command)).whenComplete { result in
+            switch result {
+            case .success(let outcome): answer(outcome)
+            case .failure: answer(.refused(.busy))
+            }
+        }
+    }
+
+    func events(after cursor: UInt64?, limit: Int) -> EventPage {
+        daemon.eventLog.events(after: cursor, limit: limit)
+    }
+
+    func watchEvents(_ notify: @escaping @Sendable () -> Void) -> Int { daemon.eventLog.watch(notify) }
+
+    func stopWatching(_ token: Int) { daemon.eventLog.stopWatching(token) }
+}
+
+extension Command {
+    /// The core's form of a command from the control socket; `found` draws its uuid here.
+    init(_ command: ControlCommand) {
+        switch command {
+        case .found: self = .found(cluster: RandomBits.draw())
+        case .leave: self = .leave
+        case .transfer(let node): self = .transfer(node)
+        case .strike(let node, let fenced): self = .strike(node, fenced: fenced)
+        case .disable: self = .disable
+        case .enable: self = .enable
+        case .voters(let nodes): self = .voters(nodes)
+        }
+    }
+}

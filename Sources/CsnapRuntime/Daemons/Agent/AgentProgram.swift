@@ -1,0 +1,111 @@
+import CsnapCore
+import Dispatch
+import Glibc
+import Logging
+import NIOCore
+import NIOPosix
+import Synchronization
+import Systemd
+
+/// The program csnap-agent, apart from its arguments. Each function returns the exit code.
+package enum AgentProgram {
+    private static let usageCode: Int32 = 2
+    private static let failureCode: Int32 = 1
+
+    /// `--check`: prints the effective configuration with the source of each value, or what is wrong with it.
+    package static func check(file: String) -> Int32 {
+        do {
+            let (configuration, lines) = try CsnapConfiguration.loadEffective(file: file, environment: environment())
+            if let path = configuration.keyFile { _ = try KeyRing.load(path) }
+            try? Files.writeAll(Array((lines.joined(separator: "\n") + "\n").utf8), descriptor: 1, path: "output")
+            return 0
+        } catch {
+            say("\(error)")
+            return usageCode
+        }
+    }
+
+    /// Runs the agent until it stops; its process must have no other threads that spawn or handle signals.
+    package static func run(file: String) -> Int32 {
+        let configuration: CsnapConfiguration
+        let keys: KeyRing
+        do {
+            configuration = try CsnapConfiguration.load(file: file, environment: environment())
+            keys = try configuration.keyFile.map { try KeyRing.load($0) } ?? .insecure
+        } catch {
+            Log.plain(identifier: "csnap-agent").critical("\(error)")
+            return usageCode
+        }
+        let logger = Log.make(identifier: "csnap-agent", configuration: configuration)
+        if keys.isInsecure { logger.warning("insecure: anybody who reaches \(configuration.listen.text) is obeyed") }
+        let start: AgentStart
+        do {
+            start = try AgentStart.prepare(configuration, file: file, logger: logger)
+        } catch {
+            logger.critical("\(error)")
+            return error.exitCode
+        }
+        return run(start, keys: keys, logger: logger)
+    }
+
+    private static func run(_ start: AgentStart, keys: KeyRing, logger: Logger) -> Int32 {
+        signal(SIGPIPE, SIG_IGN)
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+        let loop = group.next()
+        let daemon: AgentDaemon
+        do {
+            daemon = try AgentDaemon.run(start, on: loop, logger: logger, transport: AgentTransport.factory(keys: keys))
+                .wait()
+            let host = AgentControl(daemon: daemon)
+            let path = start.configuration.runtime.controlSocket
+            _ = try VarlinkServer.start(path: path, group: loop, host: host, access: .system()).wait()
+        } catch {
+            logger.critical("the agent cannot start: \(error)")
+            return failureCode
+        }
+        let signals = AgentSignals(daemon: daemon, file: start.configurationFile)
+        defer { signals.cancel() }
+        let process = start.settings.process
+        logger.notice(
+            "agent of node \(process.node.value), boot \(process.boot.value), at \(start.configuration.listen.text)")
+        ServiceManager.notify(.ready)
+        guard let reason = try? daemon.exited.wait() else { return failureCode }
+        ServiceManager.notify(.stopping)
+        logger.notice("the agent ends: \(reason.text)")
+        try? daemon.close().wait()
+        return reason.exitCode
+    }
+
+    private static func say(_ text: String) {
+        try? Files.writeAll(Array((text + "\n").utf8), descriptor: STDERR_FILENO, path: "standard error")
+    }
+
+    /// The variables that may be configuration.
+    static func environment() -> [String: String] {
+        var variables: [String: String] = [:]
+        for key in CsnapConfiguration.keys {
+            let name = ConfigurationFiles.variable(for: key)
+            if let value = getenv(name) { variables[name] = String(cString: value) }
+        }
+        return variables
+    }
+}
+
+extension ExitReason {
+    /// systemd is told by these what to do next (units/csnap-agent.service).
+    package var exitCode: Int32 {
+        switch self {
+        case .done: 0
+        case .newBoot: 75
+        case .olderProcess: 76
+        }
+    }
+
+    var text: String {
+        switch self {
+        case .done: "as asked"
+        case .newBoot: "this boot is over; the next one joins anew"
+        case .olderProcess: "a newer process of this node is alive"
+        }
+    }
+}

@@ -1,0 +1,180 @@
+import CShims
+import CsnapCore
+import Glibc
+import Logging
+import NIOCore
+import NIOPosix
+
+/// The agent's server process: started inert, spoken to, killed, started again. On the loop only.
+///
+/// It knows nothing of the protocol. Its owner hears every frame, and exactly one `onGone` per process, when the
+/// whole group is proven empty.
+final class AgentServer {
+    /// A process that fails at its start is tried again after 50 ms, doubled up to 5 s.
+    private static let shortestPause = Interval.milliseconds(50)
+    private static let longestPause = Interval.seconds(5)
+
+    private let executable: String
+    private let arguments: [String]
+    private let loop: any EventLoop
+    private let logger: Logger
+    /// A process that reads nothing for this long makes no progress and is killed (§5.8).
+    private let patience: Interval
+    var onFrame: (ServerToAgent) -> Void = { _ in }
+    var onGone: () -> Void = {}
+
+    private var process: ServerProcess?
+    private var channel: (any Channel)?
+    /// Frames said before the channel was ready; at most a START and its followers.
+    private var early: [[UInt8]] = []
+    private var pause = AgentServer.shortestPause
+    private var unreadSince: Instant?
+    private var closing = false
+
+    init(
+        executable: String, arguments: [String], patience: Interval, loop: any EventLoop, logger: Logger
+    ) {
+        self.executable = executable
+        self.arguments = arguments
+        self.patience = patience
+        self.loop = loop
+        self.logger = logger
+    }
+
+    var processID: pid_t? { process?.processID }
+    var isRunning: Bool { process != nil }
+
+    func start() {
+        loop.preconditionInEventLoop()
+        guard process == nil, !closing else { return }
+        // The parent-death signal belongs to the thread that spawns: this loop's, which lives as long as we do.
+        let bound = NIOLoopBound(self, eventLoop: loop)
+        do {
+            let process = try ServerProcess.spawn(executable: executable, arguments: arguments) { [loop] end in
+                loop.execute { bound.value.ended(end) }
+            }
+            self.process = process
+            unreadSince = nil
+            connect(process)
+        } catch {
+            logger.error("the server cannot be started: \(error)")
+            startLater()
+        }
+    }
+
+    func send(_ message: AgentToServer) {
+        guard process != nil else { return }
+        let bytes = LocalCodec.encode(message)
+        guard let channel else {
+            early.append(bytes)
+            return
+        }
+        if !channel.sendLocalFrame(bytes) {
+            logger.error("the server does not read what it is told: it is killed")
+            kill()
+        }
+    }
+
+    /// `onGone` follows; at once if there is no process.
+    func kill() {
+        if let process { process.killGroup() } else { loop.execute(NIOLoopBound(self, eventLoop: loop).tell) }
+    }
+
+    /// For the end of the agent: nothing is started again.
+    func close() {
+        closing = true
+        process?.killGroup()
+    }
+
+    /// Kills a process that lives but reads nothing, such as a stopped one. To be called about every retry period.
+    func checkProgress(at now: Instant) {
+        guard let process, channel != nil else { return }
+        guard csnap_unread_by_peer(process.channelDescriptor) > 0 else {
+            unreadSince = nil
+            return
+        }
+        guard let since = unreadSince else {
+            unreadSince = now
+            return
+        }
+        if now - since > patience {
+            logger.error("the server makes no progress: it is killed")
+            unreadSince = now
+            process.killGroup()
+        }
+    }
+
+    private func connect(_ process: ServerProcess) {
+        let bound = NIOLoopBound(self, eventLoop: loop)
+        let handlerLoop = loop
+        ClientBootstrap(group: loop)
+            .channelOption(
+                .writeBufferWaterMark,
+                value: .init(low: LocalLimits.waitingBytes / 2, high: LocalLimits.waitingBytes)
+            )
+            .channelInitializer { channel in
+                handlerLoop.makeCompletedFuture {
+                    let server = bound.value
+                    let handler = LocalFrameHandler(
+                        onFrame: { server.received($0, from: process) },
+                        onEnd: { server.lost(process, $0) })
+                    try channel.addLocalFrames(handler)
+                }
+            }
+            .withConnectedSocket(process.channelDescriptor)
+            .whenComplete { result in bound.value.connected(result, process) }
+    }
+
+    private func connected(_ result: Result<any Channel, any Error>, _ process: ServerProcess) {
+        guard process === self.process else { return }
+        switch result {
+        case .success(let channel):
+            self.channel = channel
+            for frame in early { _ = channel.sendLocalFrame(frame) }
+        case .failure(let error):
+            logger.error("no connection to the server: \(error)")
+            process.killGroup()
+        }
+        early = []
+    }
+
+    private func received(_ frame: [UInt8], from process: ServerProcess) {
+        guard process === self.process else { return }
+        do {
+            let message = try LocalCodec.serverToAgent(from: frame)
+            if message == .inert { pause = Self.shortestPause }
+            onFrame(message)
+        } catch {
+            logger.error("the server says what cannot be understood, it is killed: \(error)")
+            process.killGroup()
+        }
+    }
+
+    /// The server closed its end: it is ending, or must.
+    private func lost(_ process: ServerProcess, _ error: (any Error)?) {
+        if let error { logger.error("the connection to the server broke: \(error)") }
+        process.killGroup()
+    }
+
+    private func ended(_ end: ProcessEnd) {
+        logger.info("the server process \(end)")
+        channel?.close(promise: nil)
+        channel = nil
+        process = nil
+        early = []
+        onGone()
+        if pause == Self.shortestPause { start() } else { startLater() }
+        pause = min(pause * 2, Self.longestPause)
+    }
+
+    private func startLater() {
+        guard !closing else { return }
+        let bound = NIOLoopBound(self, eventLoop: loop)
+        loop.scheduleTask(in: .nanoseconds(pause.nanoseconds)) { bound.value.start() }
+    }
+}
+
+extension NIOLoopBound<AgentServer> {
+    /// Reports the absence of a process as its end.
+    fileprivate func tell() { if !value.isRunning { value.onGone() } }
+}

@@ -1,0 +1,165 @@
+package import CsnapCore
+import Glibc
+package import Logging
+
+/// Why an agent does not start; the process ends with `exitCode`, having changed nothing.
+package struct AgentStartError: Error, Equatable, Sendable, CustomStringConvertible {
+    package var description: String
+    /// 2 for what the configuration can mend, 1 for the rest.
+    package var exitCode: Int32
+}
+
+/// Everything an agent needs before its first packet: identity drawn, boot counted and on disk, locks taken.
+package struct AgentStart: Sendable {
+    package let configuration: CsnapConfiguration
+    /// Absolute; the server reads the same file.
+    package let configurationFile: String
+    package let settings: AgentSettings
+    /// With the new boot in it; nil when it was missing or lost: this node is a learner then.
+    package let stored: StoredState?
+    package let stateFile: StateFile
+    /// Held as long as the agent lives.
+    package let lock: FileLock
+    /// Absolute; nil if this node runs no server.
+    package let serverExecutable: String?
+
+    /// The start sequence of docs/protocol.md §1 and §5.8. Blocks on the state file's disk.
+    package static func prepare(
+        _ configuration: CsnapConfiguration, file: String, server executable: String? = nil, logger: Logger
+    ) throws(AgentStartError) -> AgentStart {
+        let lock = try makeDirectoriesAndLock(configuration)
+        let stateFile = StateFile(path: configuration.stateFile)
+        let machine: MachineIdentity
+        let reading: StoredStateReading
+        let clients: [String]
+        do {
+            machine = try MachineIdentity.read(stateDirectory: configuration.stateDirectory)
+            reading = try stateFile.read(node: configuration.node, machineID: machine.machineID)
+            clients = try configuration.runtime.livingClients()
+        } catch {
+            throw AgentStartError(description: error.description, exitCode: 1)
+        }
+        if machine.isSubstitute {
+            logger.warning(
+                """
+                no /etc/machine-id: a clone of this machine cannot be told from it; make one with \
+                systemd-machine-id-setup
+                """)
+        }
+        let startBits = RandomBits.draw()
+        let old = try usable(reading, stateFile: stateFile, logger: logger)
+        let proven = old.map { isPreviousServerDead($0, configuration.runtime, machine, logger) } ?? false
+        let stored = try old.map { old throws(AgentStartError) in
+            try countBoot(old, startBits: startBits, machine: machine, stateFile: stateFile)
+        }
+        let server = serverProgram(configuration, executable: executable, logger: logger)
+        let settings = AgentSettings(
+            process: stored?.process ?? NodeBoot(node: configuration.node, boot: Boot(1)), startBits: startBits,
+            machineID: machine.machineID, kernelBootID: machine.kernelBootID, address: configuration.advertise,
+            peers: configuration.peers, serves: server != nil, hasVolumes: !configuration.volumes.isEmpty,
+            timing: configuration.timing, maximumVoters: configuration.maximumVoters, seed: RandomBits.word(),
+            livingClients: clients.count, previousServerProvenDead: proven)
+        return AgentStart(
+            configuration: configuration, configurationFile: file, settings: settings, stored: stored, stateFile: stateFile, lock: lock,
+            serverExecutable: server)
+    }
+
+    private static func makeDirectoriesAndLock(
+        _ configuration: CsnapConfiguration
+    ) throws(AgentStartError) -> FileLock {
+        do {
+            try Files.ensureDirectory(configuration.stateDirectory)
+            try Files.ensureDirectory(configuration.runtimeDirectory, mode: 0o755)
+        } catch {
+            throw AgentStartError(description: error.description, exitCode: 1)
+        }
+        do {
+            let note = "node \(configuration.node.value), process \(getpid())"
+            return try FileLock.acquire(configuration.runtime.agentLock, note: note)
+        } catch {
+            throw AgentStartError(description: "an agent runs here already: \(error.description)", exitCode: 1)
+        }
+    }
+
+    private static func usable(
+        _ reading: StoredStateReading, stateFile: StateFile, logger: Logger
+    ) throws(AgentStartError) -> StoredState? {
+        switch reading {
+        case .intact(let state): return state
+        case .missing:
+            logger.notice(
+                """
+                no state file at \(stateFile.path): this node starts as a learner; on the first node of a group \
+                run 'csnapctl found'
+                """)
+            return nil
+        case .newer(let why): throw AgentStartError(description: why, exitCode: 1)
+        case .lost(let why):
+            do {
+                let kept = try stateFile.setAside()
+                logger.critical(
+                    """
+                    the state is lost, this node has no vote until the other voters have answered: \(why) \
+                    (kept as \(kept))
+                    """)
+                return nil
+            } catch {
+                throw AgentStartError(description: "\(why); and it cannot be set aside: \(error)", exitCode: 1)
+            }
+        }
+    }
+
+    /// Counts the boot and makes it durable, before any packet can leave.
+    private static func countBoot(
+        _ old: StoredState, startBits: Bits128, machine: MachineIdentity, stateFile: StateFile
+    ) throws(AgentStartError) -> StoredState {
+        var state = old
+        state.process.boot = old.process.boot.next
+        state.startBits = startBits
+        state.machineID = machine.machineID
+        state.kernelBootID = machine.kernelBootID
+        do {
+            try stateFile.writeNow(state)
+        } catch {
+            throw AgentStartError(description: "the new boot cannot be stored: \(error.description)", exitCode: 1)
+        }
+        return state
+    }
+
+    /// Whether no server of the boot that wrote `old` can be alive (§5.8). The lock is given back at once: the
+    /// server of this boot takes it, and no other can, since this agent holds `agent.lock`.
+    private static func isPreviousServerDead(
+        _ old: StoredState, _ runtime: RuntimeDirectory, _ machine: MachineIdentity, _ logger: Logger
+    ) -> Bool {
+        guard old.machineID == machine.machineID, old.kernelBootID == machine.kernelBootID else { return false }
+        do {
+            let lock = try FileLock.acquire(runtime.serverLock, note: nil)
+            return Bits128(hex: try lock.content()) == old.startBits
+        } catch {
+            logger.warning("the server of an earlier boot may still live, its promise must run out: \(error)")
+            return false
+        }
+    }
+
+    /// csnap-server beside our own executable; nil, and said, if there is none to start.
+    private static func serverProgram(
+        _ configuration: CsnapConfiguration, executable: String?, logger: Logger
+    ) -> String? {
+        guard configuration.serve, !configuration.volumes.isEmpty else { return nil }
+        let path = executable ?? ownDirectory() + "/csnap-server"
+        guard access(path, X_OK) == 0 else {
+            logger.error("this node cannot serve: \(SystemError("cannot execute", path))")
+            return nil
+        }
+        return path
+    }
+
+    private static func ownDirectory() -> String {
+        var buffer = [UInt8](repeating: 0, count: 4096)
+        let count = buffer.withUnsafeMutableBytes { bytes in
+            bytes.baseAddress.map { readlink("/proc/self/exe", $0, bytes.count) } ?? -1
+        }
+        guard count > 0 else { return "/usr/sbin" }
+        return ConfigurationReader.parentDirectory(String(decoding: buffer[..<count], as: UTF8.self))
+    }
+}
