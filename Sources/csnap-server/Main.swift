@@ -1,4 +1,21 @@
+import ArgumentParser
+import CsnapRuntime
+import Glibc
+
+/// The server of a group, started by csnap-agent; of no use by itself.
 @main
-struct Main {
-    static func main() {}
+struct CsnapServer: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "csnap-server", abstract: "Serves the volumes of a csnap group while its agent holds the lease.",
+        discussion: "csnap-agent starts it. It exits when its agent does.")
+
+    @Option(help: "The node's configuration file.")
+    var config: String
+
+    @Option(help: "The descriptor of the socket to the agent.")
+    var agentDescriptor: Int32
+
+    func run() throws {
+        throw ExitCode(ServerDaemon.run(configurationFile: config, agentDescriptor: agentDescriptor))
+    }
 }

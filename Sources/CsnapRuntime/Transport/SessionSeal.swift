@@ -28,12 +28,14 @@ package enum SessionSealError: Error, Equatable, Sendable, CustomStringConvertib
 
 /// Mutual authentication and sealing of one TCP stream from the cluster key (docs/protocol.md §3).
 ///
-/// Each side first sends `preamble`: "CSNAPS", a version, a flag, 32 random bytes. Each direction then has its own
-/// key, HKDF-SHA256 of the cluster key over both randoms, so no key of one connection opens bytes of another. What
-/// follows are records: u32 little-endian length, then ChaCha20-Poly1305 (RFC 8439) of at most `maximumRecord` bytes
-/// under a counter nonce, the length authenticated with them. Who opens the first record has proof of the other's key.
+/// Each side first sends `preamble`: "CSNAP", a version, a flag, a key id, 32 random bytes. Each direction then has
+/// its own key: HKDF-SHA256 of its sender's cluster key over both randoms, so no key of one connection opens bytes of
+/// another. What follows are records: u32 little-endian length, then ChaCha20-Poly1305 (RFC 8439) of at most
+/// `maximumRecord` bytes under a counter nonce, the length authenticated with them. Who opens the first record has
+/// proof of the other's key.
 ///
-/// A value: bytes in, bytes out; of use with any socket. Without a key the same path runs under a key of zeros.
+/// A value: bytes in, bytes out; of use with any socket. With `insecure: true` the same path runs under a key of
+/// zeros.
 package struct SessionSeal: Sendable {
     package enum Side: Sendable {
         case client
@@ -43,15 +45,14 @@ package struct SessionSeal: Sendable {
     /// Plain bytes of one record; a longer message is cut into several.
     package static let maximumRecord = 64 << 10
     package static let preambleSize = 40
-    private static let magic: [UInt8] = Array("CSNAPS".utf8)
+    private static let magic: [UInt8] = Array("CSNAP".utf8)
     private static let version: UInt8 = 1
     private static let tag = 16
 
     /// To be sent before anything else.
     package let preamble: [UInt8]
     private let side: Side
-    private let clusterKey: SymmetricKey
-    private let isSecure: Bool
+    private let ring: KeyRing
     private var keys: Keys?
     private var incoming: [UInt8] = []
     private var consumed = 0
@@ -64,19 +65,23 @@ package struct SessionSeal: Sendable {
         var received: UInt64 = 0
     }
 
-    /// `key`: the 32 bytes of the cluster key; nil only with `insecure: true`.
-    package init(side: Side, key: [UInt8]?) {
+    package init(side: Side, keys: KeyRing) {
         var generator = SystemRandomNumberGenerator()
-        self.init(side: side, key: key, random: (0..<32).map { _ in UInt8.random(in: 0...255, using: &generator) })
+        self.init(side: side, keys: keys, random: (0..<32).map { _ in UInt8.random(in: 0...255, using: &generator) })
+    }
+
+    /// With one key of 32 bytes, or none with `insecure: true`.
+    package init(side: Side, key: [UInt8]?) {
+        let ring = key.flatMap { ClusterKey(id: 1, bytes: $0) }.map { KeyRing($0) }
+        self.init(side: side, keys: ring ?? .insecure)
     }
 
     /// With the given randomness, for tests. `random` has 32 bytes that were never used before.
-    package init(side: Side, key: [UInt8]?, random: [UInt8]) {
+    package init(side: Side, keys: KeyRing, random: [UInt8]) {
         precondition(random.count == 32, "a session's random has 32 bytes")
         self.side = side
-        isSecure = key != nil
-        clusterKey = SymmetricKey(data: key ?? [UInt8](repeating: 0, count: 32))
-        preamble = Self.magic + [Self.version, key == nil ? 0 : 1] + random
+        ring = keys
+        preamble = Self.magic + [Self.version, keys.isInsecure ? 0 : 1, keys.sealing.id] + random
     }
 
     /// Whether the peer's preamble has come, and so `seal` may be called.
@@ -121,20 +126,24 @@ package struct SessionSeal: Sendable {
         let known = min(incoming.count, Self.magic.count)
         guard incoming[..<known].elementsEqual(Self.magic[..<known]) else { throw .foreign }
         guard incoming.count >= Self.preambleSize else { return false }
-        guard incoming[6] == Self.version else { throw .version(incoming[6]) }
-        guard (incoming[7] != 0) == isSecure else { throw .keyExpected(peerIsSecure: !isSecure) }
+        guard incoming[5] == Self.version else { throw .version(incoming[5]) }
+        guard (incoming[6] == 0) == ring.isInsecure else { throw .keyExpected(peerIsSecure: ring.isInsecure) }
+        // A key that is not here fails at the first record.
+        let theirKey = ring.all.first { $0.id == incoming[7] } ?? ring.sealing
         let theirs = Array(incoming[8..<40])
         let ours = Array(preamble[8...])
         let salt = side == .client ? ours + theirs : theirs + ours
-        let (up, down) = (derive(salt, "csnap session client to server"), derive(salt, "csnap session server to client"))
-        keys = side == .client ? Keys(sending: up, receiving: down) : Keys(sending: down, receiving: up)
+        keys = Keys(
+            sending: Self.derive(ring.sealing, salt, by: side),
+            receiving: Self.derive(theirKey, salt, by: side == .client ? .server : .client))
         consumed = Self.preambleSize
         return true
     }
 
-    private func derive(_ salt: [UInt8], _ direction: String) -> SymmetricKey {
-        HKDF<SHA256>.deriveKey(
-            inputKeyMaterial: clusterKey, salt: salt, info: Array(direction.utf8), outputByteCount: 32)
+    private static func derive(_ key: ClusterKey, _ salt: [UInt8], by sender: Side) -> SymmetricKey {
+        let info = sender == .client ? "csnap session client to server" : "csnap session server to client"
+        return HKDF<SHA256>.deriveKey(
+            inputKeyMaterial: SymmetricKey(data: key.bytes), salt: salt, info: Array(info.utf8), outputByteCount: 32)
     }
 
     private mutating func takeRecord(into plain: inout [UInt8]) throws(SessionSealError) -> Bool {

@@ -1,0 +1,61 @@
+import CShims
+import CsnapCore
+import Foundation
+import Glibc
+import Logging
+
+/// csnap-server: started by the agent, loaded and inert until its START, gone with its agent or its tenure
+/// (docs/data-plane.md, "Server").
+package enum ServerDaemon {
+    /// Runs until the process ends; returns only an exit code of a failed load.
+    ///
+    /// `agentDescriptor` is one end of a stream socket pair whose other end the agent holds.
+    package static func run(configurationFile: String, agentDescriptor: Int32) -> Int32 {
+        let plain = Log.plain(identifier: "csnap-server")
+        // Only the agent's death counts: who is parent by now is asked again after the signal is set.
+        guard csnap_die_with_parent(getppid()) == 0 else { return ServerExit.agentGone.rawValue }
+        let configuration: CsnapConfiguration
+        let keys: KeyRing
+        do {
+            configuration = try CsnapConfiguration.load(
+                file: configurationFile, environment: ProcessInfo.processInfo.environment)
+            keys = try configuration.keyFile.map { try KeyRing.load($0) } ?? .insecure
+        } catch {
+            plain.critical("\(error)")
+            return ServerExit.usage.rawValue
+        }
+        let logger = Log.make(identifier: "csnap-server", configuration: configuration)
+        var agent = AgentChannel(descriptor: agentDescriptor)
+        guard let lock = waitForLock(configuration, agent: agent, logger: logger) else {
+            return ServerExit.agentGone.rawValue
+        }
+        do {
+            let resources = try ServerResources(configuration: configuration, keys: keys)
+            let loop = try ServerLoop(resources, agent: agent, lock: lock, logger: logger)
+            loop.run()
+        } catch {
+            logger.error("\(error)")
+            _ = agent.send(.failed(.storeUnreachable, epochSeen: .none))
+            return ServerExit.failed.rawValue
+        }
+    }
+
+    /// `server.lock` from before `inert` until the end (docs/protocol.md §5.8). The server before us may be on its way
+    /// out; nil if the agent goes first.
+    private static func waitForLock(
+        _ configuration: CsnapConfiguration, agent: AgentChannel, logger: Logger
+    ) -> FileLock? {
+        var isSaid = false
+        while true {
+            do {
+                return try FileLock.acquire(configuration.runtime.serverLock, note: nil)
+            } catch {
+                if !isSaid { logger.notice("waits for the server's lock: \(error)") }
+                isSaid = true
+            }
+            var polled = pollfd(fd: agent.descriptor, events: Int16(POLLIN), revents: 0)
+            // Before START the agent says nothing, so anything here is its end.
+            if poll(&polled, 1, 20) > 0 { return nil }
+        }
+    }
+}

@@ -1,0 +1,321 @@
+import CsnapCore
+import CsnapSession
+import CsnapStore
+import Glibc
+import Logging
+
+/// The main thread of csnap-server: one poll(2) over the agent, the stores' doorbell, the listener and the sessions.
+///
+/// It decides nothing: sessions and admissions are `SessionTable`'s, the store is `StoreTaking`'s, time is
+/// `ServiceGate`'s. Before each accept, read of a session and send it asks the gate. It never blocks but in poll.
+final class ServerLoop {
+    let resources: ServerResources
+    let logger: Logger
+    var agent: AgentChannel
+    var phase = ServerPhase.inert
+    var connections: [ConnectionID: SessionConnection] = [:]
+    var lastConnection: UInt64 = 0
+    var wasServing = false
+    private let lock: FileLock
+    private let listener: ServerListener
+    private var turnBuffer = [UInt8](repeating: 0, count: SessionConnection.turn)
+
+    /// How long a busy port is waited for.
+    private static let listenPatience = Interval.seconds(1)
+
+    init(
+        _ resources: ServerResources, agent: AgentChannel, lock: FileLock, logger: Logger
+    ) throws(SystemError) {
+        self.resources = resources
+        self.agent = agent
+        self.lock = lock
+        self.logger = logger
+        listener = try ServerListener(resources.configuration.serviceListen)
+    }
+
+    func run() -> Never {
+        tell(.inert)
+        logger.info("the server is loaded and inert, with \(resources.stores.count) stores open")
+        while true { turn() }
+    }
+
+    private func turn() {
+        let now = BootClock.now()
+        if resources.gate.mustExit(now) { exitAtHardDeadline() }
+        noteGate(now)
+        var polled = [pollfd(fd: agent.descriptor, events: Int16(agent.hasOutgoing ? POLLIN | POLLOUT : POLLIN), revents: 0)]
+        polled.append(pollfd(fd: resources.doorbell.descriptor, events: Int16(POLLIN), revents: 0))
+        var ids: [ConnectionID] = []
+        if wasServing, case .serving = phase {
+            polled.append(pollfd(fd: listener.descriptor, events: Int16(POLLIN), revents: 0))
+            ids = connections.keys.sorted()
+            for id in ids {
+                guard let connection = connections[id] else { continue }
+                let events = (connection.mayRead ? POLLIN : 0) | (connection.wantsToSend ? POLLOUT : 0)
+                polled.append(pollfd(fd: connection.descriptor, events: Int16(events), revents: 0))
+            }
+        }
+        if poll(&polled, nfds_t(polled.count), waitMilliseconds(now)) < 0, errno != EINTR {
+            fail(.listen, "poll failed: \(SystemError("cannot wait for", "events"))")
+        }
+        if resources.gate.mustExit(BootClock.now()) { exitAtHardDeadline() }
+        handleAgent(polled[0].revents)
+        if polled[1].revents != 0 { handleStores() }
+        if case .listening = phase { tryToListen() }
+        guard polled.count > 2 else { return }
+        if polled[2].revents != 0 { acceptOne() }
+        for (index, id) in ids.enumerated() { handle(id, events: polled[3 + index].revents) }
+        cutOverdue()
+    }
+
+    /// Until the next thing that comes without an event, at most a second.
+    private func waitMilliseconds(_ now: Instant) -> Int32 {
+        if case .listening = phase { return 10 }
+        let deadline = wasServing ? resources.gate.softDeadline : resources.gate.hardDeadline
+        let wait = min(max(deadline - now, .zero), .seconds(1))
+        return Int32(wait.nanoseconds / 1_000_000 + 1)
+    }
+
+    /// Says by name when the gate closes and opens again; sessions are not blamed for the time between.
+    private func noteGate(_ now: Instant) {
+        guard phase.tenure != nil else { return }
+        let serves = resources.gate.mayServe(now)
+        guard serves != wasServing else { return }
+        wasServing = serves
+        if serves {
+            for id in connections.keys { connections[id]?.resetPatience(now) }
+            logger.notice("the gate is open")
+        } else {
+            logger.warning("the lease is past its soft deadline: the gate is closed until it is renewed")
+        }
+    }
+
+    // MARK: The agent
+
+    private func handleAgent(_ events: Int16) {
+        guard events != 0 else { return }
+        if !agent.flush() { exitWithoutAgent("the agent's socket broke") }
+        guard events & Int16(POLLIN | POLLHUP | POLLERR) != 0 else { return }
+        switch agent.read() {
+        case .messages(let messages): for message in messages { obey(message) }
+        case .ended(let reason): exitWithoutAgent(reason)
+        }
+    }
+
+    private func obey(_ message: AgentToServer) {
+        switch message {
+        case .start(let start): begin(start)
+        case .lease(let soft, let hard):
+            if phase.tenure != nil { resources.gate.renew(soft: soft, hard: hard) }
+        case .admit(let process): change(.admit(process))
+        case .strike(let process, let cause):
+            logger.notice("strike of node \(process.node.value) boot \(process.boot.value): \(cause)")
+            change(.strike(process))
+        case .activate(let tenure): change(.activate(tenure))
+        case .stop:
+            logger.notice("stopped by the agent")
+            ServerExit.stopped.now()
+        }
+    }
+
+    /// START: deadlines first, then the stores.
+    private func begin(_ start: StartServer) {
+        guard case .inert = phase else {
+            logger.error("a second START in one process; it ends, so that the agent can start a fresh server")
+            ServerExit.failed.now()
+        }
+        let now = BootClock.now()
+        resources.gate.renew(soft: start.soft, hard: start.hard)
+        resources.deadline.start()
+        if resources.gate.mustExit(now) { exitAtHardDeadline() }
+        do {
+            try lock.write(start.startBits.hex + "\n")
+        } catch {
+            fail(.storeIO, error.description)
+        }
+        resources.record.begin(start.tenure, at: now)
+        phase = .taking(TakingServer(start: start))
+        logger.notice("START of epoch \(start.tenure.epoch.value) round \(start.tenure.round.value)")
+        let owner = StoreOwner(
+            process: start.process, machineID: start.machineID, kernelBootID: start.kernelBootID)
+        let claim = StoreClaim(
+            tenure: start.tenure, cluster: start.cluster, owner: owner, lastActiveEpoch: start.lastActiveEpoch,
+            deviceSize: 0)
+        for store in resources.stores { store.take(claim) }
+        if resources.stores.isEmpty { phase = .listening(ListeningServer(start: start, volumes: [])) }
+    }
+
+    private func change(_ change: ServerPhase.Change) {
+        switch phase {
+        case .inert: break
+        case .taking, .listening:
+            guard phase.keep(change) else { fail(.listen, "too many changes of admission before the start") }
+        case .serving(var table):
+            let actions = change.apply(to: &table)
+            phase = .serving(table)
+            perform(actions)
+        }
+    }
+
+    // MARK: The stores
+
+    private func handleStores() {
+        resources.doorbell.wait()
+        guard case .taking(var taking) = phase else { return }
+        for store in resources.stores {
+            switch store.takeOutcome() {
+            case .taken(let superblock): taking.taken(store.volume, superblock)
+            case .refused(let refusal):
+                let seen = refusal.epochSeen(by: taking.start.tenure)
+                fail(refusal.failure, refusal.sentence(store.path), epochSeen: seen)
+            case .perform, nil: break
+            }
+        }
+        if taking.volumes.count == resources.stores.count {
+            phase = .listening(ListeningServer(start: taking.start, volumes: taking.volumes, kept: taking.kept))
+        } else {
+            phase = .taking(taking)
+        }
+    }
+
+    private func tryToListen() {
+        guard case .listening(var listening) = phase, resources.gate.mayServe(BootClock.now()) else { return }
+        let since = listening.since ?? BootClock.now()
+        listening.since = since
+        phase = .listening(listening)
+        switch listener.listen() {
+        case .failure(let error):
+            let isLate = BootClock.now() - since > Self.listenPatience
+            if error.code != EADDRINUSE || isLate { fail(.listen, error.description) }
+        case .success(let port):
+            let start = listening.start
+            phase = .serving(SessionTable(tenure: start.tenure, volumes: listening.volumes, admitted: start.admitted))
+            tell(.started(start.tenure, port: port))
+            logger.notice("the stores are taken; sessions are accepted at port \(port)")
+            for kept in listening.kept { change(kept) }
+        }
+    }
+
+    // MARK: Sessions
+
+    private func acceptOne() {
+        guard case .serving = phase, resources.gate.mayServe(BootClock.now()) else { return }
+        guard let descriptor = listener.accept() else { return }
+        let now = BootClock.now()
+        resources.record.served(at: now)
+        lastConnection += 1
+        let id = ConnectionID(lastConnection)
+        connections[id] = SessionConnection(descriptor: descriptor, keys: resources.keys, now: now)
+        withTable { $0.opened(id) }
+        flush(id)
+    }
+
+    private func handle(_ id: ConnectionID, events: Int16) {
+        guard events != 0 else { return }
+        if events & Int16(POLLOUT) != 0 { flush(id) }
+        guard events & Int16(POLLIN | POLLHUP | POLLERR) != 0, resources.gate.mayServe(BootClock.now()),
+            let reading = connections[id]?.read(into: &turnBuffer)
+        else { return }
+        switch reading {
+        case .frames(let frames): receive(frames, id)
+        case .garbage(let frames, let error):
+            receive(frames, id)
+            withTable { $0.receivedGarbage(error, on: id) }
+        case .ended(let reason): lose(id, reason)
+        }
+    }
+
+    private func receive(_ frames: [ClientFrame], _ id: ConnectionID) {
+        for frame in frames where connections[id]?.isClosing == false { withTable { $0.received(frame, on: id) } }
+        flush(id)
+    }
+
+    /// The listener of one turn; what the table says is carried out.
+    private func withTable(_ body: (inout SessionTable) -> [SessionAction]) {
+        guard case .serving(var table) = phase else { return }
+        let actions = body(&table)
+        phase = .serving(table)
+        perform(actions)
+    }
+
+    private func perform(_ actions: [SessionAction]) {
+        for action in actions {
+            switch action {
+            case .send(let frame, let id): send(frame, id)
+            case .close(let id, let end): end == .struck ? cut(id, end.description) : finish(id, end)
+            case .sessions(let process, let count): tell(.sessions(process, count: count))
+            case .struck(let process): tell(.struck(process))
+            }
+        }
+    }
+
+    private func send(_ frame: ServerFrame, _ id: ConnectionID) {
+        if case .welcome = frame { connections[id]?.isWelcome = true }
+        if connections[id]?.send(frame, now: BootClock.now()) == false { lose(id, "it does not read what it asked for") }
+    }
+
+    private func flush(_ id: ConnectionID) {
+        guard resources.gate.mayServe(BootClock.now()) else { return }
+        if connections[id]?.flush(now: BootClock.now()) == true { resources.record.served(at: BootClock.now()) }
+        guard let connection = connections[id] else { return }
+        if connection.isClosing, !connection.wantsToSend { forget(id) }
+    }
+
+    /// The table has ended it: what is queued goes out first, if that is soon.
+    private func finish(_ id: ConnectionID, _ end: SessionEnd) {
+        guard connections[id] != nil else { return }
+        if end == .bye { logger.debug("session on connection \(id.value) ended: \(end)") } else {
+            logger.warning("connection \(id.value) ended: \(end)")
+        }
+        connections[id]?.isClosing = true
+        flush(id)
+    }
+
+    /// Nothing more reaches it.
+    private func cut(_ id: ConnectionID, _ reason: String) {
+        logger.warning("connection \(id.value) cut off: \(reason)")
+        connections[id]?.discard()
+        forget(id)
+    }
+
+    private func lose(_ id: ConnectionID, _ reason: String) {
+        guard connections[id] != nil else { return }
+        logger.info("connection \(id.value) lost: \(reason)")
+        connections[id]?.discard()
+        forget(id)
+        withTable { $0.closed(id) }
+    }
+
+    private func forget(_ id: ConnectionID) {
+        if let connection = connections.removeValue(forKey: id) { close(connection.descriptor) }
+    }
+
+    private func cutOverdue() {
+        let now = BootClock.now()
+        for (id, connection) in connections where connection.isOverdue(now) {
+            lose(id, connection.isWelcome ? "it does not read what it asked for" : "it said no hello in time")
+        }
+    }
+
+    // MARK: Ends
+
+    func tell(_ message: ServerToAgent) {
+        if !agent.send(message) { exitWithoutAgent("the agent does not read") }
+    }
+
+    private func fail(_ failure: ServerFailure, _ reason: String, epochSeen: Epoch = .none) -> Never {
+        logger.error("\(reason)")
+        tell(.failed(failure, epochSeen: epochSeen))
+        ServerExit.failed.now()
+    }
+
+    private func exitAtHardDeadline() -> Never {
+        logger.error("the lease is past its hard deadline")
+        ServerExit.hardDeadline.now()
+    }
+
+    private func exitWithoutAgent(_ reason: String) -> Never {
+        logger.error("\(reason): the server ends")
+        ServerExit.agentGone.now()
+    }
+}
