@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
+#include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -41,6 +42,13 @@ int csnap_lock_device(int descriptor, int exclusive) {
     struct flock lock = {.l_type = exclusive ? F_WRLCK : F_RDLCK, .l_whence = SEEK_SET};
     return fcntl(descriptor, F_OFD_SETLK, &lock) == 0 ? 0 : -errno;
 }
+
+int csnap_doorbell(int blocking) {
+    int descriptor = eventfd(0, EFD_CLOEXEC | (blocking ? 0 : EFD_NONBLOCK));
+    return descriptor < 0 ? -errno : descriptor;
+}
+
+void csnap_name_thread(const char *name) { prctl(PR_SET_NAME, name); }
 
 void csnap_sleep_until(int64_t boottime_nanoseconds) {
     if (boottime_nanoseconds <= 0) return;

@@ -8,6 +8,12 @@ int csnap_open_device(const char *path, int writable, int *direct, uint64_t *siz
 /// Takes an open-file-description lock on the whole file, shared or exclusive, without waiting; 0 or -errno.
 int csnap_lock_device(int descriptor, int exclusive);
 
+/// An eventfd(2), or -errno; `blocking`: reading it waits.
+int csnap_doorbell(int blocking);
+
+/// Names the calling thread, in at most 15 bytes.
+void csnap_name_thread(const char *name);
+
 /// Sleeps until that instant of CLOCK_BOOTTIME has come. For a thread of its own only.
 void csnap_sleep_until(int64_t boottime_nanoseconds);
 

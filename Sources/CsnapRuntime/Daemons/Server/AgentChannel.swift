@@ -46,7 +46,7 @@ struct AgentChannel {
     /// Sends what the socket takes; false if it broke.
     mutating func flush() -> Bool {
         while !outgoing.isEmpty {
-            let sent = Glibc.send(descriptor, outgoing, outgoing.count, Int32(MSG_NOSIGNAL.rawValue))
+            let sent = Glibc.send(descriptor, outgoing, outgoing.count, Int32(MSG_NOSIGNAL))
             if sent < 0 { return errno == EAGAIN || errno == EINTR }
             outgoing.removeFirst(sent)
         }

@@ -1,3 +1,4 @@
+import CShims
 import Glibc
 
 /// A thread of its own for work that blocks in the kernel.
@@ -16,7 +17,11 @@ enum ServerThread {
         defer { pthread_attr_destroy(&attributes) }
         pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
         pthread_attr_setstacksize(&attributes, 256 << 10)
-        let body = Unmanaged.passRetained(Body(run))
+        let body = Unmanaged.passRetained(
+            Body {
+                csnap_name_thread(name)
+                run()
+            })
         let result = pthread_create(&thread, &attributes, { argument in
             guard let argument else { return nil }
             Unmanaged<Body>.fromOpaque(argument).takeRetainedValue().run()
@@ -26,7 +31,6 @@ enum ServerThread {
             body.release()
             throw SystemError("cannot start the thread", name, code: result)
         }
-        pthread_setname_np(thread, String(name.prefix(15)))
     }
 }
 
@@ -36,9 +40,8 @@ final class Doorbell: Sendable {
 
     /// `blocking`: `wait` waits.
     init(blocking: Bool) throws(SystemError) {
-        let flags = blocking ? EFD_CLOEXEC : EFD_CLOEXEC | EFD_NONBLOCK
-        descriptor = eventfd(0, Int32(flags))
-        guard descriptor >= 0 else { throw SystemError("cannot make", "an eventfd") }
+        descriptor = csnap_doorbell(blocking ? 1 : 0)
+        guard descriptor >= 0 else { throw SystemError("cannot make", "an eventfd", code: -descriptor) }
     }
 
     deinit { close(descriptor) }

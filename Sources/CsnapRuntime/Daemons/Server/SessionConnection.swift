@@ -79,7 +79,7 @@ struct SessionConnection {
     /// One send(2) of what is queued: true if it took some. An error shows at the next reading.
     mutating func flush(now: Instant) -> Bool {
         guard !outgoing.isEmpty else { return false }
-        let sent = Glibc.send(descriptor, outgoing, outgoing.count, Int32(MSG_NOSIGNAL.rawValue))
+        let sent = Glibc.send(descriptor, outgoing, outgoing.count, Int32(MSG_NOSIGNAL))
         guard sent > 0 else { return false }
         outgoing.removeFirst(sent)
         progressAt = now
