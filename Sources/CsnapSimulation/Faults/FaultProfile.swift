@@ -1,4 +1,4 @@
-import CsnapCore
+package import CsnapCore
 
 /// The classes of docs/testing.md §2. Each is off with probability one half.
 package enum FaultClass: Int, CaseIterable, Sendable {

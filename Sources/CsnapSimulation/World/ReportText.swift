@@ -1,7 +1,7 @@
 import CsnapCore
 
 /// One line for a report, as scenarios print it.
-func describe(_ report: Report) -> String {
+func reportText(_ report: Report) -> String {
     switch report {
     case .founded: "founds the group"
     case .joinedGroup: "joined the group"

@@ -31,7 +31,7 @@ extension World {
                     + "\(state.highestEpoch.value), voters \(text(state.committed))"
                     + (state.pending.map { ", pending \(text($0.set)) of epoch \($0.epoch.value)" } ?? "")
                     + ", table \(table.joined(separator: " "))\(state.mayVote ? "" : ", no vote")")
-        case .report(let report): trace.line(now, "node \(node + 1): ** \(describe(report))")
+        case .report(let report): trace.line(now, "node \(node + 1): ** \(reportText(report))")
         case .toServer, .killServer, .toClient, .reply, .pin, .exit:
             trace.line(now, "node \(node + 1): action \(compact("\(action)"))")
         }

@@ -36,6 +36,8 @@ package final class World {
     var onReply: ((Int, OperatorOutcome) -> Void)?
     private var queue = EventQueue<Occurrence>()
     private var lives = 0
+    private var loadWindow: TrueTime = 0
+    private var loadCount = 0
 
     package init(options: WorldOptions, seed: UInt64) {
         self.options = options
@@ -82,8 +84,20 @@ package final class World {
             statistics.events += 1
             trace.mix(UInt64(bitPattern: time))
             perform(occurrence)
+            watchLoad()
         }
         if violation == nil { now = max(now, end) }
+    }
+
+    /// A storm is a defect too: more events in one second than any healthy group needs (invariant 24).
+    private func watchLoad() {
+        if now >= loadWindow {
+            loadWindow = now + 1_000_000_000
+            loadCount = 0
+        }
+        loadCount += 1
+        let limit = 20_000 * nodes.count
+        if loadCount > limit { fail(24, "more than \(limit) events within one second") }
     }
 
     func fail(_ rule: Int, _ text: @autoclosure () -> String) {
@@ -136,6 +150,12 @@ package struct Violation: Equatable, Sendable {
     package var rule: Int
     package var time: TrueTime
     package var text: String
+
+    package init(rule: Int, time: TrueTime, text: String) {
+        self.rule = rule
+        self.time = time
+        self.text = text
+    }
 
     package var name: String { rule > 100 ? "L\(rule - 100)" : "I\(rule)" }
 }
