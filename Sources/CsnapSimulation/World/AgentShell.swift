@@ -84,6 +84,11 @@ extension World {
         let next = agent.core.nextWake
         guard next != agent.scheduledWake else { return }
         agent.scheduledWake = next
+        if next <= local(node) {
+            // A core that asks for the present again makes no progress; the world gives it a little later.
+            statistics.busyWakes += 1
+            return schedule(.wake(node: node, life: agent.life), after: 200_000)
+        }
         var time = nodes[node].clock.trueTime(of: next)
         if nodes[node].timerLateness > 0 {
             time += random.next(below: Interval(nanoseconds: nodes[node].timerLateness)).nanoseconds
@@ -98,14 +103,8 @@ extension World {
             return
         }
         guard agent.core.nextWake <= local(node) else { return }
-        agent.scheduledWake = .distantFuture
+        agent.scheduledWake = .distantPast
         give(agent, on: node, .wake)
-        // A core that asks for the present again makes no progress; the world gives it a little later.
-        if let agent = nodes[node].agent, agent.life == life, agent.core.nextWake <= local(node) {
-            agent.scheduledWake = agent.core.nextWake
-            statistics.busyWakes += 1
-            schedule(.wake(node: node, life: life), after: 200_000)
-        }
     }
 
     func receive(_ packet: Packet, at node: Int) {
