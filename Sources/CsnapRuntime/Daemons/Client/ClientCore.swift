@@ -174,7 +174,7 @@ package struct ClientCore: Equatable, Sendable {
     }
 
     private mutating func refuse(_ what: String, _ tenure: Tenure) {
-        actions.append(.note("\(what) of tenure \(tenure.text) ignored; adopted is \(gate.adopted.text)"))
+        actions.append(.note("\(what) of \(tenure.text) ignored; adopted is \(gate.adopted.text)"))
     }
 
     // MARK: - Session
@@ -244,7 +244,7 @@ package struct ClientCore: Equatable, Sendable {
         case .refused(let reason, let tenure):
             if lastRefusal != reason {
                 lastRefusal = reason
-                actions.append(.note("the server of tenure \(tenure.text) refuses the session: \(reason)"))
+                actions.append(.note("the server of \(tenure.text) refuses the session: \(reason)"))
             }
             abandon(now, pause: Self.refusedPause)
         case .grant(let request, let epoch, let generation):
@@ -256,7 +256,7 @@ package struct ClientCore: Equatable, Sendable {
             ask()
         case .pong: break
         case .goAway(let tenure):
-            actions.append(.note("the server closes the session: tenure \(tenure.text) has begun"))
+            actions.append(.note("the server closes the session: \(tenure.text) has begun"))
             abandon(now, pause: Self.refusedPause)
         }
     }
@@ -307,9 +307,4 @@ package struct ClientCore: Equatable, Sendable {
         for range in ranges { bitmap?.insert(range) }
         actions.append(.wake)
     }
-}
-
-extension Tenure {
-    /// Epoch and round, as people read them.
-    var text: String { "\(epoch.value).\(round.value)" }
 }
