@@ -61,7 +61,7 @@ int64_t csnap_next_hole(int descriptor, int64_t offset) {
     return found >= 0 ? found : -errno;
 }
 
-int csnap_accept(int listener) {
+int csnap_client_accept(int listener) {
     int descriptor = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
     return descriptor >= 0 ? descriptor : -errno;
 }

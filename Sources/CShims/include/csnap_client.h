@@ -23,4 +23,4 @@ int64_t csnap_next_data(int descriptor, int64_t offset);
 int64_t csnap_next_hole(int descriptor, int64_t offset);
 
 /// A blocking, close-on-exec descriptor of the next peer, or -errno.
-int csnap_accept(int listener);
+int csnap_client_accept(int listener);

@@ -58,7 +58,7 @@ final class NBDListener: Sendable {
         while !isStopping() {
             var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
             guard poll(&entry, 1, 500) > 0 else { continue }
-            let peer = csnap_accept(descriptor)
+            let peer = csnap_client_accept(descriptor)
             guard peer >= 0 else { continue }
             if !serve(peer) { close(peer) }
         }
