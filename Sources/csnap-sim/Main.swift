@@ -1,4 +1,29 @@
+import ArgumentParser
+import CsnapCore
+import CsnapSimulation
+
 @main
-struct Main {
-    static func main() {}
+struct SimulationTool: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "csnap-sim", abstract: "The agent's production core in a simulated world.",
+        subcommands: [RunCommand.self, TraceCommand.self])
+}
+
+enum ProfileName: String, ExpressibleByArgument, CaseIterable {
+    case lan, fast
+
+    var timing: Timing {
+        switch self {
+        case .lan: .lan
+        case .fast: .fast
+        }
+    }
+}
+
+struct WorldArguments: ParsableArguments {
+    @Option(help: "Timers: lan or fast.") var profile: ProfileName = .fast
+    @Option(help: "Number of nodes; drawn from the seed if absent.") var nodes: Int?
+    @Option(help: "Simulated seconds with faults.") var seconds: Int64 = 30
+
+    var settings: RunSettings { RunSettings(timing: profile.timing, nodes: nodes, seconds: seconds) }
 }

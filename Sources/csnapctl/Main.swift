@@ -1,4 +1,9 @@
+import CsnapSandbox
+import Glibc
+
 @main
 struct Main {
-    static func main() {}
+    static func main() {
+        exit(ControlCommandLine.execute(Array(CommandLine.arguments.dropFirst())))
+    }
 }

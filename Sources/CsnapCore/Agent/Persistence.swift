@@ -27,9 +27,21 @@ struct Persistence: Equatable, Sendable {
 
     /// Holds `effect` back until the newest write is durable; false when there is none under way.
     mutating func holdBack(_ effect: HeldBack) -> Bool {
-        guard !writes.isEmpty else { return false }
+        guard !writes.isEmpty else {
+            // After a failed write nothing newer than the disk may be relied on until the next one.
+            guard retryAt < .distantFuture else { return false }
+            if parked.count < Bounds.heldBack { parked.append(effect) }
+            return true
+        }
         if writes[writes.count - 1].then.count < Bounds.heldBack { writes[writes.count - 1].then.append(effect) }
         return true
+    }
+
+    mutating func takeParked() -> [HeldBack] {
+        let effects = parked
+        parked = []
+        retryAt = .distantFuture
+        return effects
     }
 
     /// Everything up to `token` is durable: returns what may happen now, in order.
@@ -40,7 +52,6 @@ struct Persistence: Equatable, Sendable {
             effects += first.then
             writes.removeFirst()
         }
-        if writes.isEmpty { retryAt = .distantFuture }
         return effects
     }
 
@@ -74,7 +85,8 @@ enum HeldBack: Equatable, Sendable {
 extension Agent {
     /// Writes the state as it is now; `then` happens when it is durable.
     mutating func persist(then effects: [HeldBack] = []) {
-        let token = persistence.begin(promise: stored.promise, then: effects)
+        // A whole record is written: it carries what a failed write held back, too.
+        let token = persistence.begin(promise: stored.promise, then: persistence.takeParked() + effects)
         actions.append(.persist(stored, token: token))
     }
 
@@ -92,18 +104,14 @@ extension Agent {
         report(.stateWriteFailed)
         if persistence.isIdle {
             persistence.retryAt = now + .seconds(1)
-            persistence.parked = waiting
+            persistence.parked += waiting
         } else {
             for effect in waiting { _ = persistence.holdBack(effect) }
         }
     }
 
     mutating func retryPersist() {
-        guard now >= persistence.retryAt else { return }
-        persistence.retryAt = .distantFuture
-        let effects = persistence.parked
-        persistence.parked = []
-        persist(then: effects)
+        if now >= persistence.retryAt { persist() }
     }
 
     /// Each effect looks again whether it still holds: much may have happened while the disk was writing.

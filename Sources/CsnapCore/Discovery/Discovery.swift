@@ -125,7 +125,7 @@ extension Agent {
         runMembership { membership, now, effects in
             membership.merge(join.record, direct: true, at: now, into: &effects)
         }
-        let records = [membership.own] + membership.others.filter { $0.process.node != sender.process.node }
+        let records = [membership.own] + membership.records.filter { $0.process.node != sender.process.node }
         send(
             .joinAck(
                 JoinAck(

@@ -1,4 +1,6 @@
-/// What the failure detector believes of a member. It steers routing, ranking and alarms; safety never depends on it (§2).
+/// What the failure detector believes of a member.
+///
+/// It steers routing, ranking and alarms; safety never depends on it (docs/protocol.md §2).
 package enum MemberState: UInt8, Comparable, Sendable {
     case alive = 0
     case suspect = 1

@@ -85,7 +85,7 @@ extension Membership {
         guard late > timing.probe / 4 else { return }
         health.worsen(by: 1 + Int(min(late.nanoseconds / max(1, timing.probe.nanoseconds), 7)))
         for index in probes.indices {
-            probes[index].relayAt = max(probes[index].relayAt, now)
+            probes[index].retryAt = max(probes[index].retryAt, now)
             probes[index].deadline = probes[index].deadline + late
         }
         for (node, peer) in peers {

@@ -34,7 +34,7 @@ extension Membership {
         probes.append(
             Probe(
                 target: peer.record.process, sequence: lastSequence, sentAt: now, charged: peer.believed == .alive,
-                relayAt: now + health.stretch(peer.roundTrip.timeout(period: timing.probe)),
+                retryAt: now + health.stretch(peer.roundTrip.timeout(period: timing.probe)),
                 deadline: now + period))
         sendPing(to: peer, sequence: lastSequence, now, &effects)
     }
@@ -50,7 +50,7 @@ extension Membership {
         effects.sends.append(.init(to: peer.record.address, message: .ping(ping)))
     }
 
-    /// Asks relays where the direct answer is overdue; accuses where the period passed in silence.
+    /// Asks again and through relays where the answer is overdue; accuses where the period passed in silence.
     mutating func checkProbes(_ now: Instant, _ effects: inout MembershipEffects) {
         var open: [Probe] = []
         var silent: [Probe] = []
@@ -58,15 +58,12 @@ extension Membership {
             guard let peer = peers[probe.target.node], peer.record.process == probe.target, peer.isProbed else {
                 continue
             }
-            if peer.lastHeard >= probe.sentAt, probe.deadline <= now || probe.relayAt <= now { continue }
+            if peer.lastHeard >= probe.sentAt, probe.nextWake <= now { continue }
             if probe.deadline <= now {
                 silent.append(probe)
                 continue
             }
-            if !probe.relaysAsked, probe.relayAt <= now {
-                probe.relaysAsked = true
-                askRelays(probe, peer, now, &effects)
-            }
+            if probe.nextWake <= now { retry(&probe, peer, now, &effects) }
             open.append(probe)
         }
         probes = open
@@ -76,6 +73,15 @@ extension Membership {
             accuse(probe.target, peer.record.incarnation, by: own.process.node, now, &effects)
         }
         own.localHealth = UInt8(health.value)
+    }
+
+    private mutating func retry(
+        _ probe: inout Probe, _ target: Peer, _ now: Instant, _ effects: inout MembershipEffects
+    ) {
+        if probe.retries == 0 { askRelays(probe, target, now, &effects) }
+        probe.retries += 1
+        probe.retryAt = now + (probe.deadline - now) / 2
+        sendPing(to: target, sequence: probe.sequence, now, &effects)
     }
 
     private mutating func askRelays(
@@ -130,17 +136,18 @@ extension Membership {
         if let index = relayed.firstIndex(where: { $0.sequence == ack.sequence && $0.target == ack.target }) {
             return passOn(ack, for: relayed.remove(at: index), now, &effects)
         }
-        let probe = probes.first { $0.sequence == ack.sequence && $0.target == ack.target }
+        let wasOpen = probes.contains { $0.sequence == ack.sequence && $0.target == ack.target }
         probes.removeAll { $0.sequence == ack.sequence && $0.target == ack.target }
         if ack.target == sender, peers[sender.node]?.record.process == sender {
-            // The echo measures also answers that come after the deadline, or a slow link would never be known as one.
-            peers[sender.node]?.roundTrip.measured(now - (probe?.sentAt ?? ack.echo))
+            // The echo tells retries apart, and measures also answers that come after the deadline: or a slow link
+            // would never be known as one.
+            peers[sender.node]?.roundTrip.measured(now - ack.echo)
             peers[sender.node]?.introduced = true
             noteHealth(ack.localHealth, of: sender)
-        } else if probe != nil {
+        } else if wasOpen {
             heard(from: ack.target, at: now, into: &effects)
         }
-        if probe != nil { health.improve() }
+        if wasOpen { health.improve() }
         own.localHealth = UInt8(health.value)
     }
 

@@ -1,7 +1,7 @@
 /// Anti-entropy: what gossip lost is found by comparing hashes (docs/protocol.md §2).
 extension Membership {
     /// Ids in one range; more in groups so large that `mostRanges` would not do.
-    private static let rangeWidth = 16
+    private static let rangeWidth = GossipBudget.recordsPerPage
     /// A digest of so many ranges fits one datagram.
     private static let mostRanges = 48
     /// Pages sent for one digest; the next digest finds what is still missing.

@@ -52,7 +52,7 @@ package struct Membership: Equatable, Sendable {
     /// When to call `advance` next. It may lie in the past when there is news to tell at once.
     package var nextWake: Instant {
         var wake = min(periodEnds, nextSync, nextLeave)
-        for probe in probes { wake = min(wake, probe.relaysAsked ? probe.deadline : probe.relayAt) }
+        for probe in probes { wake = min(wake, probe.nextWake) }
         for peer in peers.values {
             if let suspicion = peer.suspicion { wake = min(wake, suspicion.deadline) }
         }

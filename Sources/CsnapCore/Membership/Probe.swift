@@ -5,11 +5,16 @@ struct Probe: Equatable, Sendable {
     let sentAt: Instant
     /// Whether its failure speaks of our own health: only where the target was alive and known before.
     let charged: Bool
-    /// When the direct answer is overdue and relays are asked.
-    var relayAt: Instant
-    var relaysAsked = false
+    /// When the answer is overdue: the target is asked again, the first time through relays too.
+    var retryAt: Instant
+    var retries = 0
     /// When the target counts as silent.
     var deadline: Instant
+
+    /// More retries in one period find nothing that these did not.
+    static let mostRetries = 2
+
+    var nextWake: Instant { retries < Self.mostRetries ? min(retryAt, deadline) : deadline }
 }
 
 /// A probe we pass on for another member.

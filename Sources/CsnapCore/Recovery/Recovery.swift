@@ -258,7 +258,7 @@ extension Agent {
             guard let cause = participant.evicted, table[node]?.status.isAdmitted ?? false else { continue }
             let process = NodeBoot(node: node, boot: participant.last)
             entries.append(AdmissionEntry(process: process, epoch: epoch, status: .evicted(cause)))
-            actions.append(.toServer(.strike(process, cause)))
+            if Mutants.active(.strikeBeforeEvictMajority) { actions.append(.toServer(.strike(process, cause))) }
         }
         guard !entries.isEmpty else { return activate() }
         let sequence = (holder?.table.sequence ?? 0) + 1
@@ -282,6 +282,11 @@ extension Agent {
         for (node, participant) in recovery.participants where participant.reconnected {
             holder?.admitted[node] = participant.last
             holder?.resuming[node] = now
+        }
+        // Only now are the evictions since the table was stored on a voter majority, too.
+        for (node, participant) in recovery.participants {
+            guard let cause = participant.evicted, participant.ready != nil else { continue }
+            actions.append(.toServer(.strike(NodeBoot(node: node, boot: participant.last), cause)))
         }
         actions.append(.toServer(.activate(recovery.tenure)))
         lastActive = max(lastActive, recovery.tenure.epoch)

@@ -1,6 +1,6 @@
 /// What `GetStatus` of `io.csnap.Agent` answers and `csnapctl status --json` prints; the keys are stable.
 ///
-/// Times are seconds, ages count from now on CLOCK_BOOTTIME. Absent values are null, never a guess.
+/// Times are seconds, ages count from now on CLOCK_BOOTTIME. What is not known is left out, never guessed.
 package struct StatusReport: Codable, Equatable, Sendable {
     /// The configured name of the group.
     package var cluster: String

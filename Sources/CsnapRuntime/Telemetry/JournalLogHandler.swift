@@ -37,12 +37,17 @@ struct LogRecord {
         }
     }
 
+    /// Left out of lines; a line is read beside its neighbours.
+    private static let sameInEveryLine = [
+        LogField.messageID, LogField.cluster, LogField.clusterUUID, LogField.node,
+    ]
+
     /// `[   12.345678] warning: message (epoch=7 peer=3)`: seconds of CLOCK_BOOTTIME, as dmesg shows them.
     func line(at nanoseconds: Int64) -> String {
         let seconds = String(nanoseconds / 1_000_000_000)
         let fraction = String(1_000_000 + nanoseconds / 1000 % 1_000_000).dropFirst()
         let stamp = "[" + String(repeating: " ", count: max(0, 6 - seconds.count)) + seconds + "." + fraction + "] "
-        let shown = fields.filter { $0.name != "MESSAGE_ID" && $0.name != "CSNAP_CLUSTER" && $0.name != "CSNAP_NODE" }
+        let shown = fields.filter { !Self.sameInEveryLine.contains($0.name) }
         let details = shown.map { name, value in
             (name.hasPrefix("CSNAP_") ? String(name.dropFirst(6)) : name).lowercased() + "=" + value
         }

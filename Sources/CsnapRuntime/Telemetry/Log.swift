@@ -34,6 +34,7 @@ package enum Log {
 package enum LogField {
     package static let messageID = "MESSAGE_ID"
     package static let cluster = "CSNAP_CLUSTER"
+    package static let clusterUUID = "CSNAP_CLUSTER_UUID"
     package static let node = "CSNAP_NODE"
     package static let epoch = "CSNAP_EPOCH"
     package static let round = "CSNAP_ROUND"

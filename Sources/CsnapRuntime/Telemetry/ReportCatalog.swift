@@ -83,7 +83,7 @@ extension Logger {
         if let peer = words.peer { metadata[LogField.peer] = "\(peer.node.value)" }
         if let phase = report.phase { metadata[LogField.phase] = "\(phase)" }
         if let volume = report.volume { metadata[LogField.volume] = "\(volume)" }
-        if let cluster { metadata["CSNAP_CLUSTER_UUID"] = "\(cluster.hex)" }
+        if let cluster { metadata[LogField.clusterUUID] = "\(cluster.hex)" }
         log(level: entry.level, "\(words.text)", metadata: metadata)
     }
 }

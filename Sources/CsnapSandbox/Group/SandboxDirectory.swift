@@ -28,7 +28,9 @@ package struct SandboxDirectory: Sendable {
     package func serviceRecord(_ node: Int) -> String { runtime(node) + "/service.record" }
 
     /// Makes the directories and the configuration of one node.
-    package func prepare(_ node: Int, of options: SandboxOptions, addresses: SandboxAddresses) throws {
+    package func prepare(
+        _ node: Int, of options: SandboxOptions, addresses: SandboxAddresses, serves: Bool = true
+    ) throws {
         for directory in [self.node(node), state(node), runtime(node)] where mkdir(directory, 0o755) != 0 {
             guard errno == EEXIST else { throw SandboxError.system("\(directory): \(lastError())") }
         }
@@ -42,6 +44,7 @@ package struct SandboxDirectory: Sendable {
             service-port: \(SandboxAddresses.servicePort)
             peers: [\(peers.joined(separator: ", "))]
             profile: \(options.profile)
+            serve: \(serves)
             key-file: \(key)
             state-directory: \(state(node))
             runtime-directory: \(runtime(node))

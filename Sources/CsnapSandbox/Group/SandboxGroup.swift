@@ -17,7 +17,7 @@ package final class SandboxGroup: Sendable {
     package static let storeSize: UInt64 = 64 << 20
 
     /// Makes everything a group needs and starts no node yet.
-    package init(_ options: SandboxOptions) throws {
+    package init(_ options: SandboxOptions, witnesses: [Int] = []) throws {
         self.options = options
         for binary in ["csnap-agent", "csnap-server", "csnap-client"] {
             let path = options.binaries + "/" + binary
@@ -32,7 +32,8 @@ package final class SandboxGroup: Sendable {
             try VolumeMaker.format(origin: directory.origin, store: directory.store)
             try SandboxDirectory.write(KeyText.generate(), to: directory.key, mode: 0o600)
             for node in 1...options.nodes {
-                try directory.prepare(node, of: options, addresses: addresses)
+                try directory.prepare(
+                    node, of: options, addresses: addresses, serves: !witnesses.contains(node))
             }
             relay = try Relay(addresses: addresses, nodes: options.nodes, faults: faults)
         } catch {
@@ -44,6 +45,9 @@ package final class SandboxGroup: Sendable {
     }
 
     package func node(_ number: Int) -> SandboxNode { nodes[number - 1] }
+
+    /// Ends every process; the files stay to be looked at.
+    package func stopProcesses() { supervisor.stop() }
 
     /// Ends every process, then the network, then the files.
     package func end() {
@@ -59,13 +63,7 @@ package final class SandboxGroup: Sendable {
 
     /// Starts a node's agent and client, waits until the agent answers.
     package func start(_ number: Int) throws {
-        faults.rejoin(number)
-        node(number).change { state in
-            state.wantsAgent = true
-            state.wantsClient = true
-            state.agentNotBefore = 0
-            state.clientNotBefore = 0
-        }
+        want(number)
         try waitUntil("the agent of node \(number) answers (log: \(directory.log(number, "agent")))", seconds: 20) {
             if let failure = supervisor.lastFailure { throw failure }
             if node(number).restarts > 20 {
@@ -74,6 +72,17 @@ package final class SandboxGroup: Sendable {
                         + "see \(directory.log(number, "agent"))")
             }
             return status(number) != nil
+        }
+    }
+
+    /// Lets a node's processes be started, without waiting for them.
+    package func want(_ number: Int) {
+        faults.rejoin(number)
+        node(number).change { state in
+            state.wantsAgent = true
+            state.wantsClient = true
+            state.agentNotBefore = 0
+            state.clientNotBefore = 0
         }
     }
 

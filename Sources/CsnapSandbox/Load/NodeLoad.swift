@@ -9,15 +9,17 @@ package final class NodeLoad: Sendable {
     static let filledChunks: UInt64 = 68
 
     package let node: Int
+    private let base: UInt64
     private let record = Mutex(LoadRecord())
     private let stopping = Atomic<Bool>(false)
     private let filled = Atomic<Bool>(false)
     private let finished = Atomic<Bool>(false)
     private let thread: Mutex<ThreadedTask?>
 
-    /// `period`: from one request to the next.
-    package init(node: Int, socket: String, periodMilliseconds: Int) {
+    /// `period`: from one request to the next. Each generation of a node's load has half a region, alternately.
+    package init(node: Int, generation: Int, socket: String, periodMilliseconds: Int) {
         self.node = node
+        base = UInt64(node - 1) * NodeLoad.region + UInt64(generation & 1) * (NodeLoad.region / 2)
         thread = Mutex(nil)
         let task = ThreadedTask { self.run(socket: socket, periodMilliseconds: periodMilliseconds) }
         thread.withLock { $0 = task }
@@ -75,7 +77,7 @@ package final class NodeLoad: Sendable {
     }
 
     private func pace(_ device: NBDClient, _ period: Int) throws {
-        let chunks = NodeLoad.region / NodeLoad.chunk - NodeLoad.filledChunks
+        let chunks = NodeLoad.region / 2 / NodeLoad.chunk - NodeLoad.filledChunks
         var sequence: UInt64 = 1 << 32
         while !isStopping {
             let count = sequence - 1 << 32
@@ -101,6 +103,6 @@ package final class NodeLoad: Sendable {
     }
 
     private func offset(chunk: UInt64, block: UInt64) -> UInt64 {
-        UInt64(node - 1) * NodeLoad.region + chunk * NodeLoad.chunk + block * UInt64(BlockPattern.size)
+        base + chunk * NodeLoad.chunk + block * UInt64(BlockPattern.size)
     }
 }

@@ -1,4 +1,4 @@
-import CsnapRuntime
+package import CsnapRuntime
 
 /// One line of the story a scenario tells; `at` is seconds from the fault.
 package struct TimelineEntry: Codable, Equatable, Sendable {

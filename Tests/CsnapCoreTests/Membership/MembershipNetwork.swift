@@ -4,7 +4,6 @@ import CsnapCore
 struct MembershipNetwork {
     private struct Packet {
         var at: Instant
-        var order: Int
         var from: NodeBoot
         var to: Address
         var message: Message
@@ -33,7 +32,7 @@ struct MembershipNetwork {
     private let timing: Timing
     private var generator: Generator
     private var packets: [Packet] = []
-    private var packetCount = 0
+    private var wakeTimes = SortedTable<NodeID, Instant>()
 
     init(seed: UInt64, timing: Timing = .lan) {
         generator = Generator(seed: seed)
@@ -66,16 +65,21 @@ struct MembershipNetwork {
     var running: [UInt32] { nodes.keys.map(\.value) }
 
     mutating func start(_ node: UInt32, boot: UInt64 = 1) {
-        nodes[NodeID(node)] = Membership(
+        let membership = Membership(
             own: Self.record(node, boot: boot), timing: timing, seed: generator.next(), at: now)
+        nodes[NodeID(node)] = membership
+        wakeTimes[NodeID(node)] = membership.nextWake
     }
 
-    mutating func crash(_ node: UInt32) { nodes[NodeID(node)] = nil }
+    mutating func crash(_ node: UInt32) {
+        nodes[NodeID(node)] = nil
+        wakeTimes[NodeID(node)] = nil
+    }
 
     /// What the agent does with Join and its answer.
     mutating func join(_ node: UInt32, through other: UInt32) {
         let joiner = self[node].own
-        let memory = [self[other].own] + self[other].others
+        let memory = [self[other].own] + self[other].records
         with(other) { $0.merge(joiner, direct: true, at: $1, into: &$2) }
         with(node) { membership, now, effects in
             for record in memory.prefix(12) {
@@ -92,6 +96,7 @@ struct MembershipNetwork {
         var effects = MembershipEffects()
         body(&membership, now, &effects)
         nodes[NodeID(node)] = membership
+        wakeTimes[NodeID(node)] = membership.nextWake
         carryOut(effects, of: membership.own.process)
     }
 
@@ -107,7 +112,7 @@ struct MembershipNetwork {
         while true {
             if done(self) { return true }
             let packet = packets.first?.at ?? .distantFuture
-            let wake = nodes.values.map { max($0.nextWake, now) }.min() ?? .distantFuture
+            let wake = max(wakeTimes.values.min() ?? .distantFuture, now)
             guard min(packet, wake) <= end else {
                 now = end
                 return done(self)
@@ -128,16 +133,17 @@ struct MembershipNetwork {
     }
 
     private mutating func wakeAll() {
-        for (node, membership) in nodes where membership.nextWake <= now {
+        for (node, wake) in wakeTimes where wake <= now {
             wakes += 1
             with(node.value) { $0.advance(to: $1, into: &$2) }
-            precondition(self[node.value].nextWake > now, "a timer of node \(node.value) is due for ever")
+            precondition(wakeTimes[node].map { $0 > now } == true, "a timer of node \(node.value) is due for ever")
         }
     }
 
     private mutating func deliverNext() {
         let packet = packets.removeFirst()
-        guard let receiver = nodes.values.first(where: { $0.own.address == packet.to })?.own.process.node else { return }
+        let addressed = nodes.values.first { $0.own.address == packet.to }
+        guard let receiver = addressed?.own.process.node else { return }
         guard passes(packet.from.node, receiver) else { return }
         deliver(packet.message, from: packet.from, to: receiver.value)
     }
@@ -149,11 +155,10 @@ struct MembershipNetwork {
         for send in effects.sends {
             if keepsSent { sent.append((process, send.to, send.message)) }
             if generator.next(below: 1000) < lossPerMille { continue }
-            packetCount += 1
             let delay = Interval.microseconds(200) + generator.next(below: .milliseconds(2))
             let packet = Packet(
-                at: now + delay, order: packetCount, from: process, to: send.to, message: send.message)
-            let index = packets.firstIndex { ($0.at, $0.order) > (packet.at, packet.order) } ?? packets.count
+                at: now + delay, from: process, to: send.to, message: send.message)
+            let index = packets.lastIndex { $0.at <= packet.at }.map { $0 + 1 } ?? 0
             packets.insert(packet, at: index)
         }
     }

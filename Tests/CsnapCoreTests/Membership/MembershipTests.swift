@@ -224,8 +224,11 @@ import Testing
         late.advance(to: late.nextWake + .seconds(20), into: &effects)
         #expect(effects.changes == [])
         #expect(late.localHealth > 2)
-        network.with(1) { $0.receive(.news([]), from: NodeBoot(node: NodeID(2), boot: Boot(1)), at: $1, into: &$2) }
-        #expect(network[1].localHealth == 0)
+        let wake = late.nextWake
+        var punctual = network[1]
+        punctual.advance(to: punctual.nextWake, into: &effects)
+        #expect(punctual.localHealth == 0)
+        #expect(wake - network.now > punctual.nextWake - network.now)
     }
 
     @Test func oneSeedGivesOneTrace() {

@@ -152,7 +152,7 @@ final class AgentServer {
 
     /// The server closed its end: it is ending, or must.
     private func lost(_ process: ServerProcess, _ error: (any Error)?) {
-        if let error { logger.error("the connection to the server broke: \(error)") }
+        if let error { logger.debug("the connection to the server broke: \(error)") }
         process.killGroup()
     }
 

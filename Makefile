@@ -1,0 +1,75 @@
+# csnap: `make run` shows it, `make test` proves it; both install what they lack (Debian packages).
+BIN := .build/release
+SWIFT := swift
+PROFILES ?= fast
+
+.PHONY: run build test unit check format scenarios soak-scenarios sim mutants containers bench-failover bench-loss install clean
+
+run: build
+	$(BIN)/csnapctl sandbox --scenario outline
+
+build:
+	scripts/setup build
+	$(SWIFT) build -c release --explicit-target-dependency-import-check error
+
+test:
+	scripts/setup test
+	$(MAKE) build
+	$(MAKE) unit
+	$(MAKE) sim
+	$(MAKE) mutants
+	$(MAKE) scenarios
+	$(MAKE) containers
+
+# Unit, rule and process tests.
+unit:
+	$(SWIFT) test --skip 'Container'
+
+# The protocol in a simulated world: other seeds with `make sim SEEDS=1..20000`.
+SEEDS ?= 1..400
+sim: build
+	$(BIN)/csnap-sim run --seeds $(SEEDS) --jobs 2
+
+# Each rule removed once, in a build of its own; each removal must be caught.
+mutants:
+	CSNAP_MUTANTS=1 $(SWIFT) build -c release --scratch-path .build-mutants --product csnap-sim
+	.build-mutants/release/csnap-sim mutants
+
+# Every sandbox scenario once in `fast`, the main ones in `lan` too, then the canary.
+scenarios: build
+	scripts/scenarios $(BIN)
+
+# Every scenario in both profiles.
+soak-scenarios: build
+	scripts/scenarios --all $(BIN)
+
+# Three containers with systemd as PID 1; needs root.
+containers:
+	$(SWIFT) test --filter 'Container'
+
+bench-failover: build
+	scripts/bench-failover $(BIN)
+
+bench-loss: build
+	scripts/bench-loss $(BIN)
+
+check: format
+	$(SWIFT) format lint --strict --recursive Sources Tests Package.swift
+
+format:
+	$(SWIFT) format --in-place --recursive Sources Tests Package.swift
+
+DESTDIR ?=
+PREFIX ?= /usr
+install:
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/systemd/system \
+	    $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/lib/tmpfiles.d \
+	    $(DESTDIR)$(PREFIX)/lib/systemd/system-preset
+	install -m 0755 $(addprefix $(BIN)/,csnap-agent csnap-server csnap-client csnapctl) $(DESTDIR)$(PREFIX)/bin
+	install -m 0644 units/*.service $(DESTDIR)$(PREFIX)/lib/systemd/system
+	install -m 0644 units/csnap.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/csnap.conf
+	install -m 0644 units/csnap.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/csnap.conf
+	install -m 0644 units/csnap.preset $(DESTDIR)$(PREFIX)/lib/systemd/system-preset/80-csnap.preset
+
+clean:
+	rm -rf .build .build-mutants

@@ -1,0 +1,310 @@
+package import CsnapCore
+package import CsnapSession
+
+/// What the client does about agent, server and gate: events in, actions out, no socket, clock or lock.
+///
+/// Only the agent moves it. It never looks for a server by itself, and never turns a fail-over into an error
+/// (docs/data-plane.md, fail-over rules).
+package struct ClientCore: Equatable, Sendable {
+    package enum Action: Equatable, Sendable {
+        case tell(ClientToAgent)
+        /// Close any session and open one to this address.
+        case connect(Address)
+        case disconnect
+        case send(ClientFrame)
+        /// Held requests are to look again.
+        case wake
+        case note(String)
+    }
+
+    /// What a write learns at the gate.
+    package enum Admission: Equatable, Sendable {
+        /// It is in the count: do it, then `leave`.
+        case go
+        /// It is held: look again when woken.
+        case hold
+        /// The server could not copy out a chunk of this write.
+        case failed(code: UInt16)
+    }
+
+    private enum Session: Equatable {
+        case none
+        case connecting
+        case greeting
+        case open
+    }
+
+    /// The pause before a lost or refused session is tried again, while its tenure is current.
+    private static let reconnectPause = Interval.milliseconds(20)
+    private static let refusedPause = Interval.milliseconds(100)
+    /// Period of PING, and how long an opening or open session may say nothing.
+    private static let pingPeriod = Interval.seconds(1)
+    private static let silence = Interval.seconds(10)
+
+    package let client: Bits128
+    package let volume: String
+    package let processID: UInt32
+    /// Bytes, of the local device.
+    package let originSize: UInt64
+
+    private var agent: NodeBoot?
+    private var gate = ClientGate()
+    private var server: Address?
+    private var session = Session.none
+    private var retryAt = Instant.distantPast
+    private var bitmap: UnsharedBitmap?
+    private var queries = WriteQueries()
+    private var lastRefusal: SessionRefusal?
+    private var heardAt = Instant.distantPast
+    private var pingAt = Instant.distantPast
+    private var actions: [Action] = []
+
+    package init(client: Bits128, volume: String, processID: UInt32, originSize: UInt64) {
+        self.client = client
+        self.volume = volume
+        self.processID = processID
+        self.originSize = originSize
+    }
+
+    package var adopted: Tenure { gate.adopted }
+    package var identity: NodeBoot? { agent }
+    package var writesInFlight: UInt32 { gate.writesInFlight }
+    package var hasActions: Bool { !actions.isEmpty }
+
+    package mutating func takeActions() -> [Action] {
+        defer { actions.removeAll(keepingCapacity: true) }
+        return actions
+    }
+
+    // MARK: - Requests
+
+    /// A read, or anything else that changes nothing, may touch the disk now. It must look again if this is false.
+    package func mayRead(_ now: Instant) -> Bool { gate.isOpen(now) }
+
+    /// A write, trim or write-zeroes of connection `ticket`; `length` 0 is a flush, which needs no chunk.
+    package mutating func enter(_ ticket: UInt32, offset: UInt64, length: UInt64, now: Instant) -> Admission {
+        gate.enter()
+        let admission = examine(ticket, offset: offset, length: length, now: now)
+        if admission != .go { leave() }
+        return admission
+    }
+
+    private mutating func examine(_ ticket: UInt32, offset: UInt64, length: UInt64, now: Instant) -> Admission {
+        guard gate.isOpen(now) else { return .hold }
+        if length == 0 { return .go }
+        guard let bitmap else { return .hold }
+        let range = bitmap.range(offset: offset, length: length)
+        guard let shared = bitmap.shared(in: range) else {
+            queries.remove(ticket)
+            return .go
+        }
+        if let code = queries.wait(ticket, for: shared) { return .failed(code: code) }
+        ask()
+        return .hold
+    }
+
+    /// The write has returned from the disk.
+    package mutating func leave() {
+        if gate.leave() { actions.append(.tell(.suspended(gate.adopted, writesInFlight: 0))) }
+    }
+
+    /// The connection is gone and waits for nothing.
+    package mutating func withdraw(_ ticket: UInt32) { queries.remove(ticket) }
+
+    /// The process ends: nothing more goes to the disk.
+    package mutating func close() { gate.forgetLease() }
+
+    private mutating func ask() {
+        guard session == .open, gate.resumed else { return }
+        for (request, ranges) in queries.takeUnsent() {
+            actions.append(.send(.queryWrite(request: request, epoch: gate.adopted.epoch, ranges: ranges)))
+        }
+    }
+
+    // MARK: - Agent
+
+    package mutating func agentConnected() {
+        actions.append(.tell(.hello(client: client, volume: volume, processID: processID)))
+    }
+
+    package mutating func receive(_ message: AgentToClient, now: Instant) {
+        switch message {
+        case .identity(let process): become(process)
+        case .suspend(let tenure): suspend(tenure)
+        case .server(let tenure, let address): serverIs(address, tenure, now)
+        case .resume(let tenure):
+            guard gate.resume(tenure) else { return refuse("RESUME", tenure) }
+            actions.append(.wake)
+            ask()
+        case .lease(let tenure, let until):
+            if gate.extend(tenure, until: until) { actions.append(.wake) }
+        }
+    }
+
+    private mutating func become(_ process: NodeBoot) {
+        defer { agent = process }
+        guard let agent, agent != process else { return }
+        gate.forgetLease()
+        endSession()
+        actions.append(.note("the agent is now boot \(process.boot.value); requests wait for its RESUME"))
+    }
+
+    private mutating func suspend(_ tenure: Tenure) {
+        guard tenure >= gate.adopted else { return refuse("SUSPEND", tenure) }
+        adopt(tenure)
+        gate.close()
+        actions.append(.tell(.suspended(gate.adopted, writesInFlight: gate.reportSuspended())))
+    }
+
+    private mutating func serverIs(_ address: Address, _ tenure: Tenure, _ now: Instant) {
+        guard tenure >= gate.adopted else { return refuse("SERVER", tenure) }
+        adopt(tenure)
+        if server == address && session == .open { return actions.append(.tell(.connected(tenure))) }
+        if server == address && session != .none { return }
+        endSession()
+        server = address
+        connect(now)
+    }
+
+    private mutating func adopt(_ tenure: Tenure) {
+        guard gate.adopt(tenure) else { return }
+        endSession()
+        server = nil
+        lastRefusal = nil
+    }
+
+    private mutating func refuse(_ what: String, _ tenure: Tenure) {
+        actions.append(.note("\(what) of \(tenure.text) ignored; adopted is \(gate.adopted.text)"))
+    }
+
+    // MARK: - Session
+
+    /// When `wake` has something to do; nil: nothing.
+    package var nextWake: Instant? {
+        switch session {
+        case .none: server != nil && agent != nil ? retryAt : nil
+        case .connecting, .greeting: heardAt + Self.silence
+        case .open: min(pingAt, heardAt + Self.silence)
+        }
+    }
+
+    package mutating func wake(_ now: Instant) {
+        guard let due = nextWake, due <= now else { return }
+        switch session {
+        case .none: connect(now)
+        case .connecting, .greeting: abandon(now, pause: Self.reconnectPause)
+        case .open:
+            if heardAt + Self.silence <= now { return abandon(now, pause: Self.reconnectPause) }
+            pingAt = now + Self.pingPeriod
+            actions.append(.send(.ping(epoch: gate.adopted.epoch)))
+        }
+    }
+
+    private mutating func connect(_ now: Instant) {
+        guard let server, agent != nil else { return }
+        session = .connecting
+        heardAt = now
+        actions.append(.connect(server))
+    }
+
+    private mutating func endSession() {
+        guard session != .none else { return }
+        session = .none
+        retryAt = .distantPast
+        queries.unsend()
+        actions.append(.disconnect)
+    }
+
+    /// The TCP connection stands, and is sealed.
+    package mutating func sessionConnected() {
+        guard session == .connecting, let agent else { return }
+        session = .greeting
+        actions.append(
+            .send(
+                .hello(
+                    SessionHello(
+                        versions: SessionWire.versions, process: agent, client: client, volume: volume, image: "origin",
+                        tenure: gate.adopted))))
+    }
+
+    /// The connection broke or could not be made; it is tried again while this tenure is current.
+    package mutating func sessionLost(_ now: Instant, pause: Interval = reconnectPause) {
+        guard session != .none else { return }
+        if session == .open { actions.append(.tell(.lostServer(gate.adopted))) }
+        session = .none
+        retryAt = now + pause
+        queries.unsend()
+    }
+
+    package mutating func receive(_ frame: ServerFrame, now: Instant) {
+        guard session == .greeting || session == .open else { return }
+        heardAt = now
+        switch frame {
+        case .welcome(let welcome): self.welcome(welcome, now)
+        case .refused(let reason, let tenure):
+            if lastRefusal != reason {
+                lastRefusal = reason
+                actions.append(.note("the server of \(tenure.text) refuses the session: \(reason)"))
+            }
+            abandon(now, pause: Self.refusedPause)
+        case .grant(let request, let epoch, let generation):
+            granted(request, epoch: epoch, generation: generation, now)
+        case .error(let request, let epoch, let code):
+            guard session == .open, epoch == gate.adopted.epoch else { return }
+            queries.failed(request, code: code)
+            actions.append(.wake)
+            ask()
+        case .pong: break
+        case .goAway(let tenure):
+            actions.append(.note("the server closes the session: \(tenure.text) has begun"))
+            abandon(now, pause: Self.refusedPause)
+        }
+    }
+
+    private mutating func abandon(_ now: Instant, pause: Interval) {
+        sessionLost(now, pause: pause)
+        actions.append(.disconnect)
+    }
+
+    private mutating func welcome(_ welcome: SessionWelcome, _ now: Instant) {
+        guard session == .greeting, welcome.tenure == gate.adopted else {
+            return abandon(now, pause: Self.refusedPause)
+        }
+        let known = bitmap.map { map in
+            map.storeUUID == welcome.storeUUID && map.generation == welcome.generation
+                && map.chunkSize == welcome.chunkSize
+        }
+        if known != true {
+            guard
+                let fresh = UnsharedBitmap(
+                    storeUUID: welcome.storeUUID, generation: welcome.generation, chunkSize: welcome.chunkSize,
+                    originSize: originSize)
+            else {
+                actions.append(.note("the server's chunk size \(welcome.chunkSize) is none; session refused"))
+                return abandon(now, pause: Self.refusedPause)
+            }
+            bitmap = fresh
+            queries.askAgain()
+        }
+        if welcome.originSize < originSize {
+            actions.append(.note("the store knows \(welcome.originSize) bytes of an origin of \(originSize)"))
+        }
+        session = .open
+        pingAt = now + Self.pingPeriod
+        lastRefusal = nil
+        actions.append(.tell(.connected(gate.adopted)))
+        actions.append(.wake)
+        ask()
+    }
+
+    private mutating func granted(_ request: UInt64, epoch: Epoch, generation: UInt64, _ now: Instant) {
+        guard session == .open, epoch == gate.adopted.epoch else { return }
+        guard bitmap?.generation == generation else {
+            actions.append(.note("a grant of generation \(generation) is not of this session; it is opened again"))
+            return abandon(now, pause: Self.reconnectPause)
+        }
+        guard let ranges = queries.granted(request) else { return }
+        for range in ranges { bitmap?.insert(range) }
+        actions.append(.wake)
+    }
+}

@@ -1,0 +1,99 @@
+import CsnapCore
+import Glibc
+import NBDProtocol
+import Synchronization
+
+/// The client of one volume on this node: an NBD server whose requests wait for agent and server, and never fail
+/// because of them (docs/data-plane.md, "Client").
+package final class ClientDaemon: Sendable {
+    private static let stackSize = 512 << 10
+    /// How long a stop waits for writes that are at the disk.
+    private static let drain = Interval.seconds(10)
+
+    private let options: ClientOptions
+    private let lock: FileLock
+    private let device: OriginDevice
+    private let monitor: ClientMonitor
+    private let listener: NBDListener
+    private let log: @Sendable (String) -> Void
+    private let stopping = Atomic<Bool>(false)
+
+    /// Takes the volume's lock, opens the origin, listens. Throws `ClientError`.
+    package init(
+        options: ClientOptions, log: @escaping @Sendable (String) -> Void = ClientDaemon.logToStandardError
+    ) throws(ClientError) {
+        self.options = options
+        self.log = log
+        do throws(FileLockError) {
+            let note = "csnap-client of \(options.volume), process \(getpid())\n"
+            lock = try options.runtime.acquireClientLock(volume: options.volume, note: note)
+        } catch {
+            throw .lock(error)
+        }
+        do throws(SystemError) {
+            device = try OriginDevice(path: options.origin)
+            monitor = try ClientMonitor(core: Self.core(options, device))
+            let export = NBDExport(
+                name: "origin", description: "origin of volume \(options.volume)", size: device.size,
+                minimumBlock: device.minimumBlock, preferredBlock: 64 << 10)
+            listener = try NBDListener(
+                path: options.runtime.volumeSocket(options.volume), monitor: monitor, device: device,
+                exports: [export])
+        } catch {
+            throw .system(error)
+        }
+    }
+
+    private static func core(_ options: ClientOptions, _ device: OriginDevice) -> ClientCore {
+        var generator = SystemRandomNumberGenerator()
+        let uuid = Bits128(high: generator.next(), low: generator.next())
+        return ClientCore(
+            client: uuid, volume: options.volume, processID: UInt32(getpid()), originSize: device.size)
+    }
+
+    package static func logToStandardError(_ text: String) {
+        let line = Array("csnap-client: \(text)\n".utf8)
+        _ = Glibc.write(STDERR_FILENO, line, line.count)
+    }
+
+    /// Serves until `stop`. Then no new request goes to the disk, and those there are waited for.
+    package func run() {
+        let how = device.isDirect ? "O_DIRECT" : "synchronous buffered"
+        log("serving \(options.origin) (\(device.size) bytes, \(how) I/O) at \(listener.path)")
+        let accepting = Threads.start(stackSize: Self.stackSize) { [self] in
+            listener.run { stopping.load(ordering: .acquiring) }
+        }
+        guard accepting else { return log("cannot start a thread; raise the limit of tasks") }
+        let control = ClientControl(
+            monitor: monitor, dataSocket: options.runtime.dataSocket, source: options.source, key: options.key,
+            log: log)
+        control.run { stopping.load(ordering: .acquiring) }
+        if !monitor.drain(until: BootClock.now() + Self.drain) {
+            log("writes are still at the disk of \(options.origin)")
+        }
+        unlink(listener.path)
+        log("stopped")
+    }
+
+    /// From any thread.
+    package func stop() {
+        stopping.store(true, ordering: .releasing)
+        monitor.signal()
+    }
+
+    /// SIGTERM and SIGINT call `stop`. Before any thread is started, and in a process of its own only.
+    package func stopOnSignals() throws(ClientError) {
+        var set = sigset_t()
+        sigemptyset(&set)
+        sigaddset(&set, SIGTERM)
+        sigaddset(&set, SIGINT)
+        pthread_sigmask(SIG_BLOCK, &set, nil)
+        let waiting = Threads.start(stackSize: Self.stackSize) { [self, set] in
+            var signal: Int32 = 0
+            var set = set
+            while sigwait(&set, &signal) != 0 {}
+            stop()
+        }
+        if !waiting { throw .system(SystemError("cannot start", "a thread")) }
+    }
+}

@@ -1,0 +1,66 @@
+import CsnapCore
+
+/// Whether requests may touch the disk: resumed in the adopted tenure, and the client lease not over.
+///
+/// A pure value; only the agent moves it, and only to higher tenures (docs/data-plane.md, fail-over rules). When the
+/// lease runs out it is closed by itself; a renewed lease of the same tenure opens it again.
+struct ClientGate: Equatable, Sendable {
+    private(set) var adopted = Tenure.none
+    private(set) var resumed = false
+    private(set) var leaseUntil = Instant.distantPast
+    /// Writes, trims, write-zeroes and flushes that went to the disk and have not returned.
+    private(set) var writesInFlight: UInt32 = 0
+    /// `suspended` was said with a number above 0: it is said again at 0.
+    private var owesZero = false
+
+    func isOpen(_ now: Instant) -> Bool { resumed && now < leaseUntil }
+
+    /// Adopts a higher tenure: closed, without a lease. Returns false for any other.
+    mutating func adopt(_ tenure: Tenure) -> Bool {
+        guard tenure > adopted else { return false }
+        adopted = tenure
+        close()
+        leaseUntil = .distantPast
+        return true
+    }
+
+    mutating func close() {
+        resumed = false
+    }
+
+    /// Another boot of the agent: what the last one allowed is over.
+    mutating func forgetLease() {
+        resumed = false
+        leaseUntil = .distantPast
+    }
+
+    /// The number to report with `suspended`; if it is above 0, `leave` will say when it is 0.
+    mutating func reportSuspended() -> UInt32 {
+        owesZero = writesInFlight > 0
+        return writesInFlight
+    }
+
+    mutating func resume(_ tenure: Tenure) -> Bool {
+        guard tenure == adopted, tenure != .none else { return false }
+        resumed = true
+        return true
+    }
+
+    /// A lease never shrinks: only the agent gives it, and each counts from a request that was sent later.
+    mutating func extend(_ tenure: Tenure, until: Instant) -> Bool {
+        guard tenure == adopted, tenure != .none else { return false }
+        leaseUntil = max(leaseUntil, until)
+        return true
+    }
+
+    /// A write enters the count first; only then the gate and the bitmap are read.
+    mutating func enter() { writesInFlight += 1 }
+
+    /// A write has returned from the disk, or never went there; true if the agent waits to hear of 0.
+    mutating func leave() -> Bool {
+        writesInFlight -= 1
+        guard writesInFlight == 0, owesZero else { return false }
+        owesZero = false
+        return true
+    }
+}

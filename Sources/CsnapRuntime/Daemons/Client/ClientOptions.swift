@@ -1,0 +1,61 @@
+package import CsnapCore
+
+/// What a client process needs to know; all of it comes from the node's configuration.
+package struct ClientOptions: Equatable, Sendable {
+    package var runtime: RuntimeDirectory
+    package var volume: String
+    /// Path of the origin: a block device or a file.
+    package var origin: String
+    /// The address that sessions come from; its port is ignored.
+    package var source: Address?
+    /// The cluster key; nil only with `insecure: true`.
+    package var key: [UInt8]?
+
+    package init(runtime: RuntimeDirectory, volume: String, origin: String, source: Address?, key: [UInt8]?) {
+        self.runtime = runtime
+        self.volume = volume
+        self.origin = origin
+        self.source = source
+        self.key = key
+    }
+
+    /// Reads the key file. Throws `ClientError`, for a volume that the file does not name too.
+    package init(configuration: CsnapConfiguration, volume name: String) throws(ClientError) {
+        guard let volume = configuration.volume(named: name) else {
+            throw .unknownVolume(name, known: configuration.volumes.map(\.name))
+        }
+        let key = try Self.key(configuration)
+        self.init(
+            runtime: configuration.runtime, volume: name, origin: volume.origin, source: configuration.listen,
+            key: key)
+    }
+
+    private static func key(_ configuration: CsnapConfiguration) throws(ClientError) -> [UInt8]? {
+        guard !configuration.insecure, let path = configuration.keyFile else { return nil }
+        do throws(KeyFileError) {
+            return try KeyRing.load(path).sealing.bytes
+        } catch {
+            throw .key(error)
+        }
+    }
+}
+
+/// Why a client cannot start. Nothing was changed.
+package enum ClientError: Error, Equatable, Sendable, CustomStringConvertible {
+    case unknownVolume(String, known: [String])
+    /// Another client of this volume lives on this node; or the lock cannot be taken.
+    case lock(FileLockError)
+    case key(KeyFileError)
+    /// The origin or the socket.
+    case system(SystemError)
+
+    package var description: String {
+        switch self {
+        case .unknownVolume(let name, let known):
+            "there is no volume '\(name)' in the configuration; it has \(known.joined(separator: ", "))"
+        case .lock(let error): error.description
+        case .key(let error): error.description
+        case .system(let error): error.description
+        }
+    }
+}

@@ -1,0 +1,110 @@
+import CShims
+import Glibc
+import NBDProtocol
+import Synchronization
+
+/// The Unix socket where programs find the volume; gives each connection a thread and a ticket.
+final class NBDListener: Sendable {
+    /// One thread, one held request and up to 40 MiB of buffers each; more are closed at once.
+    static let maximumConnections = 64
+    private static let stackSize = 256 << 10
+
+    let path: String
+    private let descriptor: Int32
+    private let monitor: ClientMonitor
+    private let device: OriginDevice
+    private let exports: [NBDExport]
+    private let tickets = Mutex([Bool](repeating: false, count: maximumConnections))
+
+    /// Replaces whatever lies at `path`: only the holder of the volume's lock may do so.
+    init(path: String, monitor: ClientMonitor, device: OriginDevice, exports: [NBDExport]) throws(SystemError) {
+        self.path = path
+        self.monitor = monitor
+        self.device = device
+        self.exports = exports
+        let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
+        descriptor = socket(AF_UNIX, kind, 0)
+        guard descriptor >= 0 else { throw SystemError("cannot make", path) }
+        do throws(SystemError) {
+            try Self.publish(descriptor, path)
+        } catch {
+            close(descriptor)
+            throw error
+        }
+    }
+
+    deinit { close(descriptor) }
+
+    /// Binds beside the name and renames, so that the name never leads to a socket nobody listens on, nor to one of a
+    /// wider mode.
+    private static func publish(_ descriptor: Int32, _ path: String) throws(SystemError) {
+        let temporary = path + ".new"
+        guard let address = UnixAddress(temporary) else {
+            throw SystemError("too long for a Unix socket:", path, code: ENAMETOOLONG)
+        }
+        unlink(temporary)
+        fchmod(descriptor, 0o660)
+        guard address.with({ bind(descriptor, $0, $1) }) == 0, chmod(temporary, 0o660) == 0,
+            listen(descriptor, 64) == 0, rename(temporary, path) == 0
+        else {
+            let code = errno
+            unlink(temporary)
+            throw SystemError("cannot listen at", path, code: code)
+        }
+    }
+
+    /// Accepts until `isStopping`; it looks at least each half second.
+    func run(isStopping: () -> Bool) {
+        while !isStopping() {
+            var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            guard poll(&entry, 1, 500) > 0 else { continue }
+            let peer = csnap_accept(descriptor)
+            guard peer >= 0 else { continue }
+            if !serve(peer) { close(peer) }
+        }
+    }
+
+    private func serve(_ peer: Int32) -> Bool {
+        let ticket = tickets.withLock { used -> Int? in
+            guard let free = used.firstIndex(of: false) else { return nil }
+            used[free] = true
+            return free
+        }
+        guard let ticket else { return false }
+        let started = Threads.start(stackSize: Self.stackSize) { [self] in
+            let connection = try? NBDConnection(
+                socket: peer, ticket: UInt32(ticket), monitor: monitor, device: device)
+            connection?.run(exports)
+            close(peer)
+            tickets.withLock { $0[ticket] = false }
+        }
+        if !started { tickets.withLock { $0[ticket] = false } }
+        return started
+    }
+}
+
+/// Plain threads for work that blocks.
+enum Threads {
+    /// False if the system has no more threads. The thread ends with `body`; nobody waits for it.
+    static func start(stackSize: Int, _ body: @escaping @Sendable () -> Void) -> Bool {
+        let box = Unmanaged.passRetained(ThreadBody(body))
+        var attributes = pthread_attr_t()
+        pthread_attr_init(&attributes)
+        defer { pthread_attr_destroy(&attributes) }
+        pthread_attr_setstacksize(&attributes, stackSize)
+        pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
+        var thread = pthread_t()
+        let result = pthread_create(&thread, &attributes, { argument in
+            guard let argument else { return nil }
+            Unmanaged<ThreadBody>.fromOpaque(argument).takeRetainedValue().body()
+            return nil
+        }, box.toOpaque())
+        if result != 0 { box.release() }
+        return result == 0
+    }
+
+    private final class ThreadBody {
+        let body: @Sendable () -> Void
+        init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+    }
+}

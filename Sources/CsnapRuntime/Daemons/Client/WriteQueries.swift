@@ -1,0 +1,135 @@
+import CsnapCore
+import CsnapSession
+
+/// The writes that wait for a grant, and the queries that ask for them.
+///
+/// Each NBD connection has at most one waiting write, so both are bounded by the number of connections. Writes that
+/// wait together are asked for in one query.
+struct WriteQueries: Equatable, Sendable {
+    private enum State: Equatable {
+        /// `alone`: a query for several writes failed; this one asks for itself, so that an error hits the right one.
+        case unasked(alone: Bool)
+        case asked(request: UInt64, alone: Bool)
+        case failed(code: UInt16)
+    }
+
+    private struct Waiting: Equatable {
+        var range: ChunkRange
+        var state: State
+    }
+
+    private struct Query: Equatable {
+        var ranges: [ChunkRange]
+        /// On the present session; after a reconnect it is sent again with the same id.
+        var sent: Bool
+    }
+
+    private var waiting = SortedTable<UInt32, Waiting>()
+    private var queries = SortedTable<UInt64, Query>()
+    private var nextRequest: UInt64 = 1
+
+    var isEmpty: Bool { waiting.isEmpty }
+
+    /// The write of connection `ticket` lacks these chunks. Returns the server's error if it had one for this write.
+    mutating func wait(_ ticket: UInt32, for range: ChunkRange) -> UInt16? {
+        if let known = waiting[ticket], known.range == range {
+            guard case .failed(let code) = known.state else { return nil }
+            remove(ticket)
+            return code
+        }
+        remove(ticket)
+        waiting[ticket] = Waiting(range: range, state: .unasked(alone: false))
+        return nil
+    }
+
+    /// The write went to the disk, or its connection is gone. Queries for nobody are forgotten.
+    mutating func remove(_ ticket: UInt32) {
+        guard let known = waiting[ticket] else { return }
+        waiting[ticket] = nil
+        if case .asked(let request, _) = known.state, !isAsked(request) { queries[request] = nil }
+    }
+
+    /// The session is gone: each unanswered query is to be sent again.
+    mutating func unsend() {
+        for request in queries.keys { queries[request]?.sent = false }
+    }
+
+    /// The store or its generation changed: nothing asked before counts.
+    mutating func askAgain() {
+        queries.removeAll()
+        for (ticket, entry) in waiting {
+            if case .asked(_, let alone) = entry.state { waiting[ticket]?.state = .unasked(alone: alone) }
+        }
+    }
+
+    /// All queries to send now, in the order of their ids.
+    mutating func takeUnsent() -> [(request: UInt64, ranges: [ChunkRange])] {
+        for (ticket, entry) in waiting where entry.state == .unasked(alone: true) {
+            let request = ask([entry.range])
+            waiting[ticket]?.state = .asked(request: request, alone: true)
+        }
+        let together = waiting.filter { $0.1.state == .unasked(alone: false) }
+        if !together.isEmpty {
+            let request = ask(Self.merge(together.map(\.1.range)))
+            for (ticket, _) in together { waiting[ticket]?.state = .asked(request: request, alone: false) }
+        }
+        var unsent: [(request: UInt64, ranges: [ChunkRange])] = []
+        for (request, query) in queries where !query.sent {
+            unsent.append((request, query.ranges))
+            queries[request]?.sent = true
+        }
+        return unsent
+    }
+
+    /// The ranges of a granted query, once; nil for an unknown or answered one.
+    mutating func granted(_ request: UInt64) -> [ChunkRange]? {
+        guard let query = queries[request] else { return nil }
+        queries[request] = nil
+        for (ticket, entry) in waiting {
+            guard case .asked(request, let alone) = entry.state else { continue }
+            waiting[ticket]?.state = .unasked(alone: alone)
+        }
+        return query.ranges
+    }
+
+    /// The server refused a query by an error of its own, such as a bad sector. If several writes were in it, each
+    /// asks for itself.
+    mutating func failed(_ request: UInt64, code: UInt16) {
+        guard queries[request] != nil else { return }
+        queries[request] = nil
+        let asking = waiting.filter { isAsking($0.1, request) }
+        for (ticket, _) in asking {
+            waiting[ticket]?.state = asking.count == 1 ? .failed(code: code) : .unasked(alone: true)
+        }
+    }
+
+    private func isAsking(_ entry: Waiting, _ request: UInt64) -> Bool {
+        if case .asked(request, _) = entry.state { return true }
+        return false
+    }
+
+    private func isAsked(_ request: UInt64) -> Bool {
+        waiting.values.contains { isAsking($0, request) }
+    }
+
+    private mutating func ask(_ ranges: [ChunkRange]) -> UInt64 {
+        let request = nextRequest
+        nextRequest += 1
+        queries[request] = Query(ranges: ranges, sent: false)
+        return request
+    }
+
+    /// Sorted, with overlapping and adjacent ranges made one.
+    private static func merge(_ ranges: [ChunkRange]) -> [ChunkRange] {
+        var merged: [ChunkRange] = []
+        for range in ranges.sorted(by: { $0.first < $1.first }) {
+            guard let last = merged.last, range.first <= last.first + UInt64(last.count) else {
+                merged.append(range)
+                continue
+            }
+            let end = max(last.first + UInt64(last.count), range.first + UInt64(range.count))
+            merged[merged.count - 1].count = UInt32(truncatingIfNeeded: end - last.first)
+        }
+        return merged
+    }
+}

@@ -1,0 +1,43 @@
+import ArgumentParser
+import CsnapRuntime
+import Glibc
+
+/// Which agent a command speaks to.
+struct AgentOptions: ParsableArguments {
+    @Option(help: ArgumentHelp("The agent's control socket.", valueName: "path"))
+    var socket: String?
+
+    @Option(help: ArgumentHelp("The agent's configuration, to find its socket.", valueName: "file"))
+    var config: String?
+
+    init() {}
+
+    static let defaultSocket = "/run/csnap/agent.sock"
+
+    /// `--socket`, else the runtime directory of `--config`, else the default.
+    func path() throws -> String {
+        if let socket { return socket }
+        guard let config else { return AgentOptions.defaultSocket }
+        return try ConfigurationPaths.controlSocket(config)
+    }
+
+    /// Runs `body` with a connection; says what it waits for after one second.
+    func call<Result>(waitingFor what: String, _ body: (AgentCaller) throws -> Result) throws -> Result {
+        let begun = boottime()
+        var said = false
+        do {
+            let caller = try AgentCaller(
+                path: try path(),
+                cancelled: {
+                    if !said, boottime() - begun > 1_000_000_000 {
+                        said = true
+                        Terminal.complain("waiting for \(what)")
+                    }
+                    return Interruption.isRequested
+                })
+            return try body(caller)
+        } catch let error as ControlError {
+            throw CommandFailure(text: "csnapctl: \(error)", code: error.exitCode)
+        }
+    }
+}

@@ -1,0 +1,60 @@
+import ArgumentParser
+import Glibc
+
+struct KeyCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "key", abstract: "The group's key.", subcommands: [Generate.self])
+
+    struct Generate: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "generate",
+            abstract: "Write a new key file, mode 0600; copy it to every node over a channel you trust.")
+
+        @Argument(help: "The file to make; it must not exist.") var file = "/etc/csnap/cluster.key"
+
+        func run() throws {
+            let descriptor = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+            guard descriptor >= 0 else {
+                let remedy = errno == EEXIST ? ". A key is never overwritten: move it away first." : ""
+                throw CommandFailure.failed("\(file): \(lastError())\(remedy)")
+            }
+            defer { close(descriptor) }
+            let bytes = Array(KeyText.generate().utf8)
+            guard write(descriptor, bytes, bytes.count) == bytes.count, fsync(descriptor) == 0 else {
+                throw CommandFailure.failed("\(file): \(lastError())")
+            }
+            Terminal.say("\(file): copy it to every node of the group, mode 0600.")
+        }
+    }
+}
+
+struct VolumeCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "volume", abstract: "Volumes: an origin and its snapshot store.", subcommands: [Create.self])
+
+    struct Create: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "create",
+            abstract: "Format the snapshot store of a volume; once, on one node, before the group uses it.")
+
+        @Argument(help: "The volume's name in the configuration.") var name: String
+        @Option(help: ArgumentHelp("The origin; else from --config.", valueName: "path")) var origin: String?
+        @Option(help: ArgumentHelp("The store; else from --config.", valueName: "path")) var store: String?
+        @Option(help: ArgumentHelp("The configuration.", valueName: "file")) var config = "/etc/csnap/csnap.yaml"
+
+        func run() throws {
+            let paths: (origin: String, store: String)
+            if let origin, let store {
+                paths = (origin, store)
+            } else {
+                paths = try ConfigurationPaths.volume(name, in: config)
+            }
+            do {
+                try VolumeMaker.format(origin: paths.origin, store: paths.store)
+            } catch {
+                throw CommandFailure.failed("\(paths.store): \(error)")
+            }
+            Terminal.say("\(name): \(paths.store) is the snapshot store of \(paths.origin).")
+        }
+    }
+}

@@ -1,0 +1,136 @@
+import ArgumentParser
+import CsnapRuntime
+
+struct FoundCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "found",
+        abstract: "Make the group, with this node as its only voter; once, on one node.",
+        discussion: "Exits with 0 if this node founded it already, with 4 if it joined a group or hears of one.")
+
+    @OptionGroup var agent: AgentOptions
+
+    func run() throws {
+        try agent.call(waitingFor: "the agent to found the group") { try $0.command("Found") }
+        Terminal.say("This node's group exists; other nodes join it through their `peers`.")
+    }
+}
+
+struct LeaveCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "leave", abstract: "Take this node out of the group, and end its agent.")
+
+    @OptionGroup var agent: AgentOptions
+
+    func run() throws {
+        try agent.call(waitingFor: "the clients to suspend and the server to be handed over") {
+            try $0.command("Leave")
+        }
+    }
+}
+
+struct TransferCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "transfer", abstract: "Move the server to another node, without an I/O error.")
+
+    @Argument(help: "The node that shall serve.") var node: UInt32
+    @OptionGroup var agent: AgentOptions
+
+    func run() throws {
+        try agent.call(waitingFor: "the hand-over to node \(node)") {
+            try $0.command("Transfer", ["node": .integer(Int64(node))])
+        }
+    }
+}
+
+struct DisableCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "disable", abstract: "Never let this node serve; its clients and its vote stay.")
+
+    @OptionGroup var agent: AgentOptions
+
+    func run() throws {
+        try agent.call(waitingFor: "the agent to store it") { try $0.command("Disable") }
+    }
+}
+
+struct EnableCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "enable", abstract: "Let this node serve again when its turn comes.")
+
+    @OptionGroup var agent: AgentOptions
+
+    func run() throws {
+        try agent.call(waitingFor: "the agent to store it") { try $0.command("Enable") }
+    }
+}
+
+struct StrikeCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "strike",
+        abstract: "Evict a node that should not be waited for.",
+        discussion: "The node comes back by itself with its next boot, when it can.")
+
+    @Argument(help: "The node to evict.") var node: UInt32
+    @Flag(help: "You assert that the machine is off: its writes can no longer land.") var fenced = false
+    @OptionGroup var agent: AgentOptions
+
+    func run() throws {
+        try agent.call(waitingFor: "the eviction of node \(node) to be stored by a voter majority") {
+            try $0.command("Strike", ["node": .integer(Int64(node)), "fenced": .bool(fenced)])
+        }
+    }
+}
+
+struct VotersCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "voters", abstract: "Show or change who votes.",
+        subcommands: [Show.self, Add.self, Replace.self], defaultSubcommand: Show.self)
+
+    struct Show: ParsableCommand {
+        static let configuration = CommandConfiguration(commandName: "show", abstract: "Show the voters.")
+
+        @OptionGroup var agent: AgentOptions
+
+        func run() throws {
+            let status = try agent.call(waitingFor: "the agent to answer") { try $0.status() }
+            let pending = status.pendingVoters.map { " (changing to \($0.map(String.init).joined(separator: ", ")))" }
+            Terminal.say(status.voters.map(String.init).joined(separator: ", ") + (pending ?? ""))
+        }
+    }
+
+    struct Add: ParsableCommand {
+        static let configuration = CommandConfiguration(commandName: "add", abstract: "Add two voters.")
+
+        @Argument var first: UInt32
+        @Argument var second: UInt32
+        @OptionGroup var agent: AgentOptions
+
+        func run() throws {
+            try VotersCommand.set(agent) { old in old + [first, second].filter { !old.contains($0) } }
+        }
+    }
+
+    struct Replace: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "replace", abstract: "Put one member in the place of a voter.")
+
+        @Argument var old: UInt32
+        @Argument var new: UInt32
+        @OptionGroup var agent: AgentOptions
+
+        func run() throws {
+            try VotersCommand.set(agent) { voters in
+                guard voters.contains(old) else { throw CommandFailure(text: "node \(old) is no voter", code: 4) }
+                return voters.filter { $0 != old } + [new]
+            }
+        }
+    }
+
+    private static func set(_ agent: AgentOptions, _ change: ([UInt32]) throws -> [UInt32]) throws {
+        let old = try agent.call(waitingFor: "the agent to answer") { try $0.status() }.voters
+        let new = try change(old).sorted()
+        try agent.call(waitingFor: "both voter majorities to store the change") {
+            try $0.command("SetVoters", ["voters": .array(new.map { .integer(Int64($0)) })])
+        }
+    }
+}

@@ -1,0 +1,96 @@
+package import CsnapRuntime
+
+/// The status as a person reads it.
+package enum StatusScreen {
+    package static func text(_ status: StatusReport) -> String {
+        var parts = [headline(status), members(status)]
+        if !status.volumes.isEmpty { parts.append(volumes(status)) }
+        if !status.waits.isEmpty { parts.append(why(status)) }
+        return parts.joined(separator: "\n\n")
+    }
+
+    /// "san1   epoch 7 active   server node 1   lease 1.9 s   fencing L1   4 members, 3 voters, quorum 2".
+    static func headline(_ status: StatusReport) -> String {
+        var parts = [Terminal.styled(status.cluster, .bold)]
+        if status.clusterUUID == nil { parts.append("in no group yet") }
+        let phase = status.phase == "none" ? "no server known" : "epoch \(status.epoch) \(status.phase)"
+        parts.append(Terminal.styled(phase, status.phase == "active" ? .green : .yellow))
+        if let server = status.server { parts.append("server node \(server)") }
+        if let lease = status.leaseRemaining { parts.append("lease \(tenths(lease)) s") }
+        parts.append("fencing \(status.fencing)")
+        let change = status.pendingVoters.map { ", changing to \($0.count)" } ?? ""
+        parts.append(
+            "\(status.members.count) members, \(status.voters.count) voters\(change), quorum \(status.quorum)")
+        return parts.joined(separator: "   ")
+    }
+
+    package static func members(_ status: StatusReport) -> String {
+        var rows = [["", "NODE", "ADDRESS", "STATE", "VOTE", "CLIENTS", ""]]
+        for member in status.members.sorted(by: { $0.node < $1.node }) {
+            var state = member.state
+            if member.state == "unreachable" || member.state == "suspect", let seconds = member.stateSeconds {
+                state += " \(tenths(seconds)) s"
+            }
+            if member.node == status.server, status.phase == "active" { state += " · serving" }
+            let admitted = status.admissions.contains { $0.node == member.node && $0.status == "admitted" }
+            rows.append([
+                member.node == status.node ? "*" : "", "\(member.node)", member.address, state,
+                member.voter ? "voter" : "–", admitted ? "admitted" : "–",
+                member.suspectedBy.isEmpty
+                    ? "" : "suspected by " + member.suspectedBy.map(String.init).joined(separator: ", "),
+            ])
+        }
+        return table(rows)
+    }
+
+    static func volumes(_ status: StatusReport) -> String {
+        table([["  VOLUME", "ORIGIN", "STORE"]] + status.volumes.map { ["  " + $0.name, $0.origin, $0.store] })
+    }
+
+    package static func sessions(_ status: StatusReport) -> String {
+        let clients = status.clients.map { client in
+            [
+                "  " + client.volume, "\(client.pid)", client.connected ? "connected" : "not connected",
+                client.suspended ? "suspended" : "running", "\(client.writesInFlight)",
+            ]
+        }
+        let admissions = status.admissions.map { ["  \($0.node)", "\($0.boot)", "\($0.epoch)", $0.status] }
+        return table([["  VOLUME", "PID", "SERVER", "GATE", "WRITES"]] + clients) + "\n\n"
+            + table([["  NODE", "BOOT", "EPOCH", "ADMISSION"]] + admissions)
+    }
+
+    /// One paragraph a wait, each with its remedy.
+    package static func why(_ status: StatusReport) -> String {
+        guard !status.waits.isEmpty else { return "Nothing waits." }
+        return status.waits.map { wait in
+            let age = wait.isWarning ? "" : " (\(duration(wait.seconds)))"
+            return "\(wait.text)\(age)\n  remedy: \(wait.remedy)"
+        }.joined(separator: "\n")
+    }
+
+    /// Columns as wide as their widest cell, two spaces between them.
+    package static func table(_ rows: [[String]]) -> String {
+        let columns = rows.map(\.count).max() ?? 0
+        let widths = (0..<columns).map { column in
+            rows.map { column < $0.count ? $0[column].count : 0 }.max() ?? 0
+        }
+        return rows.map { row in
+            var line = ""
+            for (column, cell) in row.enumerated() {
+                line += cell + String(repeating: " ", count: widths[column] - cell.count + 2)
+            }
+            while line.hasSuffix(" ") { line.removeLast() }
+            return line
+        }.joined(separator: "\n")
+    }
+
+    static func duration(_ seconds: Double) -> String {
+        switch seconds {
+        case ..<60: "\(tenths(seconds)) s"
+        case ..<3600: "\(Int(seconds / 60)) min"
+        default: "\(Int(seconds / 3600)) h"
+        }
+    }
+
+    private static func tenths(_ seconds: Double) -> String { String(decimals(seconds).dropLast(2)) }
+}

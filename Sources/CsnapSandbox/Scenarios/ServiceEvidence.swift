@@ -1,0 +1,29 @@
+/// When which server process was at work, by the record each keeps in its node's runtime directory.
+package enum ServiceEvidence {
+    /// From the gate's opening to the last accept, store write or reply of one process.
+    package struct Interval: Equatable, Sendable {
+        package var first: Int64
+        package var last: Int64
+
+        package init(first: Int64, last: Int64) {
+            self.first = first
+            self.last = last
+        }
+    }
+
+    static func intervals(in path: String) -> [Interval] {
+        []
+    }
+
+    /// The most intervals that cover one instant.
+    package static func atOnce(_ intervals: [Interval]) -> Int {
+        let edges = intervals.flatMap { [($0.first, 1), ($0.last &+ 1, -1)] }.sorted { $0 < $1 }
+        var now = 0
+        var most = 0
+        for (_, change) in edges {
+            now += change
+            most = max(most, now)
+        }
+        return most
+    }
+}

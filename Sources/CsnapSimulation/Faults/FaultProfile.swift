@@ -1,0 +1,40 @@
+package import CsnapCore
+
+/// The classes of docs/testing.md §2. Each is off with probability one half.
+package enum FaultClass: Int, CaseIterable, Sendable {
+    case loss, duplicate, delay, replay, cuts, oneWayCuts, jams, rates, lateTimers
+    case agentCrashes, serverCrashes, clientCrashes, hostCrashes, powerCuts, lostState
+    case agentPauses, serverPauses, clientPauses, hostPauses, slowKills
+    case slowState, stalledState, failingState, slowClients, operators, departures
+}
+
+/// Which faults a run meets, and how hard.
+package struct FaultProfile: Sendable {
+    package var classes: [Bool]
+    /// Mean time between two injected faults, in nanoseconds.
+    package var period: Int64
+    /// Shortest and longest duration of a fault, as powers of two of 1 ms.
+    package var longest: Int64 = 12_000_000_000
+
+    package init(none: Void = ()) {
+        classes = FaultClass.allCases.map { _ in false }
+        period = 2_000_000_000
+    }
+
+    package init(random: inout Generator, timing: Timing) {
+        var drawn: [Bool] = []
+        for _ in FaultClass.allCases { drawn.append(random.next(below: 2) == 0) }
+        classes = drawn
+        let periods: [Int64] = [1, 2, 4, 8]
+        period = timing.promise.nanoseconds * periods[random.next(below: periods.count)] / 2
+    }
+
+    package subscript(fault: FaultClass) -> Bool {
+        get { classes[fault.rawValue] }
+        set { classes[fault.rawValue] = newValue }
+    }
+
+    package var names: String {
+        FaultClass.allCases.filter { self[$0] }.map { "\($0)" }.joined(separator: " ")
+    }
+}

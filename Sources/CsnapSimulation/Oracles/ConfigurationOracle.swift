@@ -1,0 +1,50 @@
+import CsnapCore
+
+/// Facts about configurations of voters.
+struct ConfigurationFacts {
+    var committed = SortedTable<UInt64, VoterSet>()
+    /// Per version: the nodes (one bit each) on whose disk it once was, pending or committed, with its content.
+    var known = SortedTable<UInt64, [(set: VoterSet, nodes: UInt64)]>()
+}
+
+/// Invariant 17: any two majorities that can act at one time share a voter that knows both.
+extension Oracles {
+    /// The configuration a world begins with.
+    func assume(_ set: VoterSet) { configurations.committed[set.version] = set }
+
+    func checkConfiguration(_ world: World, node: Int, old: StoredState?, new: StoredState) {
+        if let pending = new.pending, pending != old?.pending { note(pending.set, node) }
+        guard let committed = new.committed, committed != old?.committed else { return }
+        if let before = old?.committed, before.version > committed.version {
+            world.fail(17, "node \(node + 1): the committed configuration falls on disk")
+        }
+        note(committed, node)
+        if let known = configurations.committed[committed.version] {
+            if known != committed { world.fail(17, "two configurations of version \(committed.version) are committed") }
+            return
+        }
+        if let before = configurations.committed[committed.version &- 1] {
+            let mask = configurations.known[committed.version]?.first { $0.set == committed }?.nodes ?? 0
+            if !before.isMajority(mask) {
+                world.fail(17, "version \(committed.version) is committed without a majority of the old voters")
+            }
+            if !committed.isMajority(mask) {
+                world.fail(17, "version \(committed.version) is committed without a majority of the new voters")
+            }
+        } else if !configurations.committed.isEmpty {
+            world.fail(17, "version \(committed.version) is committed without its predecessor")
+        }
+        if committed.voters.count % 2 == 0 { world.fail(17, "version \(committed.version) has an even number of voters") }
+        configurations.committed[committed.version] = committed
+    }
+
+    private func note(_ set: VoterSet, _ node: Int) {
+        var entries = configurations.known[set.version] ?? []
+        if let index = entries.firstIndex(where: { $0.set == set }) {
+            entries[index].nodes |= 1 << UInt64(node)
+        } else {
+            entries.append((set, 1 << UInt64(node)))
+        }
+        configurations.known[set.version] = entries
+    }
+}

@@ -1,0 +1,122 @@
+package import CsnapCore
+
+/// What the caller fixes; everything else is drawn from the seed.
+package struct RunSettings: Sendable {
+    package var timing: Timing
+    /// Nil: drawn.
+    package var nodes: Int?
+    /// Length of the part with faults.
+    package var seconds: Int64
+    /// Nil: drawn.
+    package var profile: FaultProfile?
+    /// Nil: drawn.
+    package var grown: Bool?
+
+    package init(timing: Timing, nodes: Int?, seconds: Int64) {
+        self.timing = timing
+        self.nodes = nodes
+        self.seconds = seconds
+    }
+}
+
+package struct SeedResult: Sendable {
+    package var seed: UInt64
+    package var violation: Violation?
+    package var statistics: Statistics
+    package var simulated: TrueTime
+    package var hash: UInt64
+    package var nodes: Int
+    package var faults: String
+    package var lines: [String]
+}
+
+/// One seed: a world, its faults, its end.
+package struct SeedRun {
+    let seed: UInt64
+    let settings: RunSettings
+    package let world: World
+    let profile: FaultProfile
+
+    package init(seed: UInt64, settings: RunSettings, recording: Bool = false) {
+        self.seed = seed
+        self.settings = settings
+        var random = Generator(seed: seed &* 0x9E37_79B9_7F4A_7C15 ^ 0xD1B5_4A32_D192_ED03)
+        let sizes = [1, 2, 3, 3, 3, 3, 4, 5, 5, 5]
+        let drawn = sizes[random.next(below: sizes.count)]
+        let count = settings.nodes ?? drawn
+        var withVolumes: [Int] = []
+        for index in 0..<count where random.next(below: 4) > 0 { withVolumes.append(index) }
+        if withVolumes.isEmpty { withVolumes = [random.next(below: count)] }
+        let faults = FaultProfile(random: &random, timing: settings.timing)
+        profile = settings.profile ?? faults
+        let options = WorldOptions(timing: settings.timing, nodes: count, clientNodes: withVolumes)
+        world = World(options: options, seed: random.next())
+        world.trace.isRecording = recording
+        let grown = random.next(below: 4) > 0
+        let voters = count >= 5 && random.next(below: 2) == 0 ? 5 : count >= 3 ? 3 : 1
+        if settings.grown ?? grown {
+            world.startGrown(voters: voters)
+        } else {
+            world.startByFounding(founder: random.next(below: count), within: 4_000_000_000)
+        }
+    }
+
+    package func run() -> SeedResult {
+        let injector = Injector(profile: profile)
+        injector.prepare(world)
+        world.injector = injector
+        world.trace.line(0, "seed \(seed), \(world.nodes.count) nodes, faults: \(profile.names)")
+        world.run(until: settings.seconds * 1_000_000_000)
+        if world.violation == nil { Liveness(world: world).check() }
+        return SeedResult(
+            seed: seed, violation: world.violation, statistics: world.statistics, simulated: world.now,
+            hash: world.trace.hash, nodes: world.nodes.count, faults: profile.names, lines: world.trace.lines)
+    }
+}
+
+extension World {
+    private static let clusterUUID = Bits128(high: 0xc5, low: 0xa9)
+
+    /// A group that has existed before: its voters are known, nobody promised anything yet.
+    func startGrown(voters count: Int) {
+        var voters: [NodeID] = nodes.map(\.id)
+        while voters.count > count { voters.remove(at: random.next(below: voters.count)) }
+        let set = VoterSet(version: count == 1 ? 1 : 2, voters: voters)
+        oracles.assume(set)
+        for node in nodes {
+            var state = StoredState(
+                process: NodeBoot(node: node.id, boot: Boot(UInt64(random.next(below: 5)) + 1)), machineID: node.machineID,
+                kernelBootID: Bits128(high: 1, low: 1), startBits: .zero)
+            state.cluster = Self.clusterUUID
+            state.committed = set
+            state.peers = node.peers
+            node.disk = state
+            schedule(.startAgent(node: node.index), after: random.next(below: Interval.milliseconds(200)).nanoseconds)
+        }
+        startCommon()
+    }
+
+    /// One node founds; the others come later and know only where to look.
+    func startByFounding(founder: Int, within spread: Int64) {
+        for node in nodes {
+            let delay = node.index == founder ? 0 : random.next(below: Interval(nanoseconds: spread)).nanoseconds
+            schedule(.startAgent(node: node.index), after: delay)
+        }
+        schedule(.found(node: founder), after: 100_000_000)
+        startCommon()
+    }
+
+    func startCommon() {
+        for client in clients {
+            schedule(.startClient(client: client.index), after: random.next(below: Interval.milliseconds(500)).nanoseconds)
+        }
+        for node in nodes { schedule(.work(node.index), after: 1_000_000) }
+    }
+
+    func found(_ node: Int) {
+        guard nodes[node].disk?.committed == nil else { return }
+        command(node, .found(cluster: Self.clusterUUID))
+        // The operator looks whether it worked.
+        schedule(.found(node: node), after: 1_000_000_000)
+    }
+}

@@ -1,0 +1,26 @@
+/// One thing that clients may open: the origin, or a snapshot.
+package struct NBDExport: Equatable, Sendable {
+    package var name: String
+    package var description: String
+    /// Bytes; a multiple of `minimumBlock`.
+    package var size: UInt64
+    /// Bytes, a power of two; requests that are not aligned to it are refused with EINVAL. No read-modify-write is
+    /// done for them, since it would race with other nodes (docs/data-plane.md).
+    package var minimumBlock: UInt32
+    /// Bytes; what clients should use: the chunk size.
+    package var preferredBlock: UInt32
+
+    package init(name: String, description: String, size: UInt64, minimumBlock: UInt32, preferredBlock: UInt32) {
+        self.name = name
+        self.description = description
+        self.minimumBlock = minimumBlock
+        self.preferredBlock = max(preferredBlock, minimumBlock)
+        self.size = size - size % UInt64(max(minimumBlock, 1))
+    }
+
+    var transmissionFlags: UInt16 {
+        TransmissionFlag.hasFlags | TransmissionFlag.sendFlush | TransmissionFlag.sendFUA
+            | TransmissionFlag.sendTrim | TransmissionFlag.sendWriteZeroes | TransmissionFlag.sendDF
+            | TransmissionFlag.canMultiConnection | TransmissionFlag.sendCache
+    }
+}

@@ -1,0 +1,113 @@
+import ArgumentParser
+import CsnapCore
+import CsnapSimulation
+
+struct RunCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "run", abstract: "Run many seeds; the last line is one JSON object.")
+
+    @Option(help: "Seeds, as FIRST..LAST.") var seeds: String = "1..100"
+    @Option(help: "Threads.") var jobs = 1
+    @Option(help: "Stop after that many failures.") var failures = 20
+    @OptionGroup var world: WorldArguments
+
+    func validate() throws {
+        if range == nil { throw ValidationError("--seeds takes FIRST..LAST, for example 1..3000") }
+        if jobs < 1 || jobs > 64 { throw ValidationError("--jobs takes 1 to 64") }
+        if let nodes = world.nodes, nodes < 1 || nodes > 64 { throw ValidationError("--nodes takes 1 to 64") }
+    }
+
+    private var range: ClosedRange<UInt64>? {
+        let parts = seeds.split(separator: ".", omittingEmptySubsequences: true)
+        guard let first = parts.first.flatMap({ UInt64($0) }), let last = parts.last.flatMap({ UInt64($0) }),
+            parts.count <= 2, first <= last
+        else { return nil }
+        return first...last
+    }
+
+    func run() async throws {
+        guard let range else { return }
+        let settings = world.settings
+        let limit = failures
+        let start = ContinuousClock.now
+        let stride = UInt64(jobs)
+        let batches = await withTaskGroup(of: Batch.self) { group in
+            for job in 0..<stride {
+                group.addTask {
+                    var batch = Batch()
+                    var seed = range.lowerBound + job
+                    while seed <= range.upperBound, batch.failed.count < limit {
+                        batch.run(seed, settings)
+                        seed += stride
+                    }
+                    return batch
+                }
+            }
+            var all = Batch()
+            for await batch in group { all.add(batch) }
+            return all
+        }
+        batches.print(elapsed: start.duration(to: .now), arguments: reproduction)
+        if !batches.failed.isEmpty { throw ExitCode(1) }
+    }
+
+    private var reproduction: String {
+        "--profile \(world.profile.rawValue) --seconds \(world.seconds)" + (world.nodes.map { " --nodes \($0)" } ?? "")
+    }
+}
+
+/// The results of some seeds.
+struct Batch: Sendable {
+    var seeds = 0
+    var failed: [SeedResult] = []
+    var statistics = Statistics()
+    var simulated: TrueTime = 0
+
+    mutating func run(_ seed: UInt64, _ settings: RunSettings) {
+        var result = SeedRun(seed: seed, settings: settings).run()
+        if seed % 100 == 0 {
+            let again = SeedRun(seed: seed, settings: settings).run()
+            if again.hash != result.hash {
+                result.violation = Violation(rule: 0, time: 0, text: "the same seed gave another trace")
+            }
+        }
+        seeds += 1
+        simulated += result.simulated
+        statistics.add(result.statistics)
+        if result.violation != nil { failed.append(result) }
+    }
+
+    mutating func add(_ other: Batch) {
+        seeds += other.seeds
+        failed = (failed + other.failed).sorted { $0.seed < $1.seed }
+        statistics.add(other.statistics)
+        simulated += other.simulated
+    }
+
+    func print(elapsed: Duration, arguments: String) {
+        for result in failed {
+            guard let violation = result.violation else { continue }
+            Swift.print("seed \(result.seed): \(violation.name) at\(format(violation.time)): \(violation.text)")
+            Swift.print("    \(result.nodes) nodes, faults: \(result.faults)")
+            Swift.print("    csnap-sim trace --seed \(result.seed) \(arguments)")
+        }
+        let s = statistics
+        Swift.print(
+            """
+            fail-overs \(s.failovers), activations \(s.activations), recoveries cut short \(s.barriersCut), \
+            second failures inside a recovery \(s.secondFailures), long pauses \(s.longPauses), \
+            one-way cuts \(s.oneWayCuts), crashes \(s.crashes), power cuts \(s.powerCuts), lost states \(s.lostStates), \
+            failed state writes \(s.failedWrites), voter changes \(s.votersChanged), evictions \(s.evictions), \
+            commands \(s.commands), client I/Os \(s.clientIOs), service events \(s.serviceEvents), \
+            packets lost \(s.packetsLost), cut \(s.packetsCut), doubled \(s.packetsDuplicated), \
+            events \(s.events), wakes without progress \(s.busyWakes)
+            """)
+        let seconds = Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) / 1e18
+        let rate = Double(simulated) / 1e9 / max(seconds, 1e-9)
+        Swift.print(
+            """
+            {"seeds": \(seeds), "failed": \(failed.count), "failovers": \(s.failovers), \
+            "clusterSecondsPerSecond": \(Int(rate))}
+            """)
+    }
+}

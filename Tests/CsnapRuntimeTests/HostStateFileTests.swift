@@ -1,0 +1,101 @@
+import CsnapCore
+import CsnapRuntime
+import Glibc
+import Testing
+
+private let machine = Bits128(high: 1, low: 2)
+
+private func state(boot: UInt64, node: UInt32 = 3) -> StoredState {
+    var state = StoredState(
+        process: NodeBoot(node: NodeID(node), boot: Boot(boot)), machineID: machine,
+        kernelBootID: Bits128(high: 3, low: 4), startBits: Bits128(high: 5, low: 6))
+    state.highestEpoch = Epoch(9)
+    return state
+}
+
+@Suite("State file")
+struct HostStateFileTests {
+    let directory: TemporaryDirectory
+    let file: StateFile
+
+    init() throws {
+        directory = try TemporaryDirectory()
+        file = StateFile(path: directory.path + "/state")
+    }
+
+    private func read(node: UInt32 = 3, machineID: Bits128 = machine) throws -> StoredStateReading {
+        try file.read(node: NodeID(node), machineID: machineID)
+    }
+
+    private func bytes() throws -> [UInt8] { try Files.read(file.path) }
+
+    @Test func whatIsWrittenIsRead() throws {
+        #expect(try read() == .missing)
+        try file.writeNow(state(boot: 7))
+        #expect(try read() == .intact(state(boot: 7)))
+        #expect(try Files.names(in: directory.path) == ["state"])
+        var information = stat()
+        #expect(stat(file.path, &information) == 0 && information.st_mode & 0o777 == 0o600)
+    }
+
+    @Test func aWriteThatWasInterruptedChangesNothing() throws {
+        try file.writeNow(state(boot: 7))
+        // Killed while the temporary file was being written: half of it is there, the rename never came.
+        try directory.write("state.new", Array(StoredStateCodec.encode(state(boot: 8)).prefix(20)))
+        #expect(try read() == .intact(state(boot: 7)))
+        try file.writeNow(state(boot: 9))
+        #expect(try read() == .intact(state(boot: 9)))
+        #expect(try Files.names(in: directory.path) == ["state"])
+    }
+
+    @Test func everyDamagedByteIsSeen() throws {
+        try file.writeNow(state(boot: 7))
+        let intact = try bytes()
+        for index in intact.indices {
+            var damaged = intact
+            damaged[index] ^= 0x10
+            try directory.write("state", damaged)
+            if case .intact = try read() { Issue.record("byte \(index) may change unseen") }
+            try directory.write("state", Array(intact[..<index]))
+            if case .intact = try read() { Issue.record("cut at \(index) it is believed") }
+        }
+    }
+
+    @Test func aFileFromElsewhereIsNotBelieved() throws {
+        try file.writeNow(state(boot: 7))
+        guard case .lost(let why) = try read(machineID: .zero) else { Issue.record("believed"); return }
+        #expect(why.contains("another machine"))
+        guard case .lost(let other) = try read(node: 4) else { Issue.record("believed"); return }
+        #expect(other.contains("belongs to node 3"))
+    }
+
+    @Test func lostFilesAreKept() throws {
+        for _ in 1...2 {
+            try directory.write("state", "garbage")
+            _ = try file.setAside()
+        }
+        #expect(try Files.names(in: directory.path) == ["state.lost", "state.lost-2"])
+        #expect(try read() == .missing)
+    }
+
+    @Test func writesComeInOrder() async throws {
+        let file = file
+        for boot in 1...20 {
+            if boot < 20 {
+                file.write(state(boot: UInt64(boot))) { _ in }
+            } else {
+                let error = await withCheckedContinuation { continuation in
+                    file.write(state(boot: 20)) { continuation.resume(returning: $0) }
+                }
+                #expect(error == nil)
+            }
+        }
+        #expect(try read() == .intact(state(boot: 20)))
+    }
+
+    @Test func aDirectoryThatCannotBeWrittenIsNamed() {
+        let nowhere = StateFile(path: "/proc/csnap/state")
+        let error = #expect(throws: SystemError.self) { try nowhere.writeNow(state(boot: 1)) }
+        #expect(error?.description.contains("/proc/csnap/state.new") == true)
+    }
+}
