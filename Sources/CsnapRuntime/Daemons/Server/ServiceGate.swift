@@ -33,9 +33,9 @@ package final class ServiceGate: Sendable {
     /// The canary: a server that serves on without a lease, so that tests prove they would notice.
     private static let isWithoutLeaseCheck: Bool = {
         #if CSNAP_MUTANTS
-            getenv("CSNAP_MUTANT").map { String(cString: $0) } == "no-server-lease-check"
+            return getenv("CSNAP_MUTANT").map { String(cString: $0) } == "no-server-lease-check"
         #else
-            false
+            return false
         #endif
     }()
 }

@@ -1,0 +1,96 @@
+import CsnapCore
+import CsnapRuntime
+import CsnapSession
+import Testing
+
+/// Sessions of a real csnap-server process.
+@Suite("Server: sessions", .serialized)
+struct ServerSessionTests {
+    static let tenure = ServerFixture.tenure
+
+    @Test("sessions before active, grants after it")
+    func grants() throws {
+        let server = try ServerFixture()
+        try server.serve()
+        let session = try TestSession(server.address)
+        guard case .welcome(let welcome) = try session.hello() else {
+            Issue.record("not welcome")
+            return
+        }
+        #expect(welcome.tenure == Self.tenure)
+        #expect(welcome.originSize == 1 << 20)
+        #expect(welcome.chunkSize == 65536)
+        #expect(try server.hear() == .sessions(ServerFixture.node, count: 1))
+        try session.query(1)
+        // The pong overtakes the grant that waits.
+        try session.send(.ping(epoch: Self.tenure.epoch))
+        #expect(try session.hear() == .pong(epoch: Self.tenure.epoch))
+        server.tell(.activate(Self.tenure))
+        let grant = ServerFrame.grant(request: 1, epoch: Self.tenure.epoch, generation: 1)
+        #expect(try session.hear() == grant)
+        try session.query(1)
+        #expect(try session.hear() == grant)
+        try session.send(.bye)
+        #expect(try session.hear() == nil)
+        #expect(try server.hear() == .sessions(ServerFixture.node, count: 0))
+    }
+
+    @Test("who is not admitted, struck, of a lower or higher tenure is refused by name")
+    func refusals() throws {
+        let server = try ServerFixture()
+        try server.serve()
+        let other = NodeBoot(node: NodeID(2), boot: Boot(1))
+        func expect(_ reason: SessionRefusal, _ process: NodeBoot, _ tenure: Tenure = Self.tenure) throws {
+            let session = try TestSession(server.address)
+            #expect(try session.hello(process, tenure: tenure) == .refused(reason, tenure: Self.tenure))
+            #expect(try session.hear() == nil)
+        }
+        try expect(.notAdmitted, other)
+        try expect(.lowerTenure, ServerFixture.node, Tenure(epoch: Epoch(6), round: Round(1)))
+        try expect(.higherTenure, ServerFixture.node, Tenure(epoch: Epoch(7), round: Round(2)))
+        server.tell(.admit(other))
+        let admitted = try TestSession(server.address)
+        #expect(try isWelcome(admitted, other))
+        #expect(try server.hear() == .sessions(other, count: 1))
+        server.tell(.strike(other, .leasePassed))
+        #expect(try admitted.hear() == nil)
+        #expect(try server.hear() == .sessions(other, count: 0))
+        #expect(try server.hear() == .struck(other))
+        try expect(.struck, other)
+        server.tell(.admit(other))
+        try expect(.struck, other)
+    }
+
+    private func isWelcome(
+        _ session: TestSession, _ process: NodeBoot = ServerFixture.node, client: UInt64 = 1
+    ) throws -> Bool {
+        if case .welcome = try session.hello(process, client: client) { true } else { false }
+    }
+
+    @Test("who has another key, sends garbage or floods is cut off; the others go on")
+    func misbehaving() throws {
+        let server = try ServerFixture()
+        try server.serve()
+        server.tell(.activate(Self.tenure))
+        let good = try TestSession(server.address)
+        #expect(try isWelcome(good))
+        let stranger = try TestSession(server.address, keys: KeyRing(.generate()))
+        // The end comes in the server's preamble's wake, or as a reset.
+        #expect(throws: (any Error).self) { _ = try stranger.hello() ?? { throw Timeout() }() }
+        let garbage = try TestSession(server.address)
+        garbage.raw([UInt8](repeating: 0x55, count: 1000))
+        #expect((try? garbage.hear()) == nil)
+        let tooMany = try TestSession(server.address)
+        #expect(try isWelcome(tooMany, client: 2))
+        // Pings whose pongs are never read: the server must not keep them all, and must not wait.
+        tooMany.flood(400_000)
+        for request in 0..<100 as Range<UInt64> {
+            try good.query(request)
+            #expect(try good.hear() == .grant(request: request, epoch: Self.tenure.epoch, generation: 1))
+        }
+        var counts: [ServerToAgent?] = []
+        while counts.count < 3 { counts.append(try server.hear()) }
+        // One session, two, and one again: it was cut off.
+        #expect(counts == [1, 2, 1].map { .sessions(ServerFixture.node, count: $0) })
+    }
+}

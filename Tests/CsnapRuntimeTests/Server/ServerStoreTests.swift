@@ -1,0 +1,81 @@
+import CsnapCore
+import CsnapRuntime
+import Foundation
+import Glibc
+import Testing
+
+/// What a real csnap-server process says of its store.
+@Suite("Server: store", .serialized)
+struct ServerStoreTests {
+    @Test("a restart in place takes the store again, a lower or equal tenure is refused")
+    func tenures() throws {
+        let first = try ServerFixture()
+        try first.serve()
+        first.process.killGroup()
+        #expect(try first.waitForEnd() == .signal(SIGKILL))
+
+        func failure(_ epoch: UInt64, _ round: UInt32, cluster: UInt64 = 1, lastActive: UInt64 = 0) throws
+            -> ServerToAgent?
+        {
+            let server = try ServerFixture(store: first.storePath)
+            #expect(try server.hear() == .inert)
+            server.start(
+                Tenure(epoch: Epoch(epoch), round: Round(round)), cluster: cluster, lastActive: lastActive)
+            let answer = try server.hear()
+            if case .failed = answer { #expect(try server.waitForEnd() == .exited(1)) }
+            return answer
+        }
+        #expect(try failure(6, 1) == .failed(.storeTenure, epochSeen: Epoch(7)))
+        #expect(try failure(7, 1) == .failed(.storeTenure, epochSeen: Epoch(7)))
+        #expect(try failure(8, 1, cluster: 2) == .failed(.storeForeign, epochSeen: .none))
+        #expect(try failure(9, 1, lastActive: 8) == .failed(.storeStale, epochSeen: .none))
+        #expect(try failure(263, 1) == .failed(.storeTenure, epochSeen: Epoch(263)))
+        let next = Tenure(epoch: Epoch(7), round: Round(2))
+        #expect(try failure(7, 2) == .started(next, port: 7001))
+        #expect(try failure(8, 1, lastActive: 7) == .started(Tenure(epoch: Epoch(8), round: Round(1)), port: 7001))
+    }
+
+    @Test("a blank store, a foreign file and no file are refused by name")
+    func noStore() throws {
+        let scratch = try ServerFixture()
+        let blank = scratch.directory + "/blank"
+        try makeFile(blank, size: 16 << 20)
+        let other = scratch.directory + "/other"
+        try Data(repeating: 7, count: 1 << 20).write(to: URL(fileURLWithPath: other))
+        for path in [blank, other] {
+            let server = try ServerFixture(store: path)
+            #expect(try server.hear() == .inert)
+            server.start()
+            #expect(try server.hear() == .failed(.storeFormat, epochSeen: .none))
+        }
+        let missing = try ServerFixture(store: scratch.directory + "/missing")
+        #expect(try missing.hear() == .failed(.storeUnreachable, epochSeen: .none))
+        #expect(try missing.waitForEnd() == .exited(1))
+    }
+
+    @Test("a store is made only where nothing is, never under a server")
+    func create() throws {
+        let server = try ServerFixture()
+        #expect(try server.hear() == .inert)
+        let origin = server.directory + "/origin"
+        func refusal(_ path: String, force: Bool) -> String? {
+            do {
+                _ = try VolumeFormatter.create(path: path, origin: origin, storeSize: 16 << 20, force: force)
+                return nil
+            } catch {
+                return error.description
+            }
+        }
+        #expect(refusal(server.storePath, force: true)?.contains("in use by a server") == true)
+        server.tell(.stop)
+        #expect(try server.waitForEnd() == .exited(0))
+        #expect(refusal(server.storePath, force: false)?.contains("holds a snapshot store already") == true)
+        #expect(refusal(server.storePath, force: true) == nil)
+        let small = server.directory + "/small"
+        let error = #expect(throws: VolumeFormatterError.self) {
+            try VolumeFormatter.create(path: small, origin: origin, storeSize: 1 << 20)
+        }
+        #expect(error?.description.contains("too small") == true)
+        #expect(access(small, F_OK) != 0, "what was made is removed again")
+    }
+}
