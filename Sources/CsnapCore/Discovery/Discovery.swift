@@ -155,6 +155,8 @@ extension Agent {
     private func conflicts(_ join: Join, from sender: Sender, with known: MemberRecord) -> Bool {
         guard let identity = discovery.identities[sender.process.node] else { return false }
         if identity.boot == sender.process.boot { return identity.startBits != sender.startBits }
+        // The process that we know has a successor, and this is it: gossip was faster than its own Join.
+        if known.process == sender.process { return false }
         let sameMachine = identity.machineID == join.machineID && identity.kernelBootID == join.kernelBootID
         return !sameMachine && isReachable(known.process.node) && known.state == .alive
     }
