@@ -193,6 +193,9 @@ extension Agent {
 
     mutating func beginVoting(_ epoch: Epoch) {
         guard case .storing(var ballot) = candidacy, ballot.epoch == epoch else { return }
+        invariant(
+            .monotonePromise, stored.promise?.epoch == epoch || Mutants.active(.learnerCandidateNotPersisted),
+            "a candidate's own promise is of the epoch that it asks for")
         discovery.measureWrite(now - ballot.startedAt)
         ballot.startedAt = now
         ballot.deadline = now + discovery.voteTimeout(timing)

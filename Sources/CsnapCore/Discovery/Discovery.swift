@@ -49,7 +49,9 @@ struct Discovery: Equatable, Sendable {
 extension Agent {
     mutating func tickDiscovery() {
         guard node.mayTalk, now >= discovery.nextJoin, departure?.hasLeft != true else { return }
-        discovery.nextJoin = now + (discovery.joined ? timing.rejoin : max(timing.retry * 2, .milliseconds(50)))
+        if discovery.conflict != nil, now - discovery.conflictAt >= timing.promise { discovery.conflict = nil }
+        discovery.nextJoin =
+            now + (isJoined ? timing.rejoin : max(timing.retry * 2, .milliseconds(50)))
         if Mutants.active(.rejoinGivesUp), discovery.turn > 64 { return discovery.nextJoin = .distantFuture }
         let addresses = addressesToJoin
         guard !addresses.isEmpty else { return }
@@ -61,13 +63,16 @@ extension Agent {
                 nonce: nonce, record: membership.own, machineID: settings.machineID,
                 kernelBootID: settings.kernelBootID, configurationVersion: stored.committed?.version ?? 0,
                 highestEpoch: stored.highestEpoch))
-        if discovery.joined {
+        if isJoined {
             discovery.turn += 1
             send(join, at: addresses[discovery.turn % addresses.count])
         } else {
             for address in addresses { send(join, at: address) }
         }
     }
+
+    /// Joined, and nobody disputes our id: whoever does is asked again until it no longer does.
+    private var isJoined: Bool { discovery.joined && discovery.conflict == nil }
 
     /// Configured and remembered addresses, and those of unreachable members; once joined, only the silent ones.
     private var addressesToJoin: [Address] {
@@ -77,7 +82,7 @@ extension Agent {
         }
         for peer in settings.peers + stored.peers { add(peer) }
         for record in membership.others { add(record.address) }
-        guard discovery.joined else { return addresses }
+        guard isJoined else { return addresses }
         let heard = membership.others
             .filter { isReachable($0.process.node) }
             .map(\.address)
@@ -106,7 +111,7 @@ extension Agent {
             return
         }
         if let known = membership.record(of: sender.process.node) {
-            if known.process.boot > sender.process.boot {
+            if known.process.boot > sender.process.boot || reusesBoot(join, from: sender, of: known) {
                 send(.bootTooOld(BootTooOld(nonce: join.nonce, highest: known.process.boot)), at: address)
                 return
             }
@@ -136,10 +141,22 @@ extension Agent {
     /// As many records as a JoinAck of one datagram holds beside the rest.
     private static let joinRecords = 12
 
+    /// The very boot that is known, under other start bits: its state file was lost, and it must take the next one. While
+    /// another machine still answers under that id it is a conflict instead.
+    private func reusesBoot(_ join: Join, from sender: Sender, of known: MemberRecord) -> Bool {
+        guard let identity = discovery.identities[sender.process.node], identity.boot == sender.process.boot,
+            known.process.boot == identity.boot, identity.startBits != sender.startBits
+        else { return false }
+        let sameKernel = identity.machineID == join.machineID && identity.kernelBootID == join.kernelBootID
+        return sameKernel || known.state != .alive || !isReachable(known.process.node)
+    }
+
     /// Another machine, or another start of the same one, under an id whose known process still answers.
     private func conflicts(_ join: Join, from sender: Sender, with known: MemberRecord) -> Bool {
         guard let identity = discovery.identities[sender.process.node] else { return false }
         if identity.boot == sender.process.boot { return identity.startBits != sender.startBits }
+        // The process that we know has a successor, and this is it: gossip was faster than its own Join.
+        if known.process == sender.process { return false }
         let sameMachine = identity.machineID == join.machineID && identity.kernelBootID == join.kernelBootID
         return !sameMachine && isReachable(known.process.node) && known.state == .alive
     }
@@ -152,7 +169,6 @@ extension Agent {
             report(.foreignGroup(cluster: ack.cluster, from: sender.process.node))
             return
         }
-        if discovery.conflict != nil { discovery.conflict = nil }
         if stored.cluster == .zero {
             stored.cluster = ack.cluster
             persist()
@@ -183,7 +199,7 @@ extension Agent {
     }
 
     private mutating func receiveBootTooOld(_ answer: BootTooOld) {
-        guard discovery.nonces.contains(answer.nonce), answer.highest > own.boot else { return }
+        guard discovery.nonces.contains(answer.nonce), answer.highest >= own.boot else { return }
         stored.process.boot = answer.highest
         stored.mayVote = stored.mayVote && stored.committed != nil && voter.answers
         persist(then: [.exit(.newBoot)])

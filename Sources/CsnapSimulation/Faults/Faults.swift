@@ -37,10 +37,12 @@ extension World {
 
     /// The state file is gone when the agent starts next.
     func loseState(_ index: Int) {
-        guard nodes[index].agent == nil, let disk = nodes[index].disk else { return }
+        guard nodes[index].agent == nil, nodes[index].disk != nil else { return }
         statistics.lostStates += 1
         trace.line(now, "node \(index + 1): state file lost")
-        if disk.committed != nil || disk.promise != nil { nodes[index].lostVote = true }
+        // A learner that no configuration names loses nothing that ever counted.
+        let sets = nodes.compactMap(\.disk).flatMap { [$0.committed, $0.pending?.set].compactMap { $0 } }
+        if sets.contains(where: { $0.voters.contains(nodes[index].id) }) { nodes[index].lostVote = true }
         nodes[index].disk = nil
     }
 

@@ -40,6 +40,9 @@ extension Oracles {
         guard let promise = new.promise else { return }
         if promise.released, let agent = world.nodes[node].agent {
             agent.ledger.releasedHere = max(agent.ledger.releasedHere, promise.epoch)
+            if promise.holder == agent.process {
+                checkRelease(world, node: node, agent, promise.epoch, promise.holder)
+            }
         }
         var holders = epochs.promised[promise.epoch] ?? []
         let bit = UInt64(1) << UInt64(node)

@@ -21,7 +21,7 @@ final class LeaseLedger {
     private(set) var ready: [(tenure: Tenure, process: NodeBoot)] = []
     /// The last promise this voter acknowledged to somebody, and when.
     var lastPromise: (promise: Promise, at: Instant)?
-    /// The highest epoch whose promise was durably released here during this life.
+    /// The highest epoch whose holder told this voter during this life that it is over, or that was released here.
     var releasedHere: Epoch = .none
     /// The last tenure reported active, and the highest epoch reported down (invariant 20).
     var reported: Tenure = .none
@@ -68,6 +68,8 @@ final class LeaseLedger {
             if ack.tenure > clientLeaseBound.tenure || until > clientLeaseBound.until {
                 clientLeaseBound = (ack.tenure, until)
             }
+        case .release(let release): releasedHere = max(releasedHere, release.epoch)
+        case .transfer(let transfer): releasedHere = max(releasedHere, transfer.epoch)
         case .ready(let message):
             if ready.count > 256 { ready.removeFirst(128) }
             ready.append((message.tenure, sender))

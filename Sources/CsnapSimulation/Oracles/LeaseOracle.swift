@@ -22,9 +22,20 @@ struct HeldLease {
 
 /// Invariants 4, 5, 7 and 9: leases, what is done under them, and what may be promised beside them.
 extension Oracles {
+    /// The latest end of a lease. A commit on its way to our own disk counts already: majorities of both sets hold it
+    /// as pending, which invariant 17 checks.
+    private func bound(_ world: World, node: Int, _ agent: SimAgent, at time: Instant) -> Instant {
+        let disk = world.nodes[node].disk
+        var bound = agent.ledger.bound(disk: disk, at: time, hold: timing.hard)
+        for write in agent.writes where write.state.committed?.version ?? 0 > disk?.committed?.version ?? 0 {
+            bound = max(bound, agent.ledger.bound(disk: write.state, at: time, hold: timing.hard))
+        }
+        return bound
+    }
+
     func checkLease(_ world: World, node: Int, _ agent: SimAgent, _ epoch: Epoch, hard: Instant) {
         let now = world.local(node)
-        let bound = agent.ledger.bound(disk: world.nodes[node].disk, at: now, hold: timing.hard)
+        let bound = bound(world, node: node, agent, at: now)
         if hard > bound {
             let excess = (hard - bound).nanoseconds / 1000
             world.fail(7, "node \(node + 1): lease of epoch \(epoch.value) ends \(bound > .distantPast ? "\(excess) µs " : "")after what its acknowledgements allow")
@@ -44,7 +55,7 @@ extension Oracles {
     }
 
     func checkClientLeaseAck(_ world: World, node: Int, _ agent: SimAgent, _ ack: ClientLeaseAck, at time: Instant) {
-        let bound = agent.ledger.bound(disk: world.nodes[node].disk, at: time, hold: timing.hard)
+        let bound = bound(world, node: node, agent, at: time)
         if ack.remaining > .zero, time + ack.remaining > bound {
             world.fail(7, "node \(node + 1) promises a client node more than is left of its own lease")
         }

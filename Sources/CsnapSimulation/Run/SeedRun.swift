@@ -114,7 +114,7 @@ extension World {
     }
 
     func found(_ node: Int) {
-        guard nodes[node].disk?.committed == nil else { return }
+        guard nodes[node].disk?.committed == nil, !nodes[node].lostVote else { return }
         command(node, .found(cluster: Self.clusterUUID))
         // The operator looks whether it worked.
         schedule(.found(node: node), after: 1_000_000_000)
