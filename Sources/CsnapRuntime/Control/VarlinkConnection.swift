@@ -17,6 +17,7 @@ final class VarlinkConnection: ChannelInboundHandler {
     /// The call in hand takes no reply.
     private var quiet = false
     private var following: Following?
+    private var inputEnded = false
 
     private struct Following {
         var cursor: UInt64?
@@ -52,6 +53,20 @@ final class VarlinkConnection: ChannelInboundHandler {
         context.fireChannelWritabilityChanged()
     }
 
+    /// A caller may end its side after its last call; it still gets its answers. A follower that does so is gone.
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case ChannelEvent.inputClosed? = event as? ChannelEvent {
+            inputEnded = true
+            closeIfDone(context: context)
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    private func closeIfDone(context: ChannelHandlerContext) {
+        guard inputEnded, following != nil || (!answering && waiting.isEmpty) else { return }
+        context.close(promise: nil)
+    }
+
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         context.close(promise: nil)
     }
@@ -59,7 +74,8 @@ final class VarlinkConnection: ChannelInboundHandler {
     // MARK: Calls
 
     private func answerNext(context: ChannelHandlerContext) {
-        while !answering, following == nil, !waiting.isEmpty {
+        // A follower's replies never end: what it calls afterwards is never answered.
+        while !answering, !waiting.isEmpty {
             let bytes = waiting.removeFirst()
             do {
                 let call = try JSON.decode(VarlinkCall.self, from: bytes)
@@ -124,6 +140,7 @@ final class VarlinkConnection: ChannelInboundHandler {
         if reply.continues != true {
             answering = false
             answerNext(context: context)
+            closeIfDone(context: context)
         }
     }
 

@@ -95,6 +95,17 @@ package struct ReadyLine: Codable, Equatable, Sendable {
         package var clientPid: Int32
         package var nbdSocket: String
         package var controlSocket: String
+
+        package init(
+            node: Int, agentPid: Int32, serverPid: Int32, clientPid: Int32, nbdSocket: String, controlSocket: String
+        ) {
+            self.node = node
+            self.agentPid = agentPid
+            self.serverPid = serverPid
+            self.clientPid = clientPid
+            self.nbdSocket = nbdSocket
+            self.controlSocket = controlSocket
+        }
     }
 
     init(_ group: SandboxGroup) {
