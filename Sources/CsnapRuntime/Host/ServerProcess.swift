@@ -89,17 +89,19 @@ package enum ProcessGroup {
     /// Whether no process of the group can run any more. Zombies cannot; their parent may never reap them.
     package static func isEmpty(_ group: Int32) -> Bool {
         if kill(-group, 0) != 0 && errno == ESRCH { return true }
-        // What cannot be listed is not proven.
-        guard let names = try? Files.names(in: "/proc"), !names.isEmpty else { return false }
+        // The group exists. It is proven harmless only if its members can be seen, and all of them are dead.
+        guard let names = try? Files.names(in: "/proc") else { return false }
+        var seen = false
         for name in names where name.utf8.first.map({ (48...57).contains($0) }) == true {
             guard let stat = field(of: "/proc/\(name)/stat"), stat.group == group else { continue }
+            seen = true
             let tasks = (try? Files.names(in: "/proc/\(name)/task")) ?? []
             for task in tasks {
                 guard let thread = field(of: "/proc/\(name)/task/\(task)/stat") else { continue }
                 if thread.state != "Z" && thread.state != "X" { return false }
             }
         }
-        return true
+        return seen
     }
 
     /// State and group from a stat line: "7 (name, may hold anything) S 1 7 …"; nil if the process is gone.
