@@ -107,7 +107,10 @@ struct HostConfigurationTests {
         let fixture = try ConfigurationFixture(minimal, dropIns: [("a.yaml", "\nprofile: fast\n")])
         let lines = try CsnapConfiguration.loadEffective(
             file: fixture.file, environment: ["CSNAP_LOG_LEVEL": "debug"]
-        ).lines.map { $0.replacing(fixture.directory.path + "/", with: "").split(separator: " ").joined(separator: " ") }
+        ).lines.map { line in
+            let short = line.replacing(fixture.directory.path + "/", with: "")
+            return short.split(separator: " ").joined(separator: " ")
+        }
         #expect(lines.contains("node: 2 # csnap.yaml:2"))
         #expect(lines.contains("profile: fast # csnap.yaml.d/a.yaml:2"))
         #expect(lines.contains("log-level: debug # environment CSNAP_LOG_LEVEL"))
@@ -169,8 +172,8 @@ struct HostConfigurationTests {
     @Test func allProblemsAtOnce() throws {
         let refusal = try ConfigurationFixture("node: 0\nlisten: 7411\n").refusal()
         #expect(refusal.count == 4, "\(refusal)")
-        #expect(refusal.contains("default: cluster: it is missing; right would be 'cluster: …' with a name of up to 64 "
-            + "letters, digits, '.', '_' and '-'"))
+        let name = "a name of up to 64 letters, digits, '.', '_' and '-'"
+        #expect(refusal.contains("default: cluster: it is missing; right would be 'cluster: …' with \(name)"))
         #expect(refusal.contains { $0.hasPrefix("csnap.yaml:1: node: '0' does not fit") })
         #expect(refusal.contains { $0.hasPrefix("csnap.yaml:2: listen: '7411' does not fit") })
         #expect(refusal.contains { $0.contains("key-file: it is missing; make one with 'csnapctl key generate'") })

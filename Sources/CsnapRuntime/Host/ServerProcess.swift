@@ -47,7 +47,9 @@ package final class ServerProcess: Sendable {
     ) throws(SystemError) -> ServerProcess {
         var ends: [Int32] = [-1, -1]
         let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue)
-        guard socketpair(AF_UNIX, kind, 0, &ends) == 0 else { throw SystemError("cannot make a socket for", executable) }
+        guard socketpair(AF_UNIX, kind, 0, &ends) == 0 else {
+            throw SystemError("cannot make a socket for", executable)
+        }
         var processDescriptor: Int32 = -1
         var pointers: [UnsafeMutablePointer<CChar>?] = ([executable] + arguments).map { strdup($0) } + [nil]
         let result = csnap_spawn_group(executable, &pointers, ends[1], &processDescriptor)

@@ -62,7 +62,7 @@ final class AgentSignals: Sendable {
             daemon.logger.notice("configuration reloaded; the log level is \(new.logLevel.rawValue)")
             new.logLevel = old.logLevel
             if new != old {
-                daemon.logger.warning("other changes of \(file) need a restart of the agent: only log-level is reloaded")
+                daemon.logger.warning("other changes of \(file) need a restart; only log-level is reloaded")
             }
         } catch {
             daemon.logger.error("the configuration is not reloaded: \(error)")

@@ -60,8 +60,8 @@ package struct AgentStart: Sendable {
             timing: configuration.timing, maximumVoters: configuration.maximumVoters, seed: RandomBits.word(),
             livingClients: clients.count, previousServerProvenDead: proven)
         return AgentStart(
-            configuration: configuration, configurationFile: file, settings: settings, stored: stored, stateFile: stateFile, lock: lock,
-            serverExecutable: server)
+            configuration: configuration, configurationFile: file, settings: settings, stored: stored,
+            stateFile: stateFile, lock: lock, serverExecutable: server)
     }
 
     private static func makeDirectoriesAndLock(
