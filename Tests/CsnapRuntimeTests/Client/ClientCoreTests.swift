@@ -151,10 +151,26 @@ import Testing
         core.receive(.server(Self.first, Self.address), now: Self.at(2))
         core.receive(.lease(Self.first, until: Self.at(9000)), now: Self.at(2))
         core.receive(.resume(Self.first), now: Self.at(2))
-        core.receive(.suspend(Self.first), now: Self.at(2))
         #expect(core.adopted == Self.second)
         #expect(!core.mayRead(Self.at(3)))
         #expect(core.takeActions().allSatisfy { if case .note = $0 { true } else { false } })
+    }
+
+    /// A new boot of the agent knows no tenure yet: its SUSPEND closes, but lowers nothing.
+    @Test func aLowerSuspendClosesWithoutAdoption() {
+        var core = Self.serving()
+        core.receive(.identity(NodeBoot(node: NodeID(1), boot: Boot(2))), now: Self.at(1))
+        _ = core.takeActions()
+        core.receive(.suspend(.none), now: Self.at(2))
+        #expect(core.takeActions() == [.tell(.suspended(.none, writesInFlight: 0))])
+        #expect(core.adopted == Self.first)
+        core.receive(.lease(.none, until: Self.at(9000)), now: Self.at(2))
+        core.receive(.resume(.none), now: Self.at(2))
+        #expect(!core.mayRead(Self.at(3)))
+        core.receive(.suspend(Self.first), now: Self.at(3))
+        core.receive(.lease(Self.first, until: Self.at(9000)), now: Self.at(3))
+        core.receive(.resume(Self.first), now: Self.at(3))
+        #expect(core.mayRead(Self.at(4)))
     }
 
     @Test func adoptionEndsTheLease() {

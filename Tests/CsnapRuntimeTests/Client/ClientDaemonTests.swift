@@ -183,6 +183,15 @@ import Testing
         #expect(rig.stop())
     }
 
+    @Test func aStopSaysGoodbyeAndRemovesTheSocket() throws {
+        let rig = try ClientRig()
+        #expect(rig.attach(one))
+        rig.daemon.stop()
+        #expect(rig.agent.heard(.bye))
+        #expect(eventually { access(rig.socket, F_OK) != 0 })
+        #expect(rig.stop())
+    }
+
     @Test func trimAndZeroesNeedGrantsToo() throws {
         let rig = try ClientRig()
         #expect(rig.attach(one))

@@ -93,7 +93,10 @@ enum Wire {
     }
 
     static func thread(_ body: @escaping @Sendable () -> Void) {
-        final class Box { let body: @Sendable () -> Void; init(_ body: @escaping @Sendable () -> Void) { self.body = body } }
+        final class Box {
+            let body: @Sendable () -> Void
+            init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+        }
         var thread = pthread_t()
         pthread_create(&thread, nil, { argument in
             guard let argument else { return nil }

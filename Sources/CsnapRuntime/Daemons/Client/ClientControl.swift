@@ -40,6 +40,10 @@ final class ClientControl {
             perform()
             waitAndServe()
         }
+    }
+
+    /// The gate is closed for good and nothing is in flight: agent and server may forget us.
+    func sayGoodbye() {
         for action in [ClientCore.Action.tell(.bye), .send(.bye)] { perform(action) }
     }
 

@@ -36,7 +36,8 @@ package struct ClientCore: Equatable, Sendable {
 
     /// The pause before a lost or refused session is tried again, while its tenure is current.
     private static let reconnectPause = Interval.milliseconds(20)
-    private static let refusedPause = Interval.milliseconds(100)
+    /// After a refusal that will hardly change within the tenure.
+    private static let refusedPause = Interval.milliseconds(200)
     /// Period of PING, and how long an opening or open session may say nothing.
     private static let pingPeriod = Interval.seconds(1)
     private static let silence = Interval.seconds(10)
@@ -105,7 +106,7 @@ package struct ClientCore: Equatable, Sendable {
 
     /// The write has returned from the disk.
     package mutating func leave() {
-        if gate.leave() { actions.append(.tell(.suspended(gate.adopted, writesInFlight: 0))) }
+        if let tenure = gate.leave() { actions.append(.tell(.suspended(tenure, writesInFlight: 0))) }
     }
 
     /// The connection is gone and waits for nothing.
@@ -149,11 +150,12 @@ package struct ClientCore: Equatable, Sendable {
         actions.append(.note("the agent is now boot \(process.boot.value); requests wait for its RESUME"))
     }
 
+    /// A lower tenure closes the gate as well, since closing is always safe, but is not adopted: so a new boot of the
+    /// agent, which knows no tenure yet, learns that it may talk. Only a RESUME of the adopted one opens.
     private mutating func suspend(_ tenure: Tenure) {
-        guard tenure >= gate.adopted else { return refuse("SUSPEND", tenure) }
         adopt(tenure)
         gate.close()
-        actions.append(.tell(.suspended(gate.adopted, writesInFlight: gate.reportSuspended())))
+        actions.append(.tell(.suspended(tenure, writesInFlight: gate.reportSuspended(tenure))))
     }
 
     private mutating func serverIs(_ address: Address, _ tenure: Tenure, _ now: Instant) {
@@ -244,9 +246,10 @@ package struct ClientCore: Equatable, Sendable {
         case .refused(let reason, let tenure):
             if lastRefusal != reason {
                 lastRefusal = reason
-                actions.append(.note("the server of \(tenure.text) refuses the session: \(reason)"))
+                actions.append(.note("the server of \(tenure.text) refuses the session: \(reason.sentence)"))
             }
-            abandon(now, pause: Self.refusedPause)
+            let passes = reason == .notAdmitted || reason == .notServing
+            abandon(now, pause: passes ? Self.reconnectPause : Self.refusedPause)
         case .grant(let request, let epoch, let generation):
             granted(request, epoch: epoch, generation: generation, now)
         case .error(let request, let epoch, let code):

@@ -68,7 +68,9 @@ package final class ClientDaemon: Sendable {
             monitor: monitor, dataSocket: options.runtime.dataSocket, source: options.source, key: options.key,
             log: log)
         control.run { stopping.load(ordering: .acquiring) }
-        if !monitor.drain(until: BootClock.now() + Self.drain) {
+        if monitor.drain(until: BootClock.now() + Self.drain) {
+            control.sayGoodbye()
+        } else {
             log("writes are still at the disk of \(options.origin)")
         }
         unlink(listener.path)

@@ -10,8 +10,8 @@ struct ClientGate: Equatable, Sendable {
     private(set) var leaseUntil = Instant.distantPast
     /// Writes, trims, write-zeroes and flushes that went to the disk and have not returned.
     private(set) var writesInFlight: UInt32 = 0
-    /// `suspended` was said with a number above 0: it is said again at 0.
-    private var owesZero = false
+    /// `suspended` was said for this tenure with a number above 0: it is said again at 0.
+    private var owesZeroFor: Tenure?
 
     func isOpen(_ now: Instant) -> Bool { resumed && now < leaseUntil }
 
@@ -35,8 +35,8 @@ struct ClientGate: Equatable, Sendable {
     }
 
     /// The number to report with `suspended`; if it is above 0, `leave` will say when it is 0.
-    mutating func reportSuspended() -> UInt32 {
-        owesZero = writesInFlight > 0
+    mutating func reportSuspended(_ tenure: Tenure) -> UInt32 {
+        owesZeroFor = writesInFlight > 0 ? tenure : nil
         return writesInFlight
     }
 
@@ -56,11 +56,11 @@ struct ClientGate: Equatable, Sendable {
     /// A write enters the count first; only then the gate and the bitmap are read.
     mutating func enter() { writesInFlight += 1 }
 
-    /// A write has returned from the disk, or never went there; true if the agent waits to hear of 0.
-    mutating func leave() -> Bool {
+    /// A write has returned from the disk, or never went there; the tenure for which the agent waits to hear of 0.
+    mutating func leave() -> Tenure? {
         writesInFlight -= 1
-        guard writesInFlight == 0, owesZero else { return false }
-        owesZero = false
-        return true
+        guard writesInFlight == 0 else { return nil }
+        defer { owesZeroFor = nil }
+        return owesZeroFor
     }
 }

@@ -4,7 +4,8 @@ import Glibc
 
 /// The one lock of the client: the core, and the waiting of held requests.
 ///
-/// `@unchecked Sendable` is safe: `core` and `isDraining` are touched only between `lock` and `unlock`; the other fields never change.
+/// `@unchecked Sendable` is safe: `core` and `isDraining` are touched only between `lock` and `unlock`; the other
+/// fields never change.
 final class ClientMonitor: @unchecked Sendable {
     /// How long a held request waits before its thread looks whether the peer is still there.
     private static let waitMilliseconds = 500
