@@ -80,7 +80,9 @@ let package = Package(
         .testTarget(name: "NBDProtocolTests", dependencies: ["NBDProtocol"], swiftSettings: settings),
         .testTarget(
             name: "CsnapRuntimeTests",
-            dependencies: ["CsnapRuntime", "CsnapCore", "CsnapSession", "CShims", nioCore, nioPosix],
+            dependencies: [
+                "CsnapRuntime", "CsnapCore", "CsnapSession", "CShims", "Systemd", logging, nioCore, nioPosix,
+            ],
             swiftSettings: settings),
         .testTarget(
             name: "CsnapSimulationTests", dependencies: ["CsnapSimulation", "CsnapCore"], swiftSettings: settings),

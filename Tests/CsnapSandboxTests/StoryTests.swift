@@ -60,12 +60,12 @@ private func event(_ at: Int64, _ node: UInt32, _ kind: String, _ text: String) 
     }
 
     @Test func overlappingServicesAreCounted() {
-        typealias Interval = ServiceEvidence.Interval
-        #expect(ServiceEvidence.atOnce([]) == 0)
-        #expect(ServiceEvidence.atOnce([Interval(first: 1, last: 5), Interval(first: 6, last: 9)]) == 1)
-        #expect(ServiceEvidence.atOnce([Interval(first: 1, last: 5), Interval(first: 5, last: 9)]) == 2)
+        typealias Interval = ServiceOverlap.Interval
+        #expect(ServiceOverlap.atOnce([]) == 0)
+        #expect(ServiceOverlap.atOnce([Interval(first: 1, last: 5), Interval(first: 6, last: 9)]) == 1)
+        #expect(ServiceOverlap.atOnce([Interval(first: 1, last: 5), Interval(first: 5, last: 9)]) == 2)
         #expect(
-            ServiceEvidence.atOnce([
+            ServiceOverlap.atOnce([
                 Interval(first: 1, last: 10), Interval(first: 2, last: 3), Interval(first: 3, last: 4),
             ]) == 3)
     }

@@ -8,7 +8,10 @@ extension Agent {
         for message in messages where isDiscovery(message) { dispatchDiscovery(message, from: sender) }
         guard isOfOurGroup(sender), !discovery.isConflicting(sender) else { return }
         let known = membership.record(of: sender.process.node)?.process
-        guard known == sender.process else { return }
+        guard known == sender.process else {
+            if known.map({ $0.boot < sender.process.boot }) ?? true { introduce(to: sender) }
+            return
+        }
         runMembership { membership, now, effects in membership.heard(from: sender.process, at: now, into: &effects) }
         for message in messages where !isDiscovery(message) { dispatch(message, from: sender.process) }
     }

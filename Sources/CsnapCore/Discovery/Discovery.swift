@@ -5,6 +5,8 @@ struct Discovery: Equatable, Sendable {
     /// Of the Joins under way, the newest nonces.
     var nonces: [UInt64] = []
     var nextJoin: Instant
+    /// No Join goes to a stranger before, so that strangers cannot make us send more than that.
+    var nextIntroduction = Instant.distantPast
     /// Where the last announcement went, for taking turns.
     var turn = 0
     /// Who speaks for each node: the machine and process that were heard first.
@@ -55,6 +57,11 @@ extension Agent {
         if Mutants.active(.rejoinGivesUp), discovery.turn > 64 { return discovery.nextJoin = .distantFuture }
         let addresses = addressesToJoin
         guard !addresses.isEmpty else { return }
+        if isJoined { discovery.turn += 1 }
+        sendJoin(to: isJoined ? [addresses[discovery.turn % addresses.count]] : addresses)
+    }
+
+    private mutating func sendJoin(to addresses: [Address]) {
         let nonce = generator.next()
         if discovery.nonces.count >= Discovery.keptNonces { discovery.nonces.removeFirst() }
         discovery.nonces.append(nonce)
@@ -63,12 +70,15 @@ extension Agent {
                 nonce: nonce, record: membership.own, machineID: settings.machineID,
                 kernelBootID: settings.kernelBootID, configurationVersion: stored.committed?.version ?? 0,
                 highestEpoch: stored.highestEpoch))
-        if isJoined {
-            discovery.turn += 1
-            send(join, at: addresses[discovery.turn % addresses.count])
-        } else {
-            for address in addresses { send(join, at: address) }
-        }
+        for address in addresses { send(join, at: address) }
+    }
+
+    /// A process of our group speaks that we do not know yet: our Join makes it answer with its record. Without this, two
+    /// members that each believe to know the other would wait for anti-entropy.
+    mutating func introduce(to sender: Sender) {
+        guard node.mayTalk, discovery.joined, now >= discovery.nextIntroduction else { return }
+        discovery.nextIntroduction = now + timing.retry
+        sendJoin(to: [membership.record(of: sender.process.node)?.address ?? sender.source])
     }
 
     /// Joined, and nobody disputes our id: whoever does is asked again until it no longer does.

@@ -217,7 +217,7 @@ extension Agent {
 
     /// Only this opens the gates, never gossip.
     mutating func receiveResume(_ resume: Resume, from holder: NodeBoot) {
-        guard node.mayTalk, !node.isLeaving, resume.tenure >= node.adopted else { return }
+        guard node.mayTalk, !node.isLeaving, resume.tenure >= node.adopted, resume.process == own else { return }
         if resume.tenure > node.adopted {
             // Admitted into a running tenure: we asked with our clients suspended, and they have been since.
             guard !node.resumed else { return }

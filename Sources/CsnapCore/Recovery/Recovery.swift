@@ -297,11 +297,17 @@ extension Agent {
     mutating func tickResumes() {
         guard let current = holder, current.phase == .active, let address = current.serverAddress else { return }
         for (node, due) in current.resuming where now >= due {
+            guard let boot = current.admitted[node] else {
+                holder?.resuming[node] = nil
+                continue
+            }
             let again = Mutants.active(.resumeSentOnce) ? Instant.distantFuture : now + timing.retry
             holder?.resuming[node] = again
             send(
                 .resume(
-                    Resume(tenure: current.tenure, setHash: resumeHash(current), address: address)), to: node)
+                    Resume(
+                        tenure: current.tenure, setHash: resumeHash(current), address: address,
+                        process: NodeBoot(node: node, boot: boot))), to: node)
         }
     }
 

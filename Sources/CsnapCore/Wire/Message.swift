@@ -580,11 +580,14 @@ package struct Resume: Equatable, Sendable {
     package var tenure: Tenure
     package var setHash: UInt64
     package var address: Address
+    /// The boot that was Ready or admitted; a later boot of that node asks anew.
+    package var process: NodeBoot
 
-    package init(tenure: Tenure, setHash: UInt64, address: Address) {
+    package init(tenure: Tenure, setHash: UInt64, address: Address, process: NodeBoot) {
         self.tenure = tenure
         self.setHash = setHash
         self.address = address
+        self.process = process
     }
 }
 

@@ -129,10 +129,13 @@ extension Resume: WireValue {
         writer.value(tenure)
         writer.fixed(setHash)
         writer.value(address)
+        writer.value(process)
     }
 
     package init(from reader: inout ByteReader) throws(WireError) {
-        self.init(tenure: try reader.value(), setHash: try reader.fixed(UInt64.self), address: try reader.value())
+        self.init(
+            tenure: try reader.value(), setHash: try reader.fixed(UInt64.self), address: try reader.value(),
+            process: try reader.value())
     }
 }
 

@@ -1,12 +1,24 @@
 import CsnapRuntime
+import FoundationEssentials
 
 /// What the command line takes from an agent's configuration.
 enum ConfigurationPaths {
-    static func controlSocket(_ file: String) throws -> String {
-        throw CommandFailure.usage("--config is not supported yet: use --socket")
-    }
+    static func controlSocket(_ file: String) throws -> String { try load(file).runtime.controlSocket }
 
     static func volume(_ name: String, in file: String) throws -> (origin: String, store: String) {
-        throw CommandFailure.usage("--config is not supported yet: use --origin and --store")
+        let configuration = try load(file)
+        guard let volume = configuration.volume(named: name) else {
+            let known = configuration.volumes.map(\.name).joined(separator: ", ")
+            throw CommandFailure.usage("\(file): no volume \(name); it names \(known.isEmpty ? "none" : known)")
+        }
+        return (volume.origin, volume.store)
+    }
+
+    private static func load(_ file: String) throws -> CsnapConfiguration {
+        do {
+            return try CsnapConfiguration.load(file: file, environment: ProcessInfo.processInfo.environment)
+        } catch {
+            throw CommandFailure.usage("\(error)")
+        }
     }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CsnapRuntime
 import Glibc
 
 struct KeyCommand: ParsableCommand {
@@ -40,21 +41,23 @@ struct VolumeCommand: ParsableCommand {
         @Argument(help: "The volume's name in the configuration.") var name: String
         @Option(help: ArgumentHelp("The origin; else from --config.", valueName: "path")) var origin: String?
         @Option(help: ArgumentHelp("The store; else from --config.", valueName: "path")) var store: String?
+        @Option(help: ArgumentHelp("Bytes of a store that is a new file.", valueName: "bytes")) var size: UInt64?
+        @Flag(help: "Lose what is there.") var force = false
         @Option(help: ArgumentHelp("The configuration.", valueName: "file")) var config = "/etc/csnap/csnap.yaml"
 
         func run() throws {
-            let paths: (origin: String, store: String)
-            if let origin, let store {
-                paths = (origin, store)
-            } else {
-                paths = try ConfigurationPaths.volume(name, in: config)
+            var paths = (origin: origin, store: store)
+            if origin == nil || store == nil {
+                let volume = try ConfigurationPaths.volume(name, in: config)
+                paths = (origin ?? volume.origin, store ?? volume.store)
             }
+            guard let origin = paths.origin, let store = paths.store else { return }
             do {
-                try VolumeMaker.format(origin: paths.origin, store: paths.store)
+                _ = try VolumeFormatter.create(path: store, origin: origin, storeSize: size, force: force)
             } catch {
-                throw CommandFailure.failed("\(paths.store): \(error)")
+                throw CommandFailure.failed("\(error)")
             }
-            Terminal.say("\(name): \(paths.store) is the snapshot store of \(paths.origin).")
+            Terminal.say("\(name): \(store) is the snapshot store of \(origin).")
         }
     }
 }

@@ -28,8 +28,8 @@ package final class SandboxGroup: Sendable {
         directory = try SandboxDirectory()
         do {
             try SandboxDirectory.makeSparse(directory.origin, size: SandboxGroup.originSize)
-            try SandboxDirectory.makeSparse(directory.store, size: SandboxGroup.storeSize)
-            try VolumeMaker.format(origin: directory.origin, store: directory.store)
+            _ = try VolumeFormatter.create(
+                path: directory.store, origin: directory.origin, storeSize: SandboxGroup.storeSize)
             try SandboxDirectory.write(KeyText.generate(), to: directory.key, mode: 0o600)
             for node in 1...options.nodes {
                 try directory.prepare(

@@ -103,8 +103,15 @@ package struct ScenarioRunner {
     }
 
     private func judgeEvidence(_ stage: Stage, _ result: inout ScenarioResult) {
-        let intervals = stage.joined.flatMap { ServiceEvidence.intervals(in: stage.group.directory.serviceRecord($0)) }
-        result.serversAtOnceMax = ServiceEvidence.atOnce(intervals)
+        var intervals: [ServiceOverlap.Interval] = []
+        for node in stage.joined {
+            do {
+                intervals += try ServiceOverlap.intervals(in: stage.group.directory.serviceRecord(node))
+            } catch {
+                stage.fail("the service record of node \(node): \(error)")
+            }
+        }
+        result.serversAtOnceMax = ServiceOverlap.atOnce(intervals)
         stage.expect(result.serversAtOnceMax <= 1, "\(result.serversAtOnceMax) servers at once")
         stage.expect(!intervals.isEmpty, "no server left evidence of its service (service.record)")
     }

@@ -19,6 +19,7 @@ struct Liveness {
         let began = world.now
         while world.violation == nil, world.now < end {
             world.run(until: world.now + 100_000_000)
+            if world.now < began + 5_000_000_000 { undoCommands() }
             if isServing(since: began) { break }
         }
         guard world.violation == nil else { return }
@@ -49,6 +50,15 @@ struct Liveness {
             return world.fail(102, "no I/O on nodes \(late) in a quiet group")
         }
         checkAgreement()
+    }
+
+    /// Commands of the faulty time may still be under way when it ends.
+    private func undoCommands() {
+        for node in world.nodes where !node.isOff {
+            node.isStopped = false
+            if node.agent == nil, node.disk?.enabled == false || node.server == nil { world.startAgent(node.index) }
+            if node.disk?.enabled == false { world.command(node.index, .enable) }
+        }
     }
 
     private func isServing(since time: TrueTime) -> Bool {
@@ -82,7 +92,6 @@ struct Liveness {
             if let server = node.server { world.resume(.server(node.index), life: server.life) }
             node.isStopped = false
             if node.isOff { world.startHost(node.index) } else { world.startAgent(node.index) }
-            world.command(node.index, .enable)
         }
         for client in world.clients {
             client.diskLatency = 500_000

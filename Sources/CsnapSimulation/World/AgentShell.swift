@@ -58,14 +58,16 @@ extension World {
             schedule(.serverDies(node: index, life: server.life), after: random.next(below: Interval(nanoseconds: node.killLatency)).nanoseconds)
         }
         for client in clients where client.node == index && client.isAlive {
-            schedule(.clientInput(client: client.index, life: client.life, .agentLost), after: 50_000)
+            schedule(.clientInput(client: client.index, life: client.life, .agentLost(life: agent.life)), after: 50_000)
         }
     }
 
     func give(_ agent: SimAgent, on node: Int, _ event: Event) {
         guard violation == nil else { return }
         if agent.isPaused {
-            if agent.backlog.count < 4096 { agent.backlog.append(event) }
+            // Sockets of datagrams overflow; streams and timers do not.
+            if case .packet = event, agent.backlog.count >= 2048 { return }
+            agent.backlog.append(event)
             return
         }
         let time = local(node)

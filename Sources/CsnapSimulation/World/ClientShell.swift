@@ -55,7 +55,7 @@ extension World {
     func give(_ client: SimClient, life: Int, _ input: ClientInput) {
         guard client.isAlive, client.life == life, violation == nil else { return }
         if client.isPaused {
-            if client.backlog.count < 4096 { client.backlog.append(input) }
+            client.backlog.append(input)
             return
         }
         handle(client, input)
@@ -64,7 +64,7 @@ extension World {
     private func handle(_ client: SimClient, _ input: ClientInput) {
         switch input {
         case .agent(let message): handle(client, message)
-        case .agentLost: client.agentLife = 0
+        case .agentLost(let life): if client.agentLife == life { client.agentLife = 0 }
         case .tick: tick(client)
         case .written:
             client.writesInFlight -= 1

@@ -159,7 +159,7 @@ enum ServerInput {
 /// What a client process is given.
 enum ClientInput {
     case agent(AgentToClient)
-    case agentLost
+    case agentLost(life: Int)
     case tick
     case written
     case welcome(Tenure)

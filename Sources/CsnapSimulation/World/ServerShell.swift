@@ -54,7 +54,7 @@ extension World {
     func give(_ server: SimServer, on node: Int, _ input: ServerInput) {
         guard server.isAlive, violation == nil else { return }
         if server.isPaused {
-            if server.backlog.count < 4096 { server.backlog.append(input) }
+            server.backlog.append(input)
             return
         }
         handle(server, on: node, input)

@@ -130,7 +130,7 @@ extension Samples {
             .ready(Ready(tenure: tenure(), setHash: word(), clients: word32(), writesInFlight: word32())),
             .started(Started(tenure: tenure(), setHash: word(), address: address())),
             .reconnected(Reconnected(tenure: tenure(), setHash: word(), clients: word32())),
-            .resume(Resume(tenure: tenure(), setHash: word(), address: address())),
+            .resume(Resume(tenure: tenure(), setHash: word(), address: address(), process: process())),
             .resumeAck(ResumeAck(tenure: tenure(), setHash: word())),
             .operatorRequest(OperatorRequest(command: bits(), verb: pick(verbs))),
             .operatorReply(OperatorReply(command: bits(), outcome: flag() ? .done : .refused(pick(refusals)))),
