@@ -43,7 +43,8 @@ final class ServerLoop {
         let now = BootClock.now()
         if resources.gate.mustExit(now) { exitAtHardDeadline() }
         noteGate(now)
-        var polled = [pollfd(fd: agent.descriptor, events: Int16(agent.hasOutgoing ? POLLIN | POLLOUT : POLLIN), revents: 0)]
+        let agentEvents = agent.hasOutgoing ? POLLIN | POLLOUT : POLLIN
+        var polled = [pollfd(fd: agent.descriptor, events: Int16(agentEvents), revents: 0)]
         polled.append(pollfd(fd: resources.doorbell.descriptor, events: Int16(POLLIN), revents: 0))
         var ids: [ConnectionID] = []
         if wasServing, case .serving = phase {
@@ -251,7 +252,9 @@ final class ServerLoop {
 
     private func send(_ frame: ServerFrame, _ id: ConnectionID) {
         if case .welcome = frame { connections[id]?.isWelcome = true }
-        if connections[id]?.send(frame, now: BootClock.now()) == false { lose(id, "it does not read what it asked for") }
+        if connections[id]?.send(frame, now: BootClock.now()) == false {
+            lose(id, "it does not read what it asked for")
+        }
     }
 
     private func flush(_ id: ConnectionID) {
