@@ -244,7 +244,9 @@ final class ServerLoop {
             switch action {
             case .send(let frame, let id): send(frame, id)
             case .close(let id, let end): end == .struck ? cut(id, end.description) : finish(id, end)
-            case .sessions(let process, let count): tell(.sessions(process, count: count))
+            case .sessions(let process, _):
+                // Counted now: an action before this one may have lost a connection.
+                if case .serving(let table) = phase { tell(.sessions(process, count: table.sessions(of: process))) }
             case .struck(let process): tell(.struck(process))
             }
         }
