@@ -66,8 +66,8 @@ extension StoreRefusal {
 /// Takes a store for a tenure (docs/data-plane.md, "Taking"): a pure machine that asks its shell for one request at
 /// a time.
 ///
-/// Format block → all slots → refuse, or claim: first copy → flush → second copy → flush → all slots again → taken
-/// only if both copies are ours and no tenure is higher. The flush between the copies keeps one of them whole
+/// Format block → all slots → refuse, or claim: first copy → flush → second copy → flush → all slots again →
+/// taken only if both copies are ours and no tenure is higher. The flush between the copies keeps one of them whole
 /// whatever tears the other. Whoever has claimed before our second reading is seen by it; whoever claims after it
 /// sees us. So of several claimers of different slots only the one that nobody surpasses stays in possession. (One
 /// that slept through 256 epochs would meet its successor's slot: its lease, checked before each write, stops it.)

@@ -17,7 +17,9 @@ struct MemoryDevice: Equatable {
     /// What a reading sees while there is no crash.
     private var visible: [UInt8] {
         var bytes = durable
-        for write in unsynced { bytes.replaceSubrange(write.offset..<write.offset + write.bytes.count, with: write.bytes) }
+        for write in unsynced {
+            bytes.replaceSubrange(write.offset..<write.offset + write.bytes.count, with: write.bytes)
+        }
         return bytes
     }
 

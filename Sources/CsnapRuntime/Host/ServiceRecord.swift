@@ -4,7 +4,7 @@ import Glibc
 import Synchronization
 
 /// What one tenure of a server on this node left as evidence. Instants are of CLOCK_BOOTTIME.
-package struct ServiceEvidence: Equatable, Sendable {
+package struct ServedTenure: Equatable, Sendable {
     package var processID: Int32
     package var tenure: Tenure
     /// When START opened the gate.
@@ -87,7 +87,7 @@ package final class ServiceRecord: Sendable {
 
 extension ServiceRecord {
     /// The tenures in the file, oldest first; none if there is no such file.
-    package static func read(_ path: String) throws(SystemError) -> [ServiceEvidence] {
+    package static func read(_ path: String) throws(SystemError) -> [ServedTenure] {
         let bytes: [UInt8]
         do {
             bytes = try Files.read(path, limit: byteCount)
@@ -106,14 +106,14 @@ extension ServiceRecord {
         }
     }
 
-    private static func evidence(_ words: [UInt64]) -> ServiceEvidence? {
+    private static func evidence(_ words: [UInt64]) -> ServedTenure? {
         guard words[0] != 0 else { return nil }
         func instant(_ word: UInt64) -> Instant? {
             word == 0 ? nil : Instant(nanoseconds: Int64(bitPattern: word))
         }
         let tenure = Tenure(
             epoch: Epoch(words[1]), round: Round(UInt32(truncatingIfNeeded: words[2])))
-        return ServiceEvidence(
+        return ServedTenure(
             processID: Int32(truncatingIfNeeded: words[0]), tenure: tenure,
             gateOpenAt: Instant(nanoseconds: Int64(bitPattern: words[3])), firstServiceAt: instant(words[4]),
             lastServiceAt: instant(words[5]), count: words[6])

@@ -43,7 +43,8 @@ final class ServerLoop {
         let now = BootClock.now()
         if resources.gate.mustExit(now) { exitAtHardDeadline() }
         noteGate(now)
-        var polled = [pollfd(fd: agent.descriptor, events: Int16(agent.hasOutgoing ? POLLIN | POLLOUT : POLLIN), revents: 0)]
+        let agentEvents = agent.hasOutgoing ? POLLIN | POLLOUT : POLLIN
+        var polled = [pollfd(fd: agent.descriptor, events: Int16(agentEvents), revents: 0)]
         polled.append(pollfd(fd: resources.doorbell.descriptor, events: Int16(POLLIN), revents: 0))
         var ids: [ConnectionID] = []
         if wasServing, case .serving = phase {
@@ -243,7 +244,9 @@ final class ServerLoop {
             switch action {
             case .send(let frame, let id): send(frame, id)
             case .close(let id, let end): end == .struck ? cut(id, end.description) : finish(id, end)
-            case .sessions(let process, let count): tell(.sessions(process, count: count))
+            case .sessions(let process, _):
+                // Counted now: an action before this one may have lost a connection.
+                if case .serving(let table) = phase { tell(.sessions(process, count: table.sessions(of: process))) }
             case .struck(let process): tell(.struck(process))
             }
         }
@@ -251,7 +254,9 @@ final class ServerLoop {
 
     private func send(_ frame: ServerFrame, _ id: ConnectionID) {
         if case .welcome = frame { connections[id]?.isWelcome = true }
-        if connections[id]?.send(frame, now: BootClock.now()) == false { lose(id, "it does not read what it asked for") }
+        if connections[id]?.send(frame, now: BootClock.now()) == false {
+            lose(id, "it does not read what it asked for")
+        }
     }
 
     private func flush(_ id: ConnectionID) {
