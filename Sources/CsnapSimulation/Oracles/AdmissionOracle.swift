@@ -90,7 +90,7 @@ extension Oracles {
 
     func checkClientLease(_ world: World, node: Int, _ agent: SimAgent, _ tenure: Tenure, until: Instant) {
         // The holder's own clients live under the lease itself.
-        let own = agent.ledger.bound(disk: world.nodes[node].disk, at: world.local(node), hold: timing.hard)
+        let own = bound(world, node: node, agent, at: world.local(node))
         let asked = agent.ledger.clientLeaseBound.until
         if until > max(asked, agent.ledger.epoch == tenure.epoch ? own : .distantPast) {
             world.fail(7, "node \(node + 1) gives its clients a lease longer than the holder's answer allows")
