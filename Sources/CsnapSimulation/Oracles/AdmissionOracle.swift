@@ -22,7 +22,8 @@ extension Oracles {
     private func disks(_ world: World, _ node: NodeID, where holds: (AdmissionEntry) -> Bool) -> UInt64 {
         var mask: UInt64 = 0
         for other in world.nodes {
-            if let entry = other.disk?.admissions[node], holds(entry) { mask |= 1 << UInt64(other.index) }
+            let disk = other.lostVote ? other.lostDisk : other.disk
+            if let entry = disk?.admissions[node], holds(entry) { mask |= 1 << UInt64(other.index) }
         }
         return mask
     }
