@@ -120,6 +120,10 @@ extension Agent {
             send(.foreignGroup(ForeignGroup(nonce: join.nonce, cluster: stored.cluster)), at: address)
             return
         }
+        if let entry = stored.admissions[sender.process.node], entry.process.boot > sender.process.boot {
+            send(.bootTooOld(BootTooOld(nonce: join.nonce, highest: entry.process.boot)), at: address)
+            return
+        }
         if let known = membership.record(of: sender.process.node) {
             if known.process.boot > sender.process.boot || reusesBoot(join, from: sender, of: known) {
                 send(.bootTooOld(BootTooOld(nonce: join.nonce, highest: known.process.boot)), at: address)

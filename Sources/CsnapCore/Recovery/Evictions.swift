@@ -21,6 +21,11 @@ extension Agent {
             send(.evicted(Evicted(tenure: current.tenure, process: process, cause: cause)), to: process.node)
             return
         }
+        if let entry = current.table.table[process.node], entry.process.boot > process.boot {
+            // Its state file was lost, and whoever let it join did not know: it must take a boot above that one.
+            send(.evicted(Evicted(tenure: current.tenure, process: process, cause: .left)), to: process.node)
+            return
+        }
         if let recovery = current.recovery {
             guard request.tenure == current.tenure, recovery.participants[process.node]?.ready == process.boot,
                 recovery.participants[process.node]?.evicted == nil

@@ -43,6 +43,7 @@ extension World {
         // A learner that no configuration names loses nothing that ever counted.
         let sets = nodes.compactMap(\.disk).flatMap { [$0.committed, $0.pending?.set].compactMap { $0 } }
         if sets.contains(where: { $0.voters.contains(nodes[index].id) }) { nodes[index].lostVote = true }
+        nodes[index].lostDisk = nodes[index].disk
         nodes[index].disk = nil
     }
 

@@ -22,7 +22,8 @@ extension Oracles {
     private func disks(_ world: World, _ node: NodeID, where holds: (AdmissionEntry) -> Bool) -> UInt64 {
         var mask: UInt64 = 0
         for other in world.nodes {
-            if let entry = other.disk?.admissions[node], holds(entry) { mask |= 1 << UInt64(other.index) }
+            let disk = other.lostVote ? other.lostDisk : other.disk
+            if let entry = disk?.admissions[node], holds(entry) { mask |= 1 << UInt64(other.index) }
         }
         return mask
     }
@@ -90,7 +91,7 @@ extension Oracles {
 
     func checkClientLease(_ world: World, node: Int, _ agent: SimAgent, _ tenure: Tenure, until: Instant) {
         // The holder's own clients live under the lease itself.
-        let own = agent.ledger.bound(disk: world.nodes[node].disk, at: world.local(node), hold: timing.hard)
+        let own = bound(world, node: node, agent, at: world.local(node))
         let asked = agent.ledger.clientLeaseBound.until
         if until > max(asked, agent.ledger.epoch == tenure.epoch ? own : .distantPast) {
             world.fail(7, "node \(node + 1) gives its clients a lease longer than the holder's answer allows")

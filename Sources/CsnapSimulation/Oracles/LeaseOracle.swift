@@ -24,7 +24,7 @@ struct HeldLease {
 extension Oracles {
     /// The latest end of a lease. A commit on its way to our own disk counts already: majorities of both sets hold it
     /// as pending, which invariant 17 checks.
-    private func bound(_ world: World, node: Int, _ agent: SimAgent, at time: Instant) -> Instant {
+    func bound(_ world: World, node: Int, _ agent: SimAgent, at time: Instant) -> Instant {
         let disk = world.nodes[node].disk
         var bound = agent.ledger.bound(disk: disk, at: time, hold: timing.hard)
         for write in agent.writes where write.state.committed?.version ?? 0 > disk?.committed?.version ?? 0 {

@@ -10,6 +10,8 @@ final class SimNode {
     var clock: NodeClock
     /// The durable state file; nil when there is none.
     var disk: StoredState?
+    /// What a lost state file held: it was counted, and its node never counts again.
+    var lostDisk: StoredState?
     /// A state file that named this node as a voter, or held a promise, is gone: it must not vote again.
     var lostVote = false
     var agent: SimAgent?
