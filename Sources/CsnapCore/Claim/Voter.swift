@@ -210,6 +210,7 @@ extension Agent {
         }
         stored.promise = Promise(epoch: epoch, holder: released, released: true)
         voter.releasedAt = now
+        voter.promiseEnds = now
         // A try of our own below that epoch is void with our own vote.
         candidacy = .idle
         persist()

@@ -13,7 +13,9 @@ struct LocalNode: Equatable, Sendable {
     var toldUntil = Instant.distantPast
     var clients = SortedTable<ClientID, LocalClient>()
     /// Client processes that our connections do not show, but that may live on a lease until this instant.
-    var unseenUntil: Instant
+    var unseenUntil = Instant.distantPast
+    /// By then the lease of every client process of the boot before is over.
+    let earlierUntil: Instant
     /// Client processes of the boot before, by their locks, that have not said hello yet.
     var unheard: Int
     /// Ready was owed and could not be given yet; since when.
@@ -39,7 +41,7 @@ struct LocalNode: Equatable, Sendable {
 
     init(livingClients: Int, timing: Timing, at now: Instant) {
         unheard = livingClients
-        unseenUntil = livingClients > 0 ? now + timing.hardWithDrift : now
+        earlierUntil = livingClients > 0 ? now + timing.hardWithDrift : now
         nextRequest = now
         mayTalk = livingClients == 0
     }
@@ -52,6 +54,7 @@ extension Agent {
     var nodeWake: Instant {
         var next = Instant.distantFuture
         if node.unseenUntil > now { next = min(next, node.unseenUntil) }
+        if !node.mayTalk { next = min(next, node.earlierUntil) }
         if wantsClientLease { next = min(next, node.nextRequest) }
         if node.resumed, !node.suspensionTold, node.leaseUntil > now { next = min(next, node.leaseUntil) }
         return next
@@ -60,7 +63,7 @@ extension Agent {
     mutating func tickNode() {
         if !node.mayTalk {
             let suspended = node.unheard == 0 && node.clients.values.allSatisfy { $0.suspendedIn != nil }
-            if suspended || now >= node.unseenUntil { node.mayTalk = true }
+            if suspended || now >= node.earlierUntil { node.mayTalk = true }
         }
         if node.readyOwed != nil { sendReadyIfSuspended() }
         tickClientLease()

@@ -52,6 +52,13 @@ package struct AgentStart: Sendable {
         let stored = try old.map { old throws(AgentStartError) in
             try countBoot(old, startBits: startBits, machine: machine, stateFile: stateFile)
         }
+        if stored == nil {
+            // The first boot is on disk too before it speaks, so that no later start repeats it.
+            let first = StoredState(
+                process: NodeBoot(node: configuration.node, boot: Boot(0)), machineID: machine.machineID,
+                kernelBootID: machine.kernelBootID, startBits: startBits)
+            _ = try countBoot(first, startBits: startBits, machine: machine, stateFile: stateFile)
+        }
         let server = serverProgram(configuration, executable: executable, logger: logger)
         let settings = AgentSettings(
             process: stored?.process ?? NodeBoot(node: configuration.node, boot: Boot(1)), startBits: startBits,
