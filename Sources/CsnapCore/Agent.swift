@@ -49,6 +49,7 @@ package struct Agent: Sendable {
                 startBits: settings.startBits)
         state.process = settings.process
         state.startBits = settings.startBits
+        if Mutants.active(.admissionLostAtRestart) { state.admissions = AdmissionTable() }
         self.stored = state
         let own = MemberRecord(
             process: settings.process, incarnation: Incarnation(boot: settings.process.boot), state: .alive,

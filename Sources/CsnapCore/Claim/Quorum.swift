@@ -3,9 +3,10 @@ extension Agent {
     var votingSets: [VoterSet] {
         guard let committed = stored.committed else { return [] }
         guard let pending = stored.pending?.set else { return [committed] }
-        if Mutants.active(.oldVotersOnlyAfterPending) || Mutants.active(.pendingConfigurationIgnored) {
-            return [committed]
-        }
+        if Mutants.active(.oldVotersOnlyAfterPending) { return [committed] }
+        if Mutants.active(.pendingConfigurationIgnored), stored.pending?.epoch != holder?.epoch { return [committed] }
+        if Mutants.active(.candidateNeedsOldMajorityOnly), holder == nil { return [committed] }
+        if Mutants.active(.pendingVoterGrantsAlone), holder == nil { return [pending] }
         return [committed, pending]
     }
 

@@ -36,7 +36,12 @@ extension Agent {
     /// Whether this node's last promise binds it no more.
     var promiseIsOpen: Bool {
         guard let promise = stored.promise, !promise.released else { return true }
+        if Mutants.active(.accusationTriggersElection), !isReachableAndTrusted(promise.holder.node) { return true }
         return now >= voter.promiseEnds || Mutants.active(.noWaitForPromise)
+    }
+
+    private func isReachableAndTrusted(_ node: NodeID) -> Bool {
+        node == own.node || membership.state(of: node) == .alive
     }
 
     /// At most one promise: a holder's own has no known end.
@@ -57,6 +62,9 @@ extension Agent {
     /// How the last promise ended, for the Grant of the next one, and how long ago it was released.
     func promiseEnd(for candidate: NodeBoot) -> (end: PromiseEnd, sinceRelease: Interval) {
         guard let promise = stored.promise else { return (.none, .zero) }
+        if promise.released, Mutants.active(.releasedForgottenAtRestart), voter.releasedAt == voter.startedAt {
+            return (.expired, .zero)
+        }
         if promise.released { return (.released, voter.releasedAt.map { now - $0 } ?? .zero) }
         return (promise.holder == candidate ? .same : .expired, .zero)
     }

@@ -35,7 +35,7 @@ extension Agent {
         guard let current = holder, current.phase == .active, leaseIsValid else { return }
         switch current.change {
         case .none:
-            if let pending = stored.pending {
+            if let pending = stored.pending, !Mutants.active(.pendingConfigurationIgnored) {
                 // Found with the epoch: proposed again, under ours.
                 storePending(pending.set)
             } else if let grown = grownSet() {

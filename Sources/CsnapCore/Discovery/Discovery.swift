@@ -213,7 +213,9 @@ extension Agent {
     }
 
     private mutating func receiveBootTooOld(_ answer: BootTooOld) {
-        guard discovery.nonces.contains(answer.nonce), answer.highest >= own.boot else { return }
+        guard discovery.nonces.contains(answer.nonce), answer.highest >= own.boot,
+            answer.highest > stored.process.boot || stored.process == own
+        else { return }
         stored.process.boot = answer.highest
         stored.mayVote = stored.mayVote && stored.committed != nil && voter.answers
         persist(then: [.exit(.newBoot)])

@@ -16,7 +16,10 @@ package struct FaultProfile: Sendable {
     /// Shortest and longest duration of a fault, as powers of two of 1 ms.
     package var longest: Int64 = 12_000_000_000
 
-    package init(none: Void = ()) {
+    /// How often a second fault comes with one, in parts per thousand.
+    package var pairing = 250
+
+    package init() {
         classes = FaultClass.allCases.map { _ in false }
         period = 2_000_000_000
     }

@@ -56,7 +56,7 @@ struct Injector {
         if world.oracles.isRecovering { world.statistics.secondFailures += 1 }
         apply(choices[world.random.next(below: choices.count)], world)
         // Troubles seldom come alone.
-        if world.random.next(below: 4) == 0 { apply(choices[world.random.next(below: choices.count)], world) }
+        if world.chance(profile.pairing) { apply(choices[world.random.next(below: choices.count)], world) }
     }
 
     /// A length that is short or long with equal probability, on a logarithmic scale from 10 ms.

@@ -15,6 +15,8 @@ final class LeaseLedger {
     var released: Epoch = .none
     /// The latest hard deadline handed out in `epoch`.
     var hardGiven: Instant = .distantPast
+    /// The longest the lease ever was allowed to be; this node's own clients live under it.
+    var ownBound: Instant = .distantPast
     /// Longest client lease that the answers so far allow, per tenure of the answer.
     private(set) var clientLeaseBound: (tenure: Tenure, until: Instant) = (.none, .distantPast)
     /// Nodes whose Ready was delivered here, for the tenure of that Ready.

@@ -27,6 +27,10 @@ final class Oracles {
     func agentStarted(_ world: World, node: Int, _ agent: SimAgent) {}
 
     func beforeStep(_ world: World, node: Int, _ agent: SimAgent, _ event: Event, at time: Instant) {
+        let ledger = agent.ledger
+        if ledger.epoch > ledger.released {
+            ledger.ownBound = max(ledger.ownBound, bound(world, node: node, agent, at: time))
+        }
         guard case .packet(let sender, let messages) = event else { return }
         for message in messages { agent.ledger.receives(message, from: sender.process, timing: timing) }
     }

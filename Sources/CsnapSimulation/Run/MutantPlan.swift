@@ -8,7 +8,11 @@ package struct MutantPlan: Sendable {
     var grown: Bool?
     /// Always on beside what the seed draws; nil: only what the seed draws.
     var faults: [FaultClass]
-    var never: [FaultClass] = []
+    /// Nothing but these, if there are any.
+    var only: [FaultClass] = []
+    /// Faults come in pairs, close to each other and often.
+    var isPaired = false
+    var longestCut: Int64?
     package var seconds: Int64 = 20
 
     /// Rules that the core does not hold itself: the server's own deadline, the client's own lease.
@@ -21,23 +25,44 @@ package struct MutantPlan: Sendable {
     }
 
     private static func plan(for mutant: Mutant) -> MutantPlan {
+        var plan = MutantPlan(name: mutant.rawValue, mutant: mutant, nodes: [3, 3, 5], grown: nil, faults: [])
         switch mutant {
         case .oldVotersOnlyAfterPending, .pendingVoterGrantsAlone, .commitAtNewMajorityOnly,
-            .pendingConfigurationIgnored, .candidateNeedsOldMajorityOnly, .staleProposalAccepted,
-            .configurationHashIgnored, .tableNotCarriedAtGrowth, .pendingInHash:
-            MutantPlan(
-                name: mutant.rawValue, mutant: mutant, nodes: [3, 4, 5], grown: false, faults: [.cuts, .agentCrashes],
-                seconds: 30)
+            .pendingConfigurationIgnored, .candidateNeedsOldMajorityOnly, .tableNotCarriedAtGrowth, .pendingInHash:
+            plan.nodes = [3, 4, 5]
+            plan.grown = false
+            plan.faults = [.cuts, .agentCrashes]
+            plan.seconds = 30
+        case .staleProposalAccepted, .configurationHashIgnored:
+            plan.nodes = [3, 4, 5]
+            plan.grown = false
+            plan.only = [.cuts, .jams, .agentPauses, .oneWayCuts, .delay, .duplicate]
+            plan.seconds = 40
+        case .noWaitAtRestartInPlace, .nextRoundDropsWait, .activeOnMajorityOfReady:
+            plan.nodes = [3, 5]
+            plan.grown = true
+            plan.only = [.serverCrashes, .cuts, .oneWayCuts]
+            plan.isPaired = true
         case .noWaitAfterRelease, .waitOnlyIfAllReleased, .sameTreatedAsExpired, .failedReleaseTreatedAsExpired,
-            .releasedForgottenAtRestart, .nextRoundDropsWait, .noWaitAtRestartInPlace, .evictWithoutLeaseWait:
-            MutantPlan(
-                name: mutant.rawValue, mutant: mutant, nodes: [3, 5], grown: true,
-                faults: [.serverCrashes, .cuts, .operators, .agentCrashes])
+            .releasedForgottenAtRestart, .evictWithoutLeaseWait:
+            plan.nodes = [3, 4, 5]
+            plan.grown = true
+            plan.only = [.cuts, .oneWayCuts, .operators, .agentCrashes, .departures]
+            plan.isPaired = true
+        case .noEpochOrderInTable, .lowTableAccepted, .admissionAfterHigherPromise, .admissionLostAtRestart:
+            plan.only = [.delay, .duplicate, .jams, .replay, .agentCrashes, .cuts, .operators, .slowState]
+            plan.seconds = 30
         case .clientLeaseNotCapped:
-            MutantPlan(
-                name: mutant.rawValue, mutant: mutant, nodes: [3, 5], grown: true, faults: [.cuts, .oneWayCuts])
-        default: MutantPlan(name: mutant.rawValue, mutant: mutant, nodes: [3, 3, 5], grown: nil, faults: [])
+            plan.nodes = [3, 5]
+            plan.grown = true
+            plan.faults = [.cuts, .oneWayCuts]
+        case .rejoinGivesUp:
+            plan.only = [.cuts]
+            plan.longestCut = 40_000_000_000
+            plan.seconds = 60
+        default: break
         }
+        return plan
     }
 
     /// Removes the rule from this process, for good.
@@ -59,7 +84,15 @@ package struct MutantPlan: Sendable {
         var random = Generator(seed: seed)
         var profile = FaultProfile(random: &random, timing: timing)
         for fault in faults { profile[fault] = true }
-        for fault in never { profile[fault] = false }
+        if !only.isEmpty {
+            profile = FaultProfile()
+            for fault in only where fault != .delay || random.next(below: 2) == 0 { profile[fault] = true }
+        }
+        if isPaired {
+            profile.period = timing.promise.nanoseconds
+            profile.pairing = 800
+        }
+        if let longestCut { profile.longest = longestCut }
         settings.profile = profile
         return SeedRun(seed: seed, settings: settings, recording: recording).run()
     }

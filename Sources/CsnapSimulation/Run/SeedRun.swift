@@ -81,19 +81,27 @@ extension World {
     func startGrown(voters count: Int) {
         var voters: [NodeID] = nodes.map(\.id)
         while voters.count > count { voters.remove(at: random.next(below: voters.count)) }
-        let set = VoterSet(version: count == 1 ? 1 : 2, voters: voters)
+        prepareGrown(voters: voters)
+        for node in nodes {
+            node.disk?.process.boot = Boot(UInt64(random.next(below: 5)) + 1)
+            schedule(.startAgent(node: node.index), after: random.next(below: Interval.milliseconds(200)).nanoseconds)
+        }
+        startCommon()
+    }
+
+    /// State files as such a group leaves them.
+    func prepareGrown(voters: [NodeID]) {
+        let set = VoterSet(version: voters.count == 1 ? 1 : 2, voters: voters)
         oracles.assume(set)
         for node in nodes {
             var state = StoredState(
-                process: NodeBoot(node: node.id, boot: Boot(UInt64(random.next(below: 5)) + 1)), machineID: node.machineID,
+                process: NodeBoot(node: node.id, boot: Boot(1)), machineID: node.machineID,
                 kernelBootID: Bits128(high: 1, low: 1), startBits: .zero)
             state.cluster = Self.clusterUUID
             state.committed = set
             state.peers = node.peers
             node.disk = state
-            schedule(.startAgent(node: node.index), after: random.next(below: Interval.milliseconds(200)).nanoseconds)
         }
-        startCommon()
     }
 
     /// One node founds; the others come later and know only where to look.
