@@ -11,7 +11,7 @@ struct SandboxCommand: ParsableCommand {
             .joined(separator: "\n"))
 
     @Option(help: "How many nodes; default 3, or what the scenario needs.") var nodes: Int?
-    @Option(help: "lan, fast or wan.") var profile = "fast"
+    @Option(help: "lan, fast or wan.") var profile = "lan"
     @Option(help: "The story to play; without one the group stays up until Ctrl-C.") var scenario: String?
     @Flag(help: "One JSON object as the last line; without a scenario when the group is ready.") var json = false
     @Option(help: "Percent of the packets lost on every link.") var loss = 0.0

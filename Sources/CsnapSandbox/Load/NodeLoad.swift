@@ -70,7 +70,8 @@ package final class NodeLoad: Sendable {
             let blocks = stride(from: start, to: start + NodeLoad.chunk, by: BlockPattern.size).map { offset in
                 BlockPattern(node: UInt32(node), sequence: offset / 4096, offset: offset)
             }
-            let bytes = blocks.flatMap(\.bytes)
+            var bytes: [UInt8] = []
+            for block in blocks { bytes += block.bytes }
             begin(offset: start)
             try device.write(bytes, offset: start)
             end(blocks)
