@@ -64,6 +64,8 @@ struct SandboxCommand: ParsableCommand {
         do {
             try stage.found(1)
             if options.nodes > 1 { try stage.join(Array(2...options.nodes)) }
+            // Ready means: any one node may be lost now.
+            try stage.waitForVoters()
         } catch {
             for node in stage.survivors { stage.explain(node) }
             for failure in stage.failures { Terminal.complain(failure) }
