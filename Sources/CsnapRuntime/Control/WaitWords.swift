@@ -63,9 +63,11 @@ struct WaitWords {
                 "store", "The server process of this node could not take the store.",
                 "`csnapctl events` says why; check the store's path and disk.")
         case .singleVoter:
-            self.init(
-                "singleVoter", "Only one voter: if \(nodes) fails, service stops until it returns.",
-                "add a third member, or a witness (`serve: false`); the voters then grow by themselves.")
+            let remedy =
+                status.members.count >= 3
+                ? "none needed: the voters grow by themselves when two members that may serve have been stable."
+                : "add a third member; the voters then grow by themselves."
+            self.init("singleVoter", "Only one voter: if \(nodes) fails, service stops until it returns.", remedy)
         case .noVote:
             self.init(
                 "noVote", "This node lost its state file and has no vote; waiting for \(nodes).",

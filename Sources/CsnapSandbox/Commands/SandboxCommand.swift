@@ -11,7 +11,7 @@ struct SandboxCommand: ParsableCommand {
             .joined(separator: "\n"))
 
     @Option(help: "How many nodes; default 3, or what the scenario needs.") var nodes: Int?
-    @Option(help: "lan, fast or wan.") var profile = "fast"
+    @Option(help: "lan, fast or wan.") var profile = "lan"
     @Option(help: "The story to play; without one the group stays up until Ctrl-C.") var scenario: String?
     @Flag(help: "One JSON object as the last line; without a scenario when the group is ready.") var json = false
     @Option(help: "Percent of the packets lost on every link.") var loss = 0.0
@@ -64,6 +64,8 @@ struct SandboxCommand: ParsableCommand {
         do {
             try stage.found(1)
             if options.nodes > 1 { try stage.join(Array(2...options.nodes)) }
+            // Ready means: any one node may be lost now.
+            try stage.waitForVoters()
         } catch {
             for node in stage.survivors { stage.explain(node) }
             for failure in stage.failures { Terminal.complain(failure) }

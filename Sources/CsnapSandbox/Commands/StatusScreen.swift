@@ -20,8 +20,13 @@ package enum StatusScreen {
         parts.append("fencing \(status.fencing)")
         let change = status.pendingVoters.map { ", changing to \($0.count)" } ?? ""
         parts.append(
-            "\(status.members.count) members, \(status.voters.count) voters\(change), quorum \(status.quorum)")
+            "\(count(status.members.count, "member")), \(count(status.voters.count, "voter"))\(change), "
+                + "quorum \(status.quorum)")
         return parts.joined(separator: "   ")
+    }
+
+    private static func count(_ number: Int, _ what: String) -> String {
+        "\(number) \(what)\(number == 1 ? "" : "s")"
     }
 
     package static func members(_ status: StatusReport) -> String {
@@ -32,10 +37,12 @@ package enum StatusScreen {
                 state += " \(tenths(seconds)) s"
             }
             if member.node == status.server, status.phase == "active" { state += " · serving" }
-            let admitted = status.admissions.contains { $0.node == member.node && $0.status == "admitted" }
+            // Only voters have the table; a learner does not know, and says nothing.
+            let admission = status.admissions.first { $0.node == member.node }?.status
+            let unknown = status.admissions.isEmpty ? "" : "–"
             rows.append([
                 member.node == status.node ? "*" : "", "\(member.node)", member.address, state,
-                member.voter ? "voter" : "–", admitted ? "admitted" : "–",
+                member.voter ? "voter" : "–", admission ?? unknown,
                 member.suspectedBy.isEmpty
                     ? "" : "suspected by " + member.suspectedBy.map(String.init).joined(separator: ", "),
             ])

@@ -1,7 +1,11 @@
+import Glibc
+
 /// The content of one verified block: who wrote it, where, the how-manieth, filler that depends on all of that, and a
 /// checksum. A lost, stale, misdirected or torn block differs from what is expected.
 package struct BlockPattern: Equatable, Sendable {
     package static let size = 4096
+
+    private static let magic: UInt64 = 0x6373_6e61_705f_7362
 
     package var node: UInt32
     package var sequence: UInt64
@@ -14,26 +18,42 @@ package struct BlockPattern: Equatable, Sendable {
     }
 
     package var bytes: [UInt8] {
-        var words: [UInt64] = [0x6373_6e61_705f_7362, UInt64(node), sequence, offset]
-        var state = UInt64(node) << 48 ^ sequence &* 0x9E37_79B9_7F4A_7C15 ^ offset
-        while words.count < BlockPattern.size / 8 - 1 {
-            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-            words.append(state ^ state >> 29)
+        // Plain loops over one buffer: a debug build must not take the processor away from what is tested.
+        [UInt8](unsafeUninitializedCapacity: BlockPattern.size) { buffer, count in
+            buffer.withMemoryRebound(to: UInt64.self) { words in
+                words[0] = BlockPattern.magic.littleEndian
+                words[1] = UInt64(node).littleEndian
+                words[2] = sequence.littleEndian
+                words[3] = offset.littleEndian
+                var state = UInt64(node) << 48 ^ sequence &* 0x9E37_79B9_7F4A_7C15 ^ offset
+                var index = 4
+                while index < BlockPattern.size / 8 - 1 {
+                    state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+                    words[index] = (state ^ state >> 29).littleEndian
+                    index += 1
+                }
+                words[index] = BlockPattern.checksum(words.prefix(index).map(UInt64.init(littleEndian:))).littleEndian
+            }
+            count = BlockPattern.size
         }
-        words.append(BlockPattern.checksum(words))
-        return words.flatMap { word in (0..<8).map { UInt8(truncatingIfNeeded: word >> UInt64($0 * 8)) } }
     }
 
     /// What is wrong with a block that was read; nil if nothing.
     package func fault(in block: ArraySlice<UInt8>) -> String? {
-        guard !block.elementsEqual(bytes) else { return nil }
+        let isRight = block.withUnsafeBytes { found in
+            bytes.withUnsafeBytes { wanted in
+                guard let left = found.baseAddress, let right = wanted.baseAddress else { return false }
+                return found.count == wanted.count && memcmp(left, right, wanted.count) == 0
+            }
+        }
+        guard !isRight else { return nil }
         let words = stride(from: block.startIndex, to: block.endIndex - 7, by: 8).map { index in
             (0..<8).reduce(UInt64(0)) { $0 | UInt64(block[index + $1]) << UInt64($1 * 8) }
         }
         let wanted = "offset \(offset): wanted block \(sequence) of node \(node)"
         guard words.count == BlockPattern.size / 8 else { return "\(wanted), got \(block.count) bytes" }
         if words.allSatisfy({ $0 == 0 }) { return "\(wanted), got zeroes" }
-        guard words[0] == 0x6373_6e61_705f_7362, words.last == BlockPattern.checksum(words.dropLast()) else {
+        guard words[0] == BlockPattern.magic, words.last == BlockPattern.checksum(words.dropLast()) else {
             return "\(wanted), got damaged bytes"
         }
         return "\(wanted), got block \(words[2]) of node \(words[1]) for offset \(words[3])"

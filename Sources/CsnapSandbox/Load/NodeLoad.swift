@@ -70,8 +70,11 @@ package final class NodeLoad: Sendable {
             let blocks = stride(from: start, to: start + NodeLoad.chunk, by: BlockPattern.size).map { offset in
                 BlockPattern(node: UInt32(node), sequence: offset / 4096, offset: offset)
             }
-            try device.write(blocks.flatMap(\.bytes), offset: start)
-            record.withLock { for block in blocks { $0.acknowledged[block.offset] = block.sequence } }
+            var bytes: [UInt8] = []
+            for block in blocks { bytes += block.bytes }
+            begin(offset: start)
+            try device.write(bytes, offset: start)
+            end(blocks)
             if isStopping { throw SandboxError.cancelled }
         }
     }
@@ -85,20 +88,29 @@ package final class NodeLoad: Sendable {
             let offset = offset(chunk: NodeLoad.filledChunks + position % chunks, block: position / chunks)
             let block = BlockPattern(node: UInt32(node), sequence: sequence, offset: offset)
             let issued = boottime()
-            record.withLock {
-                $0.requests.append(.init(issued: issued, completed: nil))
-                $0.uncertain.insert(offset)
-            }
+            begin(offset: offset)
             try device.write(block.bytes, offset: offset)
-            let completed = boottime()
-            record.withLock {
-                $0.requests[$0.requests.count - 1].completed = completed
-                $0.uncertain.remove(offset)
-                $0.acknowledged[offset] = sequence
-            }
+            end([block])
             sequence += 1
             let rest = Int64(period) - (boottime() - issued) / 1_000_000
             if rest > 0 { pause(milliseconds: Int(rest)) }
+        }
+    }
+
+    private func begin(offset: UInt64) {
+        record.withLock {
+            $0.requests.append(.init(issued: boottime(), completed: nil))
+            $0.uncertain.insert(offset)
+        }
+    }
+
+    private func end(_ blocks: [BlockPattern]) {
+        record.withLock { record in
+            record.requests[record.requests.count - 1].completed = boottime()
+            for block in blocks {
+                record.uncertain.remove(block.offset)
+                record.acknowledged[block.offset] = block.sequence
+            }
         }
     }
 

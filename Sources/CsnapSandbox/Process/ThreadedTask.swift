@@ -44,7 +44,7 @@ package func waitUntil(_ what: String, seconds: Double, _ condition: () throws -
     while try !condition() {
         guard boottime() < end else { throw SandboxError.timeout(what) }
         guard !Interruption.isRequested else { throw SandboxError.cancelled }
-        pause(milliseconds: 10)
+        pause(milliseconds: 25)
     }
 }
 
