@@ -62,14 +62,15 @@ format:
 DESTDIR ?=
 PREFIX ?= /usr
 install:
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/systemd/system \
-	    $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/lib/tmpfiles.d \
-	    $(DESTDIR)$(PREFIX)/lib/systemd/system-preset
-	install -m 0755 $(addprefix $(BIN)/,csnap-agent csnap-server csnap-client csnapctl) $(DESTDIR)$(PREFIX)/bin
+	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin sbin lib/systemd/system lib/systemd/system-preset \
+	    lib/systemd/catalog lib/sysusers.d lib/tmpfiles.d)
+	install -m 0755 $(addprefix $(BIN)/,csnap-agent csnap-server csnap-client) $(DESTDIR)$(PREFIX)/sbin
+	install -m 0755 $(BIN)/csnapctl $(DESTDIR)$(PREFIX)/bin
 	install -m 0644 units/*.service $(DESTDIR)$(PREFIX)/lib/systemd/system
 	install -m 0644 units/csnap.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/csnap.conf
 	install -m 0644 units/csnap.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/csnap.conf
 	install -m 0644 units/csnap.preset $(DESTDIR)$(PREFIX)/lib/systemd/system-preset/80-csnap.preset
+	install -m 0644 units/csnap.catalog $(DESTDIR)$(PREFIX)/lib/systemd/catalog/csnap.catalog
 
 clean:
 	rm -rf .build .build-mutants

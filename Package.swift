@@ -88,7 +88,9 @@ let package = Package(
             name: "CsnapSimulationTests", dependencies: ["CsnapSimulation", "CsnapCore"], swiftSettings: settings),
         .testTarget(
             name: "CsnapSandboxTests", dependencies: ["CsnapSandbox", "CsnapRuntime"], swiftSettings: settings),
-        .testTarget(name: "ContainerTests", swiftSettings: settings),
+        .testTarget(
+            name: "ContainerTests", dependencies: ["CsnapSandbox", "CsnapRuntime", "CsnapCore"],
+            swiftSettings: settings),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -15,7 +15,7 @@ package enum ServiceOverlap {
     }
 
     /// The services in a node's record; tenures of one process that followed each other stay apart, as they should.
-    static func intervals(in path: String) throws -> [Interval] {
+    package static func intervals(in path: String) throws -> [Interval] {
         try ServiceRecord.read(path).compactMap { evidence in
             guard let first = evidence.firstServiceAt, let last = evidence.lastServiceAt else { return nil }
             return Interval(
