@@ -52,4 +52,14 @@ import Testing
         #expect(group.activeServers == [2])
         #expect(group.status(1)?.claim?.server.node == NodeID(2))
     }
+
+    @Test func fiveNodesGrowToFiveVoters() {
+        var group = AgentGroup(nodes: [1, 2, 3, 4, 5])
+        for node in group.nodes { group.start(node) }
+        group.command(.found(cluster: Self.cluster), at: 3)
+        #expect(
+            group.run(.seconds(60)) { group in
+                group.nodes.allSatisfy { group.status($0)?.committed?.voters.count == 5 }
+            })
+    }
 }

@@ -91,7 +91,10 @@ extension Agent {
     /// Asks again whoever has not answered in this period, each time with a fresh nonce.
     private mutating func retryRenew() {
         guard let current = holder else { return }
-        let silent = voters.filter { $0 != own.node && !current.lease.answered.contains($0) }
+        // One that is unreachable is asked once a period.
+        let silent = voters.filter {
+            $0 != own.node && !current.lease.answered.contains($0) && membership.state(of: $0) != .unreachable
+        }
         guard !silent.isEmpty else {
             holder?.lease.nextRetry = .distantFuture
             return

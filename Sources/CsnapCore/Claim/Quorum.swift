@@ -24,7 +24,16 @@ extension Agent {
     /// The hash of the committed configuration only: a pending one must not stop votes (§4).
     var configurationHash: UInt64 {
         if Mutants.active(.pendingInHash), let pending = stored.pending { return pending.set.hash }
-        return stored.committed?.hash ?? 0
+        return stored.committed.map(hash) ?? 0
+    }
+
+    /// A set's hash together with the timers that safety rests on: nodes of different profiles never elect each other.
+    func hash(of set: VoterSet) -> UInt64 {
+        var hash = set.hash
+        for word in [timing.promise.nanoseconds, timing.hard.nanoseconds, timing.driftPerMille] {
+            hash = (hash ^ UInt64(bitPattern: word)) &* 0x0000_0100_0000_01b3
+        }
+        return hash
     }
 
     /// Whether the nodes for which `counts` holds are a majority of every set that counts.

@@ -50,7 +50,7 @@ extension Agent {
     /// Why this node would not grant `epoch` to `candidate` now; nil if it would (§5.4).
     func refusal(of epoch: Epoch, for candidate: NodeBoot, hash: UInt64) -> DenyReason? {
         guard voter.answers, stored.mayVote, let committed = stored.committed else { return .noVote }
-        guard committed.hash == hash || Mutants.active(.configurationHashIgnored) else { return .configuration }
+        guard self.hash(of: committed) == hash || Mutants.active(.configurationHashIgnored) else { return .configuration }
         if discovery.conflict != nil { return .idConflict }
         guard let promise = stored.promise else { return nil }
         guard epoch > promise.epoch else { return .lowEpoch }

@@ -26,6 +26,9 @@ struct Discovery: Equatable, Sendable {
     }
 
     static let keptNonces = 64
+    /// When each stranger was last reported.
+    var told = SortedTable<NodeID, Instant>()
+    static let repeatNews = Interval.seconds(30)
 
     init(at now: Instant) { nextJoin = now }
 
@@ -110,13 +113,22 @@ extension Agent {
         }
     }
 
+    /// A stranger asks many times a second; it is news once in a while.
+    private mutating func tellOfStranger(_ node: NodeID, _ news: Report) {
+        guard now - (discovery.told[node] ?? .distantPast) >= Discovery.repeatNews else { return }
+        if discovery.told.count >= Bounds.rememberedPeers { discovery.told.removeAll() }
+        discovery.told[node] = now
+        report(news)
+    }
+
     // MARK: Join at a member
 
     private mutating func receiveJoin(_ join: Join, from sender: Sender) {
         guard stored.cluster != .zero, node.mayTalk, join.record.process == sender.process else { return }
         let address = join.record.address
         guard sender.cluster == .zero || sender.cluster == stored.cluster else {
-            report(.foreignGroup(cluster: sender.cluster, from: sender.process.node))
+            tellOfStranger(
+                sender.process.node, .foreignGroup(cluster: sender.cluster, from: sender.process.node))
             send(.foreignGroup(ForeignGroup(nonce: join.nonce, cluster: stored.cluster)), at: address)
             return
         }
@@ -130,7 +142,7 @@ extension Agent {
                 return
             }
             if conflicts(join, from: sender, with: known) {
-                report(.idConflict(sender.process.node, other: address))
+                tellOfStranger(sender.process.node, .idConflict(sender.process.node, other: address))
                 send(
                     .idConflict(
                         IdConflict(nonce: join.nonce, node: sender.process.node, address: known.address)), at: address)
@@ -180,7 +192,7 @@ extension Agent {
     private mutating func receiveJoinAck(_ ack: JoinAck, from sender: Sender) {
         guard discovery.nonces.contains(ack.nonce), ack.cluster != .zero else { return }
         guard stored.cluster == .zero || stored.cluster == ack.cluster else {
-            report(.foreignGroup(cluster: ack.cluster, from: sender.process.node))
+            tellOfStranger(sender.process.node, .foreignGroup(cluster: ack.cluster, from: sender.process.node))
             return
         }
         if stored.cluster == .zero {
@@ -217,13 +229,14 @@ extension Agent {
             answer.highest > stored.process.boot || stored.process == own
         else { return }
         stored.process.boot = answer.highest
-        stored.mayVote = stored.mayVote && stored.committed != nil && voter.answers
+        // Whoever was surpassed has lost its file, or runs on an old copy: it must not vote under that name (§1).
+        if answer.highest > own.boot || stored.committed == nil || !voter.answers { stored.mayVote = false }
         persist(then: [.exit(.newBoot)])
     }
 
     private mutating func receiveForeignGroup(_ answer: ForeignGroup, from sender: Sender) {
         guard discovery.nonces.contains(answer.nonce), answer.cluster != stored.cluster else { return }
-        report(.foreignGroup(cluster: answer.cluster, from: sender.process.node))
+        tellOfStranger(sender.process.node, .foreignGroup(cluster: answer.cluster, from: sender.process.node))
     }
 
     /// Neither of the two grants a new epoch while both are there; this one does not even answer (§1).
@@ -245,7 +258,10 @@ extension Agent {
             if sameMachine, sender.process.boot > own.boot {
                 ownBootIsSurpassed(by: sender.process.boot)
             } else {
-                report(.idConflict(own.node, other: join.record.address))
+                tellOfStranger(own.node, .idConflict(own.node, other: join.record.address))
+                // The first heard goes on acknowledging its promise, but grants no new epoch while the other is there.
+                discovery.conflict = join.record.address
+                discovery.conflictAt = now
                 send(
                     .idConflict(IdConflict(nonce: join.nonce, node: own.node, address: settings.address)),
                     at: join.record.address)

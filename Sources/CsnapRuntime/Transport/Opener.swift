@@ -76,8 +76,20 @@ package struct Opener: Sendable {
             process: header.sender, startBits: header.startBits, cluster: header.cluster, source: source)
         if isOlder { return try olderBoot(sender, preamble, messages) }
         let isProof = preamble.echo == identity.startBits
+        if isNewer(header.sender), !isProof || messages.allSatisfy(Self.isJoin) {
+            // The core decides first whether a Join is a restart or a clone: a clone must not shut the original out.
+            return filtered(sender, preamble, messages, isProof: isProof)
+        }
         guard senders.accept(header, key: key, isProof: isProof) else { throw Refusal(.tableFull) }
         return filtered(sender, preamble, messages, isProof: isProof)
+    }
+
+    private static func isJoin(_ message: Message) -> Bool {
+        if case .join = message { true } else { false }
+    }
+
+    private func isNewer(_ process: NodeBoot) -> Bool {
+        senders.highestBoot(of: process.node).map { process.boot > $0 } ?? false
     }
 
     private func header(of datagram: [UInt8]) throws(Refusal) -> PacketHeader {
