@@ -69,8 +69,10 @@ extension Agent {
             else { return false }
             return now - since >= timing.stable
         }
-        guard stable.count >= 2 else { return nil }
-        let added = stable.prefix(2).map(\.process.node)
+        // The holder itself may be a learner: it is as stable as its lease.
+        let own = committed.voters.contains(own.node) ? [] : [own.node]
+        let added = (own + stable.map(\.process.node)).sorted().prefix(2)
+        guard added.count == 2 else { return nil }
         return VoterSet(version: committed.version + 1, voters: (committed.voters + added).sorted())
     }
 
