@@ -4,6 +4,8 @@ import CsnapCore
 struct AdmissionFacts {
     /// Tenures that became active.
     var activated = TenureSet()
+    /// Per boot, the last epoch whose server was told to admit it.
+    var admitted = SortedTable<NodeBoot, Epoch>()
     /// Per node, the highest boot whose clients were resumed.
     var resumed = SortedTable<NodeID, Boot>()
     /// Per node, the highest boot struck because its lease had passed or it had left.
@@ -30,11 +32,19 @@ extension Oracles {
 
     func onSession(_ world: World, node: Int, _ server: SimServer, _ process: NodeBoot) {
         onService(world, node: node, server, .write)
+        guard admissions.admitted[process] == server.tenure.epoch else {
+            return world.fail(11, "node \(node + 1) opens a session for \(text(process)), which was not admitted")
+        }
+    }
+
+    /// Counted when the server is told: a change of voters that begins later carries the entry with its proposal.
+    func checkAdmit(_ world: World, node: Int, _ agent: SimAgent, _ process: NodeBoot) {
         let mask = disks(world, process.node) { $0.process.boot >= process.boot }
         guard let disk = world.nodes[node].disk, disk.isMajority(mask) else {
             return world.fail(
-                11, "node \(node + 1) opens a session for \(text(process)), which is on the disks of no voter majority")
+                11, "node \(node + 1) admits \(text(process)), which is on the disks of no voter majority")
         }
+        admissions.admitted[process] = agent.ledger.epoch
     }
 
     func checkActivation(_ world: World, node: Int, _ agent: SimAgent, _ tenure: Tenure) {

@@ -27,8 +27,8 @@ extension Oracles {
     func bound(_ world: World, node: Int, _ agent: SimAgent, at time: Instant) -> Instant {
         let disk = world.nodes[node].disk
         var bound = agent.ledger.bound(disk: disk, at: time, hold: timing.hard)
-        for write in agent.writes where write.state.committed?.version ?? 0 > disk?.committed?.version ?? 0 {
-            bound = max(bound, agent.ledger.bound(disk: write.state, at: time, hold: timing.hard))
+        if let submitted = agent.submitted, submitted.committed?.version ?? 0 > disk?.committed?.version ?? 0 {
+            bound = max(bound, agent.ledger.bound(disk: submitted, at: time, hold: timing.hard))
         }
         return bound
     }

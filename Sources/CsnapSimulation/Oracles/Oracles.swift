@@ -72,6 +72,7 @@ final class Oracles {
         case .start(let start):
             checkStart(world, node: node, agent, start)
             checkLease(world, node: node, agent, start.tenure.epoch, hard: start.hard)
+            for process in start.admitted { checkAdmit(world, node: node, agent, process) }
             if started > activated { world.statistics.barriersCut += 1 }
             started = max(started, start.tenure)
             if start.tenure.round == Round(1) { world.statistics.elections += 1 }
@@ -84,7 +85,8 @@ final class Oracles {
             activated = max(activated, tenure)
             admissions.activated.insert(tenure)
         case .strike(let process, let cause): checkStrike(world, node: node, process, cause)
-        case .admit, .stop: break
+        case .admit(let process): checkAdmit(world, node: node, agent, process)
+        case .stop: break
         }
     }
 

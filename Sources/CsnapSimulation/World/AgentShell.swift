@@ -120,6 +120,7 @@ extension World {
         switch action {
         case .send(let address, let messages): transmit(from: node, to: address, messages, by: agent)
         case .persist(let state, let token):
+            agent.submitted = state
             agent.writes.append((state, token))
             startWrite(node, agent)
         case .toServer(let message):

@@ -60,6 +60,8 @@ final class SimAgent {
     var backlog: [Event] = []
     /// Local instant of the wake already in the queue.
     var scheduledWake: Instant = .distantFuture
+    /// The newest state that the core has asked to be written.
+    var submitted: StoredState?
     var writes: [(state: StoredState, token: UInt64)] = []
     var isWriting = false
     /// Counts the connections of local clients.
