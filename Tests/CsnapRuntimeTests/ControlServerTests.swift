@@ -84,7 +84,9 @@ private func exchange(_ path: String, _ bytes: [UInt8]) throws -> [UInt8] {
     try #require(connected == 0)
     var sent = 0
     while sent < bytes.count {
-        let count = bytes.withUnsafeBytes { send(descriptor, $0.baseAddress! + sent, bytes.count - sent, Int32(MSG_NOSIGNAL)) }
+        let count = bytes.withUnsafeBytes { buffer in
+            send(descriptor, buffer.baseAddress.map { $0 + sent }, bytes.count - sent, Int32(MSG_NOSIGNAL))
+        }
         guard count > 0 else { break }
         sent += count
     }
@@ -249,11 +251,6 @@ struct ControlServerTests {
     }
 
     @Test func everyKindOfWaitHasAnAgeAndARemedy() throws {
-        let process = NodeBoot(node: NodeID(1), boot: Boot(1))
-        let record = MemberRecord(
-            process: process, incarnation: Incarnation(boot: Boot(1)), state: .alive,
-            address: .ipv4(127, 0, 0, 1, port: 1), eligible: true, hasVolumes: true, localHealth: 0)
-        _ = record
         for raw in UInt8(0)...16 {
             let kind = try #require(Wait.Kind(rawValue: raw))
             let now = Instant(nanoseconds: 5_000_000_000)

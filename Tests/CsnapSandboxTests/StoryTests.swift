@@ -50,7 +50,8 @@ private func event(_ at: Int64, _ node: UInt32, _ kind: String, _ text: String) 
 
     @Test func theReadyLineHasTheKeysOfEveryNode() throws {
         let node = ReadyLine.Node(
-            node: 1, agentPid: 10, serverPid: 11, clientPid: 12, nbdSocket: "/a/data.nbd", controlSocket: "/a/agent.sock")
+            node: 1, agentPid: 10, serverPid: 11, clientPid: 12, nbdSocket: "/a/data.nbd",
+            controlSocket: "/a/agent.sock")
         let line = try JSON.text(ReadyLine(nodes: [node]))
         #expect(
             line == """

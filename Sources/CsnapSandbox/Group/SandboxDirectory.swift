@@ -75,6 +75,14 @@ package struct SandboxDirectory: Sendable {
         }
     }
 
+    /// Empties a node's runtime directory, as a reboot does; only the evidence of its servers is kept.
+    package func forgetRuntime(_ node: Int) {
+        let files = FileManager.default
+        for name in (try? files.contentsOfDirectory(atPath: runtime(node))) ?? [] where name != "service.record" {
+            try? files.removeItem(atPath: runtime(node) + "/" + name)
+        }
+    }
+
     /// Removes everything; what cannot be removed is left.
     package func remove() {
         try? FileManager.default.removeItem(atPath: path)

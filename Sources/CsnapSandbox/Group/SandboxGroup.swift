@@ -86,10 +86,12 @@ package final class SandboxGroup: Sendable {
         }
     }
 
-    /// The machine dies: from one moment to the next nothing of it is heard, and no connection is closed.
+    /// The machine dies: from one moment to the next nothing of it is heard, no connection is closed, and what lay in
+    /// /run is lost, so that its next boot cannot prove by a lock that its old server is dead.
     package func kill(_ number: Int) {
         faults.isolate(number, from: 1...options.nodes)
         node(number).end()
+        directory.forgetRuntime(number)
     }
 
     // MARK: Control
