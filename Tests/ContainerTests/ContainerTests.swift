@@ -42,7 +42,7 @@ struct ContainerTests {
         let old = try group.node(1).activeStatus()
         let agent = try group.node(1).property("MainPID")
         let stoppedAt = boottime()
-        try group.node(1).run("kill", "-STOP", agent)
+        try group.node(1).run("sh", "-c", "kill -STOP \(agent)")
         let new = try group.waitForServer(on: [2, 3], after: old.epoch)
         #expect(new.server == 2)
         try group.waitForWrites(on: [2, 3], after: stoppedAt)

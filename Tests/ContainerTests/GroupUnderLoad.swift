@@ -130,11 +130,13 @@ final class GroupUnderLoad {
 
     // MARK: Expectations
 
-    /// `systemctl status` tells the truth on each of these nodes.
+    /// `systemctl status` tells the truth on each of these nodes, as soon as systemd has heard it.
     func expectTrueStatusLine(on numbers: [Int], server: UInt32, epoch: UInt64) throws {
         for number in numbers {
-            let shown = try node(number).run("systemctl", "status", "--no-pager", "csnap-agent")
-            #expect(shown.contains("Status: \"server on node \(server), epoch \(epoch), active; "))
+            let line = "Status: \"server on node \(server), epoch \(epoch), active; \(numbers.count) of "
+            try wait("node \(number) shows \(line)", seconds: 20) {
+                try node(number).run("systemctl", "status", "--no-pager", "csnap-agent").contains(line)
+            }
         }
     }
 

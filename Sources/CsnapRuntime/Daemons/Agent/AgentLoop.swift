@@ -29,6 +29,8 @@ final class AgentLoop {
     private var isStepping = false
     private var hasExited = false
     private var statusLine = ""
+    /// Something was reported since the line was written.
+    private var statusMayBeOld = false
     private var cluster: Bits128?
 
     init(
@@ -71,6 +73,7 @@ final class AgentLoop {
             for action in agent.step(event, at: BootClock.now()) { perform(action) }
         }
         isStepping = false
+        if statusMayBeOld { sayStatus() }
         if hasExited { events = [] } else { scheduleWake() }
     }
 
@@ -83,6 +86,7 @@ final class AgentLoop {
 
     /// Tells the service manager how things stand, if that has changed.
     func sayStatus() {
+        statusMayBeOld = false
         guard ServiceManager.isPresent else { return }
         let line = StatusLine.text(agent, at: BootClock.now())
         guard line != statusLine else { return }
@@ -136,6 +140,7 @@ final class AgentLoop {
     }
 
     private func tell(_ report: Report) {
+        statusMayBeOld = true
         eventLog.append(report, at: BootClock.now())
         logger.log(report, cluster: cluster)
     }
