@@ -61,16 +61,21 @@ format:
 
 DESTDIR ?=
 PREFIX ?= /usr
+ROOT := $(DESTDIR)$(PREFIX)
 install:
-	install -d $(addprefix $(DESTDIR)$(PREFIX)/,bin sbin lib/systemd/system lib/systemd/system-preset \
-	    lib/systemd/catalog lib/sysusers.d lib/tmpfiles.d)
-	install -m 0755 $(addprefix $(BIN)/,csnap-agent csnap-server csnap-client) $(DESTDIR)$(PREFIX)/sbin
-	install -m 0755 $(BIN)/csnapctl $(DESTDIR)$(PREFIX)/bin
-	install -m 0644 units/*.service $(DESTDIR)$(PREFIX)/lib/systemd/system
-	install -m 0644 units/csnap.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/csnap.conf
-	install -m 0644 units/csnap.tmpfiles $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/csnap.conf
-	install -m 0644 units/csnap.preset $(DESTDIR)$(PREFIX)/lib/systemd/system-preset/80-csnap.preset
-	install -m 0644 units/csnap.catalog $(DESTDIR)$(PREFIX)/lib/systemd/catalog/csnap.catalog
+	install -d $(ROOT)/sbin $(ROOT)/bin $(ROOT)/lib/systemd/system $(ROOT)/lib/systemd/system-preset \
+	    $(ROOT)/lib/systemd/catalog $(ROOT)/lib/sysusers.d $(ROOT)/lib/tmpfiles.d \
+	    $(ROOT)/share/man/man1 $(ROOT)/share/man/man5 $(ROOT)/share/man/man8
+	install -m 0755 $(addprefix $(BIN)/,csnap-agent csnap-server csnap-client) $(ROOT)/sbin
+	install -m 0755 $(BIN)/csnapctl $(ROOT)/bin
+	install -m 0644 units/*.service $(ROOT)/lib/systemd/system
+	install -m 0644 units/csnap.preset $(ROOT)/lib/systemd/system-preset/80-csnap.preset
+	install -m 0644 units/csnap.catalog $(ROOT)/lib/systemd/catalog/csnap.catalog
+	install -m 0644 units/csnap.sysusers $(ROOT)/lib/sysusers.d/csnap.conf
+	install -m 0644 units/csnap.tmpfiles $(ROOT)/lib/tmpfiles.d/csnap.conf
+	install -m 0644 docs/man/*.1 $(ROOT)/share/man/man1
+	install -m 0644 docs/man/*.5 $(ROOT)/share/man/man5
+	install -m 0644 docs/man/*.8 $(ROOT)/share/man/man8
 
 clean:
 	rm -rf .build .build-mutants
