@@ -32,7 +32,9 @@ struct MutantsCommand: ParsableCommand {
     }
 
     private func runChild(_ plan: MutantPlan) throws {
-        guard control || plan.remove() else { throw ValidationError("this build has no mutants; build with CSNAP_MUTANTS=1") }
+        guard control || plan.remove() else {
+            throw ValidationError("this build has no mutants; build with CSNAP_MUTANTS=1")
+        }
         for seed in 1...seeds {
             let result = plan.run(seed: seed, timing: profile.timing, recording: trace)
             guard let violation = result.violation else { continue }

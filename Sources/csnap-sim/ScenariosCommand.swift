@@ -11,7 +11,8 @@ struct ScenariosCommand: ParsableCommand {
     @Option(help: "Only the scenario of that name.") var only: String?
 
     func run() throws {
-        let names = try FileManager.default.contentsOfDirectory(atPath: directory).filter { $0.hasSuffix(".txt") }.sorted()
+        let names = try FileManager.default.contentsOfDirectory(atPath: directory).filter { $0.hasSuffix(".txt") }
+            .sorted()
         var failed = 0
         var played = 0
         for name in names where only.map({ name == "\($0).txt" }) ?? true {

@@ -7,6 +7,7 @@ extension Agent {
         }
         for message in messages where isDiscovery(message) { dispatchDiscovery(message, from: sender) }
         guard isOfOurGroup(sender), !discovery.isConflicting(sender) else { return }
+        discovery.heard(from: sender, at: now)
         let known = membership.record(of: sender.process.node)?.process
         guard known == sender.process else {
             if known.map({ $0.boot < sender.process.boot }) ?? true { introduce(to: sender) }

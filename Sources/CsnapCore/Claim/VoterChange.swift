@@ -217,6 +217,8 @@ extension Agent {
     mutating func learn(committed set: VoterSet) {
         guard set.version > (stored.committed?.version ?? 0), !set.voters.isEmpty else { return }
         if holder == nil { abandonVoteForNewConfiguration() }
+        // This node was somebody before and has no file to show for it: it must not vote under that name (§1).
+        if !voter.answers, stored.committed == nil, set.voters.contains(own.node) { stored.mayVote = false }
         stored.committed = set
         if let pending = stored.pending, pending.set.version <= set.version { stored.pending = nil }
         persist()

@@ -23,6 +23,7 @@ struct Discovery: Equatable, Sendable {
         var machineID: Bits128
         var kernelBootID: Bits128
         var startBits: Bits128
+        var heardAt: Instant
     }
 
     static let keptNonces = 64
@@ -43,6 +44,12 @@ struct Discovery: Equatable, Sendable {
     mutating func measureWrite(_ took: Interval) { writeTime = max(took, (writeTime * 7 + took) / 8) }
     mutating func voteFailed() { failedVotes += 1 }
     mutating func voteSucceeded() { failedVotes = 0 }
+
+    /// The process known under that node and boot has spoken.
+    mutating func heard(from sender: Sender, at now: Instant) {
+        guard identities[sender.process.node]?.startBits == sender.startBits else { return }
+        identities[sender.process.node]?.heardAt = now
+    }
 
     /// Whether a datagram comes from a process other than the one known under that node and boot.
     func isConflicting(_ sender: Sender) -> Bool {
@@ -151,7 +158,7 @@ extension Agent {
         }
         discovery.identities[sender.process.node] = Discovery.ProcessIdentity(
             boot: sender.process.boot, machineID: join.machineID, kernelBootID: join.kernelBootID,
-            startBits: sender.startBits)
+            startBits: sender.startBits, heardAt: now)
         sawEpoch(join.highestEpoch)
         runMembership { membership, now, effects in
             membership.merge(join.record, direct: true, at: now, into: &effects)
@@ -174,7 +181,12 @@ extension Agent {
             known.process.boot == identity.boot, identity.startBits != sender.startBits
         else { return false }
         let sameKernel = identity.machineID == join.machineID && identity.kernelBootID == join.kernelBootID
-        return sameKernel || known.state != .alive || !isReachable(known.process.node)
+        return sameKernel || !isLive(identity)
+    }
+
+    /// Heard by ourselves of late; gossip cannot tell two processes of one name apart.
+    private func isLive(_ identity: Discovery.ProcessIdentity) -> Bool {
+        now - identity.heardAt < timing.suspicionMinimum * 3
     }
 
     /// Another machine, or another start of the same one, under an id whose known process still answers.
@@ -184,7 +196,7 @@ extension Agent {
         // The process that we know has a successor, and this is it: gossip was faster than its own Join.
         if known.process == sender.process { return false }
         let sameMachine = identity.machineID == join.machineID && identity.kernelBootID == join.kernelBootID
-        return !sameMachine && isReachable(known.process.node) && known.state == .alive
+        return !sameMachine && isLive(identity)
     }
 
     // MARK: Answers
@@ -204,7 +216,6 @@ extension Agent {
         discovery.joined = true
         sawEpoch(ack.highestEpoch)
         if let configuration = ack.configuration {
-            if !voter.answers, configuration.voters.contains(own.node), stored.committed == nil { loseVote() }
             learn(committed: configuration)
         }
         voter.answers = true
@@ -215,13 +226,6 @@ extension Agent {
             }
         }
         if let claim = ack.claim { learn(claim: claim) }
-    }
-
-    /// This node was somebody before and has no file to show for it: it must not vote under that name (§1).
-    private mutating func loseVote() {
-        guard stored.mayVote else { return }
-        stored.mayVote = false
-        persist()
     }
 
     private mutating func receiveBootTooOld(_ answer: BootTooOld) {

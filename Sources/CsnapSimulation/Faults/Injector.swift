@@ -147,7 +147,9 @@ struct Injector {
             for index in side.indices { side[index] = index % 2 == 0 }
             var links: [(from: Int, to: Int)] = []
             for from in 0..<count {
-                for to in 0..<count where from != node && to != node && side[from] != side[to] { links.append((from, to)) }
+                for to in 0..<count where from != node && to != node && side[from] != side[to] {
+                    links.append((from, to))
+                }
             }
             return Cut(links: links, jams: jams)
         }

@@ -60,7 +60,8 @@ extension Oracles {
             }
             guard let disk = world.nodes[node].disk, disk.isMajority(evicted) else {
                 return world.fail(
-                    12, "\(text(tenure)) becomes active while node \(member.value) boot \(boot.value) is neither ready nor "
+                    12,
+                    "\(text(tenure)) becomes active while node \(member.value) boot \(boot.value) is neither ready nor "
                         + "evicted by a voter majority")
             }
         }
@@ -71,7 +72,8 @@ extension Oracles {
         for client in world.clients where client.isAlive {
             guard let gate = client.gate, gate < tenure, world.isOpen(client) else { continue }
             world.fail(
-                14, "client of node \(client.node + 1) still has its gate open in \(text(gate)) at \(what) \(text(tenure))")
+                14,
+                "client of node \(client.node + 1) still has its gate open in \(text(gate)) at \(what) \(text(tenure))")
         }
     }
 
@@ -114,7 +116,8 @@ extension Oracles {
     func onClientIO(_ world: World, _ client: SimClient) {
         guard let gate = client.gate else { return }
         if gate < activated {
-            world.fail(14, "client of node \(client.node + 1) writes in \(text(gate)) after \(text(activated)) became active")
+            world.fail(
+                14, "client of node \(client.node + 1) writes in \(text(gate)) after \(text(activated)) became active")
         }
         if let identity = client.identity, let struck = admissions.struck[identity.node], identity.boot <= struck {
             world.fail(12, "client of \(text(identity)) writes after its strike")

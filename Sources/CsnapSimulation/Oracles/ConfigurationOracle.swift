@@ -34,7 +34,9 @@ extension Oracles {
         } else if !configurations.committed.isEmpty {
             world.fail(17, "version \(committed.version) is committed without its predecessor")
         }
-        if committed.voters.count % 2 == 0 { world.fail(17, "version \(committed.version) has an even number of voters") }
+        if committed.voters.count % 2 == 0 {
+            world.fail(17, "version \(committed.version) has an even number of voters")
+        }
         configurations.committed[committed.version] = committed
     }
 

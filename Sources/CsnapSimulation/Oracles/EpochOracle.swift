@@ -62,7 +62,9 @@ extension Oracles {
 
     private func checkSuccession(_ world: World, node: Int, _ old: Promise?, _ new: Promise?) {
         guard let old else { return }
-        guard let new else { return world.fail(2, "node \(node + 1): its promise of epoch \(old.epoch.value) vanishes") }
+        guard let new else {
+            return world.fail(2, "node \(node + 1): its promise of epoch \(old.epoch.value) vanishes")
+        }
         if new.epoch < old.epoch {
             world.fail(2, "node \(node + 1): promise falls from \(old.epoch.value) to \(new.epoch.value)")
         } else if new.epoch == old.epoch {
@@ -80,7 +82,8 @@ extension Oracles {
         }
         let promise = world.nodes[node].disk?.promise
         guard let promise, promise.epoch == request.epoch, promise.holder == agent.process else {
-            return world.fail(2, "node \(node + 1) asks for epoch \(request.epoch.value) before its own promise is durable")
+            return world.fail(
+                2, "node \(node + 1) asks for epoch \(request.epoch.value) before its own promise is durable")
         }
         checkMute(world, node: node, agent, newHolder: agent.process, at: time)
     }
@@ -93,7 +96,8 @@ extension Oracles {
             time - last.at < timing.promise
         {
             world.fail(
-                9, "node \(node + 1) grants epoch \(promise.epoch.value) while its promise of epoch "
+                9,
+                "node \(node + 1) grants epoch \(promise.epoch.value) while its promise of epoch "
                     + "\(last.promise.epoch.value) runs")
         }
         agent.ledger.lastPromise = (promise, time)
@@ -168,7 +172,8 @@ extension Oracles {
         }
         guard let disk = world.nodes[node].disk else { return world.fail(17, "ConfigAck without a state file") }
         if let promise = disk.promise, promise.epoch > ack.epoch {
-            world.fail(17, "node \(node + 1) acknowledges a configuration of epoch \(ack.epoch.value) below its promise")
+            world.fail(
+                17, "node \(node + 1) acknowledges a configuration of epoch \(ack.epoch.value) below its promise")
         }
         let known = disk.pending?.set.version == ack.version || (disk.committed?.version ?? 0) >= ack.version
         if !known { world.fail(17, "node \(node + 1) acknowledges version \(ack.version), which is not on its disk") }

@@ -38,7 +38,10 @@ extension Oracles {
         let bound = bound(world, node: node, agent, at: now)
         if hard > bound {
             let excess = (hard - bound).nanoseconds / 1000
-            world.fail(7, "node \(node + 1): lease of epoch \(epoch.value) ends \(bound > .distantPast ? "\(excess) µs " : "")after what its acknowledgements allow")
+            world.fail(
+                7,
+                "node \(node + 1): lease of epoch \(epoch.value) ends \(bound > .distantPast ? "\(excess) µs " : "")after what its acknowledgements allow"
+            )
         }
         agent.ledger.hardGiven = max(agent.ledger.hardGiven, hard)
         let until = world.nodes[node].clock.trueTime(of: hard)
@@ -46,7 +49,8 @@ extension Oracles {
         if until > world.now {
             for other in leases where other.isUsable(in: world) {
                 world.fail(
-                    4, "node \(node + 1) has a lease of epoch \(epoch.value) while node \(other.node + 1) has one of epoch "
+                    4,
+                    "node \(node + 1) has a lease of epoch \(epoch.value) while node \(other.node + 1) has one of epoch "
                         + "\(other.epoch.value) for another \((other.until - world.now) / 1000) µs")
             }
             leases.append(
@@ -73,7 +77,8 @@ extension Oracles {
         for lease in leases
         where lease.process != promise.holder && lease.epoch < promise.epoch && lease.isUsable(in: world) {
             world.fail(
-                9, "epoch \(promise.epoch.value) has a majority while node \(lease.node + 1) has a lease of epoch "
+                9,
+                "epoch \(promise.epoch.value) has a majority while node \(lease.node + 1) has a lease of epoch "
                     + "\(lease.epoch.value) for another \((lease.until - world.now) / 1000) µs")
         }
     }
@@ -88,7 +93,8 @@ extension Oracles {
         }
         for lease in leases where lease.epoch != epoch && lease.node != node && lease.isUsable(in: world) {
             world.fail(
-                5, "node \(node + 1) serves epoch \(epoch.value) while node \(lease.node + 1) has the lease of epoch "
+                5,
+                "node \(node + 1) serves epoch \(epoch.value) while node \(lease.node + 1) has the lease of epoch "
                     + "\(lease.epoch.value)")
         }
         if server.tenure < activated {

@@ -132,7 +132,8 @@ final class Oracles {
                 ledger.reportedDown < ledger.reportedActive
             {
                 world.fail(
-                    20, "node \(node + 1) reports epoch \(tenure.epoch.value) active before epoch "
+                    20,
+                    "node \(node + 1) reports epoch \(tenure.epoch.value) active before epoch "
                         + "\(ledger.reportedActive.value) down")
             }
             ledger.reported = max(ledger.reported, tenure)

@@ -7,7 +7,8 @@ struct Liveness {
     /// The bound of L1 and L2: generous, so that only a stuck group exceeds it.
     private var bound: Int64 {
         let timing = world.options.timing
-        let sum = timing.promise * 3 + timing.rejoin * 3 + timing.reconnect + timing.patience * 4
+        let sum =
+            timing.promise * 3 + timing.rejoin * 3 + timing.reconnect + timing.patience * 4
             + timing.suspicionMaximum
         return sum.nanoseconds + 10_000_000_000
     }
@@ -119,15 +120,18 @@ struct Liveness {
             let status = other.core.status(at: world.local(node.index))
             if status.claim != expected.claim {
                 return world.fail(
-                    103, "claims of nodes \(first.index + 1) and \(node.index + 1) differ: "
-                        + "\(compact("\(String(describing: expected.claim))")) and \(compact("\(String(describing: status.claim))"))")
+                    103,
+                    "claims of nodes \(first.index + 1) and \(node.index + 1) differ: "
+                        + "\(compact("\(String(describing: expected.claim))")) and \(compact("\(String(describing: status.claim))"))"
+                )
             }
             for member in running {
                 let left = expected.members.first { $0.record.process.node == member.id }
                 let right = status.members.first { $0.record.process.node == member.id }
                 if left?.record.process != right?.record.process || right?.state != .alive || left?.state != .alive {
                     return world.fail(
-                        103, "nodes \(first.index + 1) and \(node.index + 1) differ about node \(member.index + 1): "
+                        103,
+                        "nodes \(first.index + 1) and \(node.index + 1) differ about node \(member.index + 1): "
                             + "\(left.map { "\($0.record.process.boot.value) \($0.state)" } ?? "unknown") and "
                             + "\(right.map { "\($0.record.process.boot.value) \($0.state)" } ?? "unknown")")
                 }

@@ -19,9 +19,11 @@ package struct MutantPlan: Sendable {
     package static let worldRules = ["serverIgnoresDeadline", "clientIgnoresLease"]
 
     package static var all: [MutantPlan] {
-        Mutant.allCases.map { plan(for: $0) } + worldRules.map { name in
-            MutantPlan(name: name, mutant: nil, nodes: [3], grown: true, faults: [.agentPauses, .cuts, .clientPauses])
-        }
+        Mutant.allCases.map { plan(for: $0) }
+            + worldRules.map { name in
+                MutantPlan(
+                    name: name, mutant: nil, nodes: [3], grown: true, faults: [.agentPauses, .cuts, .clientPauses])
+            }
     }
 
     private static func plan(for mutant: Mutant) -> MutantPlan {

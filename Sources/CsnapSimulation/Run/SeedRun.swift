@@ -116,7 +116,8 @@ extension World {
 
     func startCommon() {
         for client in clients {
-            schedule(.startClient(client: client.index), after: random.next(below: Interval.milliseconds(500)).nanoseconds)
+            schedule(
+                .startClient(client: client.index), after: random.next(below: Interval.milliseconds(500)).nanoseconds)
         }
         for node in nodes { schedule(.work(node.index), after: 1_000_000) }
     }

@@ -26,7 +26,9 @@ struct Expectation {
                 let before = completions.indices.contains(client.index) ? completions[client.index] : 0
                 // What was granted before the suspension may still complete.
                 let some = client.completions > before + (wanted ? 0 : 4)
-                if some != wanted { return "node \(number): \(client.completions - before) requests done in the last run" }
+                if some != wanted {
+                    return "node \(number): \(client.completions - before) requests done in the last run"
+                }
             }
             return nil
         case ("voters", _):
@@ -48,7 +50,9 @@ struct Expectation {
 
     private func running(_ world: World, _ numbers: [Int], _ wanted: Bool) -> String? {
         for number in numbers where world.nodes.indices.contains(number - 1) {
-            if (world.nodes[number - 1].agent != nil) != wanted { return "node \(number): its agent \(wanted ? "does not run" : "runs")" }
+            if (world.nodes[number - 1].agent != nil) != wanted {
+                return "node \(number): its agent \(wanted ? "does not run" : "runs")"
+            }
         }
         return nil
     }

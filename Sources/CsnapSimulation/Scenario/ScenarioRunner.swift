@@ -102,7 +102,9 @@ package final class ScenarioRunner {
             if rest[0] == "server" { world.crashServer(node) } else if let client { world.killClient(client) }
             return nil
         }
-        guard let length = rest.dropFirst(2).first.flatMap({ duration($0) }) else { return "pause takes a time at its end" }
+        guard let length = rest.dropFirst(2).first.flatMap({ duration($0) }) else {
+            return "pause takes a time at its end"
+        }
         if rest[0] == "agent" || rest[0] == "node" { world.pause(.agent(node), for: length) }
         if rest[0] == "server" || rest[0] == "node" { world.pause(.server(node), for: length) }
         if rest[0] == "client" || rest[0] == "node", let client { world.pause(.client(client), for: length) }
@@ -150,7 +152,9 @@ package final class ScenarioRunner {
             return nil
         }
         var length = never
-        if let place = words.firstIndex(of: "for"), place + 1 < words.count { length = duration(words[place + 1]) ?? never }
+        if let place = words.firstIndex(of: "for"), place + 1 < words.count {
+            length = duration(words[place + 1]) ?? never
+        }
         var pairs: [(from: Int, to: Int)] = []
         for word in words.dropFirst().prefix(while: { $0 != "for" }) {
             let ends = word.split(separator: ">").compactMap { Int($0) }.map { $0 - 1 }

@@ -34,7 +34,8 @@ extension World {
             life: nextLife(), settings: settings, stored: stored, at: local(index), previousServerProvenDead: proven)
         node.agent = agent
         trace.line(
-            now, "node \(index + 1): agent starts, boot \(boot.value)\(stored == nil ? ", no state" : "")"
+            now,
+            "node \(index + 1): agent starts, boot \(boot.value)\(stored == nil ? ", no state" : "")"
                 + "\(proven ? ", previous server proven dead" : "")\(living > 0 ? ", \(living) living clients" : "")")
         oracles.agentStarted(self, node: index, agent)
         if serverIsGone { spawnServer(index) }
@@ -55,7 +56,9 @@ extension World {
         }
         node.agent = nil
         if let server = node.server {
-            schedule(.serverDies(node: index, life: server.life), after: random.next(below: Interval(nanoseconds: node.killLatency)).nanoseconds)
+            schedule(
+                .serverDies(node: index, life: server.life),
+                after: random.next(below: Interval(nanoseconds: node.killLatency)).nanoseconds)
         }
         for client in clients where client.node == index && client.isAlive {
             schedule(.clientInput(client: client.index, life: client.life, .agentLost(life: agent.life)), after: 50_000)

@@ -150,7 +150,9 @@ extension World {
     private func isStreamAlive(_ item: Stream) -> Bool {
         switch item {
         case .toServer(let node, let life, let input):
-            guard let server = nodes[node].server, server.isAlive, life == nil || server.life == life else { return false }
+            guard let server = nodes[node].server, server.isAlive, life == nil || server.life == life else {
+                return false
+            }
             switch input {
             case .hello(let client, let clientLife, _, _), .query(let client, let clientLife, _, _):
                 return clients[client].isAlive && clients[client].life == clientLife

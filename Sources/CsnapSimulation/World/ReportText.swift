@@ -27,8 +27,10 @@ func reportText(_ report: Report) -> String {
     case .serverActive(let tenure, let server): "server active \(text(tenure)) on \(name(server))"
     case .serverDown(let epoch): "server down, epoch \(epoch.value)"
     case .serverFailed(let failure): "server failed: \(failure)"
-    case .waitingFor(let tenure, let processes): "recovery \(text(tenure)) waits for \(processes.map(name).joined(separator: ", "))"
-    case .nodeReady(let tenure, let process, let writes): "\(name(process)) ready in \(text(tenure)), \(writes) writes in flight"
+    case .waitingFor(let tenure, let processes):
+        "recovery \(text(tenure)) waits for \(processes.map(name).joined(separator: ", "))"
+    case .nodeReady(let tenure, let process, let writes):
+        "\(name(process)) ready in \(text(tenure)), \(writes) writes in flight"
     case .serverStarted(let tenure, _): "server started \(text(tenure))"
     case .nodeReconnected(let tenure, let process): "\(name(process)) reconnected in \(text(tenure))"
     case .admitted(let tenure, let process): "\(name(process)) admitted in \(text(tenure))"

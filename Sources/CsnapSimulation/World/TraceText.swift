@@ -22,12 +22,15 @@ extension World {
                 trace.line(now, "node \(node + 1) -> node \(Self.index(of: address) + 1): \(compact("\(message)"))")
             }
         case .persist(let state, let token):
-            let promise = state.promise.map { "\($0.epoch.value) to \(text($0.holder))\($0.released ? " released" : "")" }
+            let promise = state.promise.map {
+                "\($0.epoch.value) to \(text($0.holder))\($0.released ? " released" : "")"
+            }
             let table = state.admissions.entries.map {
                 "\($0.process.node.value).\($0.process.boot.value)@\($0.epoch.value)\($0.status.isAdmitted ? "" : "x")"
             }
             trace.line(
-                now, "node \(node + 1): writes state \(token): promise \(promise ?? "none"), highest "
+                now,
+                "node \(node + 1): writes state \(token): promise \(promise ?? "none"), highest "
                     + "\(state.highestEpoch.value), voters \(text(state.committed))"
                     + (state.pending.map { ", pending \(text($0.set)) of epoch \($0.epoch.value)" } ?? "")
                     + ", table \(table.joined(separator: " "))\(state.mayVote ? "" : ", no vote")")
