@@ -2,9 +2,7 @@ import CsnapSandbox
 import Testing
 
 /// One machine: what the units promise, before there is a group.
-@Suite(
-    .serialized,
-    .enabled(if: Requirements.areMet, "they need root, systemd-nspawn, debootstrap and a build; see standard error"))
+@Suite(.serialized, .enabled(if: Requirements.areMet, Requirements.comment))
 struct ContainerUnitTests {
     private static let units = ["csnap-agent.service", "csnap-client@.service"]
 
