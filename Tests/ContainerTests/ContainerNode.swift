@@ -30,9 +30,11 @@ struct ContainerNode {
 
     /// Runs a command in it, with the host's capabilities; throws what it said if it failed.
     @discardableResult
-    func run(_ words: String...) throws -> String {
-        try Program.output(["nsenter", "-t", "\(leader)", "-m", "-u", "-i", "-n", "-p", "-C", "--"] + words)
-    }
+    func run(_ words: String...) throws -> String { try Program.output(inside + words) }
+
+    func exitCode(_ words: String...) throws -> Int32 { try Program.run(inside + words).exitCode }
+
+    private var inside: [String] { ["nsenter", "-t", "\(leader)", "-m", "-u", "-i", "-n", "-p", "-C", "--"] }
 
     /// Nil while the agent does not answer.
     var status: Status? {

@@ -3,9 +3,7 @@ import Glibc
 import Testing
 
 /// csnap as a distribution would run it: three machines with systemd, our units, a sealed network of their own.
-@Suite(
-    .serialized,
-    .enabled(if: Requirements.areMet, "they need root, systemd-nspawn, debootstrap and a build; see standard error"))
+@Suite(.serialized, .enabled(if: Requirements.areMet, Requirements.comment))
 struct ContainerTests {
     @Test(.timeLimit(.minutes(5)))
     func aPowerCutOfTheServersNodeCostsNoWrite() throws {

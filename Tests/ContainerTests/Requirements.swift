@@ -1,4 +1,5 @@
 import Foundation
+import Testing
 
 /// What this machine must have for containers with systemd as PID 1.
 enum Requirements {
@@ -32,6 +33,9 @@ enum Requirements {
         FileHandle.standardError.write(Data("container tests \(fate): \(unmet)\n".utf8))
         return mustRun
     }()
+
+    /// Why the tests are skipped, for their report.
+    static var comment: Comment { Comment(rawValue: unmet ?? "they can run") }
 
     /// The root of the repository.
     static let repository = URL(fileURLWithPath: #filePath)
