@@ -114,8 +114,9 @@ extension Agent {
             if now >= command.until {
                 forwarded.remove(at: index)
                 answer(command.id, .refused(.noServer))
-            } else if now >= command.nextSend, let claim {
+            } else if now >= command.nextSend {
                 forwarded[index].nextSend = now + timing.renew
+                guard let claim else { continue }
                 send(
                     .operatorRequest(OperatorRequest(command: command.id, verb: command.verb)), to: claim.server.node)
             }

@@ -241,7 +241,9 @@ extension Agent {
     }
 
     mutating func acknowledgeTable(_ ack: TableAck, to holder: NodeBoot) {
-        if let promise = stored.promise, ack.epoch < promise.epoch, !Mutants.active(.admissionAfterHigherPromise) {
+        if let promise = stored.promise, ack.epoch < promise.epoch, !Mutants.active(.admissionAfterHigherPromise),
+            !Mutants.active(.lowTableAccepted)
+        {
             return
         }
         send(.tableAck(ack), to: holder.node)

@@ -92,6 +92,9 @@ extension Agent {
     private mutating func storePending(_ set: VoterSet) {
         guard let epoch = holder?.epoch else { return }
         stored.pending = PendingVoterSet(epoch: epoch, set: set)
+        // The holder may be a voter only from now on: its own disk takes the admissions, as the proposal brings them
+        // to the others.
+        if !Mutants.active(.tableNotCarriedAtGrowth), let table = holder?.table.table { stored.admissions.merge(table) }
         holder?.change = .storing(set)
         persist(then: [.ownPending(version: set.version)])
     }

@@ -64,7 +64,7 @@ extension Agent {
         if discovery.conflict != nil, now - discovery.conflictAt >= timing.promise { discovery.conflict = nil }
         discovery.nextJoin =
             now + (isJoined ? timing.rejoin : max(timing.retry * 2, .milliseconds(50)))
-        if Mutants.active(.rejoinGivesUp), discovery.turn > 64 { return discovery.nextJoin = .distantFuture }
+        if Mutants.active(.rejoinGivesUp), discovery.turn > 8 { return discovery.nextJoin = .distantFuture }
         let addresses = addressesToJoin
         guard !addresses.isEmpty else { return }
         if isJoined { discovery.turn += 1 }

@@ -223,7 +223,9 @@ extension Agent {
             report(.evicted(recovery.tenure, NodeBoot(node: node, boot: participant.last), cause))
         }
         holder?.recovery = recovery
-        if recovery.participants.values.allSatisfy(\.isBack) { sealEvictions(since: since) }
+        let back = recovery.participants.values.filter(\.isBack).count
+        let enough = Mutants.active(.activeOnMajorityOfReady) ? recovery.participants.count / 2 + 1 : .max
+        if back == recovery.participants.count || back >= enough { sealEvictions(since: since) }
     }
 
     /// A Ready node is not resumed, so its loss needs no lease wait.

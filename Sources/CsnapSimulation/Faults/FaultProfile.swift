@@ -19,6 +19,9 @@ package struct FaultProfile: Sendable {
     /// How often a second fault comes with one, in parts per thousand.
     package var pairing = 250
 
+    /// How many more follow a fault within one lease.
+    package var burst = 0
+
     package init() {
         classes = FaultClass.allCases.map { _ in false }
         period = 2_000_000_000

@@ -50,9 +50,15 @@ struct Injector {
         world.schedule(.inject, after: wait)
     }
 
-    func inject(into world: World) {
+    func inject(into world: World, follows: Bool = false) {
         guard !isStopped, !choices.isEmpty else { return }
-        next(world)
+        if !follows {
+            next(world)
+            let lease = Interval(nanoseconds: world.options.timing.hard.nanoseconds)
+            for _ in 0..<profile.burst {
+                world.schedule(.injectMore, after: world.random.next(below: lease).nanoseconds)
+            }
+        }
         if world.oracles.isRecovering { world.statistics.secondFailures += 1 }
         apply(choices[world.random.next(below: choices.count)], world)
         // Troubles seldom come alone.
@@ -172,8 +178,13 @@ struct Injector {
 
     private func operate(_ world: World, _ node: Int) {
         let other = NodeID(UInt32(world.random.next(below: world.nodes.count) + 1))
-        switch world.random.next(below: 5) {
+        switch world.random.next(below: 6) {
         case 0, 1: world.command(node, .transfer(other))
+        case 5:
+            var voters = world.nodes.map(\.id)
+            let count = voters.count >= 3 && world.random.next(below: 4) > 0 ? 3 : 1
+            while voters.count > count { voters.remove(at: world.random.next(below: voters.count)) }
+            if voters.count % 2 == 1 { world.command(node, .voters(voters)) }
         case 2: world.command(node, .disable)
         case 3: world.command(node, .enable)
         default: world.command(node, .strike(other, fenced: false))

@@ -37,21 +37,22 @@ package struct MutantPlan: Sendable {
             plan.seconds = 30
         case .staleProposalAccepted, .configurationHashIgnored:
             plan.nodes = [3, 4, 5]
-            plan.grown = false
-            plan.only = [.cuts, .jams, .agentPauses, .oneWayCuts, .delay, .duplicate]
+            plan.grown = true
+            plan.only = [.cuts, .jams, .agentPauses, .oneWayCuts, .delay, .duplicate, .operators]
             plan.seconds = 40
-        case .noWaitAtRestartInPlace, .nextRoundDropsWait, .activeOnMajorityOfReady:
+            plan.isPaired = true
+        case .noWaitAtRestartInPlace, .activeOnMajorityOfReady:
             plan.nodes = [3, 5]
             plan.grown = true
             plan.only = [.serverCrashes, .cuts, .oneWayCuts]
             plan.isPaired = true
         case .noWaitAfterRelease, .waitOnlyIfAllReleased, .sameTreatedAsExpired, .failedReleaseTreatedAsExpired,
-            .releasedForgottenAtRestart, .evictWithoutLeaseWait:
+            .releasedForgottenAtRestart, .evictWithoutLeaseWait, .nextRoundDropsWait:
             plan.nodes = [3, 4, 5]
             plan.grown = true
-            plan.only = [.cuts, .oneWayCuts, .operators, .agentCrashes, .departures]
+            plan.only = [.cuts, .oneWayCuts, .operators, .agentCrashes, .departures, .serverCrashes]
             plan.isPaired = true
-        case .noEpochOrderInTable, .lowTableAccepted, .admissionAfterHigherPromise, .admissionLostAtRestart:
+        case .noEpochOrderInTable, .admissionLostAtRestart:
             plan.only = [.delay, .duplicate, .jams, .replay, .agentCrashes, .cuts, .operators, .slowState]
             plan.seconds = 30
         case .clientLeaseNotCapped:
@@ -92,7 +93,8 @@ package struct MutantPlan: Sendable {
         }
         if isPaired {
             profile.period = timing.promise.nanoseconds
-            profile.pairing = 800
+            profile.pairing = 300
+            profile.burst = 2
         }
         if let longestCut { profile.longest = longestCut }
         settings.profile = profile

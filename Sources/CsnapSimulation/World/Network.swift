@@ -147,19 +147,16 @@ extension World {
         }
     }
 
+    /// Whether the world goes on trying: what its sender asks again by itself is dropped instead.
     private func isStreamAlive(_ item: Stream) -> Bool {
         switch item {
-        case .toServer(let node, let life, let input):
-            guard let server = nodes[node].server, server.isAlive, life == nil || server.life == life else {
-                return false
-            }
-            switch input {
-            case .hello(let client, let clientLife, _, _), .query(let client, let clientLife, _, _):
-                return clients[client].isAlive && clients[client].life == clientLife
-            case .clientClosed: return true
-            case .agent, .loaded, .deadline, .claimed, .taken: return true
-            }
-        case .toClient(let client, let life, _): return clients[client].isAlive && clients[client].life == life
+        case .toServer(let node, let life, .clientClosed):
+            guard let server = nodes[node].server, server.isAlive else { return false }
+            return life == nil || server.life == life
+        case .toServer: return false
+        case .toClient(let client, let life, .serverClosed):
+            return clients[client].isAlive && clients[client].life == life
+        case .toClient: return false
         }
     }
 }

@@ -20,6 +20,7 @@ enum Occurrence {
     case restartStopped(node: Int)
     case found(node: Int)
     case inject
+    case injectMore
     case work(Int)
 }
 

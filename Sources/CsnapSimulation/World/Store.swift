@@ -1,6 +1,6 @@
 import CsnapCore
 
-/// The shared snapshot store as far as tenures go: slots by epoch, claimed before anything is read (data-plane.md, taking).
+/// The shared snapshot store as far as tenures go: claimed before anything is read (docs/data-plane.md, "Taking").
 struct SimStore {
     /// Highest tenure any slot shows.
     private(set) var highest: Tenure = .none

@@ -38,6 +38,7 @@ package final class World {
     private var lives = 0
     private var loadWindow: TrueTime = 0
     private var loadCount = 0
+    private var loadKinds = [0, 0, 0]
 
     package init(options: WorldOptions, seed: UInt64) {
         self.options = options
@@ -94,10 +95,16 @@ package final class World {
         if now >= loadWindow {
             loadWindow = now + 1_000_000_000
             loadCount = 0
+            loadKinds = [0, 0, 0]
         }
         loadCount += 1
         let limit = 20_000 * nodes.count
-        if loadCount > limit { fail(24, "more than \(limit) events within one second") }
+        if loadCount > limit {
+            fail(
+                24,
+                "more than \(limit) events within one second: \(loadKinds[0]) packets, \(loadKinds[1]) wakes, "
+                    + "\(loadKinds[2]) on streams")
+        }
     }
 
     func fail(_ rule: Int, _ text: @autoclosure () -> String) {
@@ -109,8 +116,12 @@ package final class World {
 
     private func perform(_ occurrence: Occurrence) {
         switch occurrence {
-        case .packet(let to, let packet): receive(packet, at: to)
-        case .wake(let node, let life): wake(node, life)
+        case .packet(let to, let packet):
+            loadKinds[0] += 1
+            receive(packet, at: to)
+        case .wake(let node, let life):
+            loadKinds[1] += 1
+            wake(node, life)
         case .written(let node, let life): finishWrite(node, life)
         case .agentInput(let node, let life, let event):
             if let agent = nodes[node].agent, agent.life == life { give(agent, on: node, event) }
@@ -124,7 +135,9 @@ package final class World {
         case .startAgent(let node): startAgent(node)
         case .startClient(let client): startClient(client)
         case .resume(let target, let life): resume(target, life: life)
-        case .stream(let from, let to, let item): deliver(from: from, to: to, item)
+        case .stream(let from, let to, let item):
+            loadKinds[2] += 1
+            deliver(from: from, to: to, item)
         case .heal(let cut):
             network.apply(cut, by: -1)
             releaseJammed()
@@ -135,6 +148,7 @@ package final class World {
             startAgent(node)
         case .found(let node): found(node)
         case .inject: injector?.inject(into: self)
+        case .injectMore: injector?.inject(into: self, follows: true)
         case .work(let node): serverWork(node)
         }
     }
