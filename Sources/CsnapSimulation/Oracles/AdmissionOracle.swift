@@ -40,7 +40,7 @@ extension Oracles {
     /// Counted when the server is told: a change of voters that begins later carries the entry with its proposal.
     func checkAdmit(_ world: World, node: Int, _ agent: SimAgent, _ process: NodeBoot) {
         let mask = disks(world, process.node) { $0.process.boot >= process.boot }
-        guard let disk = world.nodes[node].disk, disk.isMajority(mask) else {
+        guard isMajority(world, node: node, mask) else {
             return world.fail(
                 11, "node \(node + 1) admits \(text(process)), which is on the disks of no voter majority")
         }
@@ -58,7 +58,7 @@ extension Oracles {
             let evicted = disks(world, member) { entry in
                 entry.process.boot > boot || (entry.process.boot == boot && !entry.status.isAdmitted)
             }
-            guard let disk = world.nodes[node].disk, disk.isMajority(evicted) else {
+            guard isMajority(world, node: node, evicted) else {
                 return world.fail(
                     12,
                     "\(text(tenure)) becomes active while node \(member.value) boot \(boot.value) is neither ready nor "
@@ -81,7 +81,7 @@ extension Oracles {
         let mask = disks(world, process.node) { entry in
             entry.process.boot > process.boot || (entry.process.boot == process.boot && !entry.status.isAdmitted)
         }
-        guard let disk = world.nodes[node].disk, disk.isMajority(mask) else {
+        guard isMajority(world, node: node, mask) else {
             return world.fail(12, "\(text(process)) is struck before its eviction is on the disks of a voter majority")
         }
         guard cause != .fenced else { return }

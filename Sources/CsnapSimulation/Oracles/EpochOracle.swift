@@ -153,7 +153,7 @@ extension Oracles {
         }
         epochs.rounds[epoch] = start.tenure.round
         let voters = epochs.voters(epoch, agent.process)
-        if let disk = world.nodes[node].disk, disk.isMajority(voters) { return }
+        if isMajority(world, node: node, voters) { return }
         world.fail(1, "node \(node + 1) starts epoch \(epoch.value) without a durable majority of promises")
     }
 
