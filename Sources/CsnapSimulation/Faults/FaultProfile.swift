@@ -33,6 +33,11 @@ package struct FaultProfile: Sendable {
         classes = drawn
         let periods: [Int64] = [1, 2, 4, 8]
         period = timing.promise.nanoseconds * periods[random.next(below: periods.count)] / 2
+        // In a quarter of the runs faults come in swarms: what breaks a recovery is what comes right after.
+        if random.next(below: 4) == 0 {
+            burst = 1 + random.next(below: 3)
+            period *= 2
+        }
     }
 
     package subscript(fault: FaultClass) -> Bool {
