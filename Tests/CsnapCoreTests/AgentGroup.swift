@@ -28,7 +28,7 @@ struct AgentGroup {
             startBits: Bits128(high: UInt64(node), low: boot), machineID: Bits128(high: 7, low: UInt64(node)),
             kernelBootID: Bits128(high: 8, low: UInt64(node)), address: Self.address(node),
             peers: nodes.filter { $0 != node }.map(Self.address), serves: true, hasVolumes: true, timing: timing,
-            maximumVoters: 5, seed: UInt64(node) * 1000 + boot, livingClients: 0, previousServerProvenDead: false)
+            maximumVoters: 5, seed: UInt64(node) * 1000 + boot, livingClients: [], previousServerProvenDead: false)
         agents[node] = Agent(settings: settings, stored: disks[node], at: now)
         deliver(.server(.inert), to: node, after: .milliseconds(1))
         deliver(.wake, to: node)

@@ -268,5 +268,5 @@ extension AgentSettings {
     fileprivate static let sample = AgentSettings(
         process: NodeBoot(node: NodeID(1), boot: Boot(1)), startBits: Bits128(high: 1, low: 2),
         machineID: .zero, kernelBootID: .zero, address: .ipv4(127, 0, 0, 1, port: 7411), peers: [], serves: true,
-        hasVolumes: false, timing: .fast, maximumVoters: 5, seed: 1, livingClients: 0, previousServerProvenDead: false)
+        hasVolumes: false, timing: .fast, maximumVoters: 5, seed: 1, livingClients: [], previousServerProvenDead: false)
 }

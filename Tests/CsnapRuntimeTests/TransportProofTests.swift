@@ -34,7 +34,10 @@ import Testing
     @Test func earlierBootIsHeardOnlyToJoin() throws {
         let earlier = SealedPeer(node: 1, boot: 4)
         #expect(try bob.open(earlier.seal([makePing(1)], echo: bob.startBits), from: earlier) != nil)
-        #expect(try bob.open(alice.seal([makePing(1)]), from: alice) != nil)
+        // A Join of a higher boot may be a clone's and proves nothing yet; its next packets do.
+        #expect(try bob.open(alice.seal([makeJoin(alice)], echo: bob.startBits), from: alice) != nil)
+        #expect(try bob.open(earlier.seal([makePing(3)], echo: bob.startBits), from: earlier) != nil)
+        #expect(try bob.open(alice.seal([makePing(1)], echo: bob.startBits), from: alice) != nil)
         #expect(try bob.open(earlier.seal([makePing(2)], echo: bob.startBits), from: earlier) == nil)
         #expect(bob.opener.drops[.olderBoot] == 1)
         let packet = try #require(try bob.open(earlier.seal([makeJoin(earlier)]), from: earlier))

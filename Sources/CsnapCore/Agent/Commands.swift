@@ -83,7 +83,7 @@ extension Agent {
     }
 
     private mutating func changeVoters(to wanted: [NodeID]) -> OperatorOutcome {
-        guard let current = holder, current.phase == .active, current.change == .none, let committed = stored.committed
+        guard let current = holder, current.phase == .active, current.change.isReplaceable, let committed = stored.committed
         else { return .refused(.busy) }
         let set = VoterSet(version: committed.version + 1, voters: wanted.sorted())
         let known = wanted.allSatisfy { $0 == own.node || membership.record(of: $0) != nil }

@@ -46,7 +46,7 @@ extension Agent {
         candidacy = .idle
         suspendOwnClients()
         departure = Departure(
-            stage: .suspending(until: max(now, node.leaseUntil)), command: command, successor: bestSuccessor,
+            stage: .suspending(until: max(now, node.toldUntil)), command: command, successor: bestSuccessor,
             epoch: holder?.epoch ?? .none)
         updateEligible()
     }

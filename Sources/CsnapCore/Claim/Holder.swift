@@ -88,6 +88,8 @@ extension Agent {
         if holder?.stop != nil { return tickStop() }
         tickLease()
         guard holder != nil, holder?.stop == nil else { return }
+        tickServerStart()
+        guard holder?.stop == nil else { return }
         tickTable()
         tickRecovery()
         tickResumes()

@@ -49,7 +49,10 @@ extension Agent {
         server.state = .absent
         switch was {
         case .absent, .inert: break
-        case .starting, .started, .stopping: holderLostServer()
+        case .starting:
+            server.failures += 1
+            server.failures >= 2 ? giveServiceUp() : holderLostServer()
+        case .started, .stopping: holderLostServer()
         }
         if let holder, holder.stop != nil { holderIsStopped() }
     }
@@ -66,12 +69,30 @@ extension Agent {
         }
         server.failures += 1
         if server.failures >= 2 || failure == .storeForeign || failure == .storeStale || failure == .storeFormat {
-            let doublings = min(server.failures, 6)
-            let backOff = min(ServerProcess.firstBackOff * (1 << Int64(doublings)), ServerProcess.longestBackOff)
-            server.backOffUntil = now + backOff
-            updateEligible()
-            stopServing(.release)
+            giveServiceUp()
         }
+    }
+
+    /// This node cannot serve: another may, and this one is not eligible for a while, longer each time.
+    mutating func giveServiceUp() {
+        let doublings = min(server.failures, 6)
+        let backOff = min(ServerProcess.firstBackOff * (1 << Int64(doublings)), ServerProcess.longestBackOff)
+        server.backOffUntil = now + backOff
+        updateEligible()
+        stopServing(.release)
+    }
+
+    /// A server that does not come up, or does not take its store, in the time a client gets to reconnect.
+    mutating func tickServerStart() {
+        guard let current = holder, current.stop == nil, let recovery = current.recovery, current.serverAddress == nil
+        else { return }
+        startServerIfHolder()
+        guard now >= recovery.startedAt + timing.reconnect else { return }
+        server.failures += 1
+        server.lastFailure = .storeUnreachable
+        server.lastFailureAt = now
+        report(.serverFailed(.storeUnreachable))
+        giveServiceUp()
     }
 
     /// May this node run the server, as its member record says?

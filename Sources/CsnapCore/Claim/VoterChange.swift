@@ -10,6 +10,22 @@ enum VoterChange: Equatable, Sendable {
     /// Committed here; ConfigCommit is sent until everybody concerned has it, or at least a majority of the new set.
     case committing(Ballots)
 
+    var set: VoterSet? {
+        switch self {
+        case .none: nil
+        case .warming(let set, _), .storing(let set): set
+        case .proposing(let ballots), .committing(let ballots): ballots.set
+        }
+    }
+
+    /// Nothing of it has left this node's memory: a person's command may take its place.
+    var isReplaceable: Bool {
+        switch self {
+        case .none, .warming: true
+        case .storing, .proposing, .committing: false
+        }
+    }
+
     struct Ballots: Equatable, Sendable {
         var set: VoterSet
         var recipients: [NodeID]
@@ -64,7 +80,9 @@ extension Agent {
     private func grownSet() -> VoterSet? {
         guard let committed = stored.committed, committed.voters.count + 2 <= settings.maximumVoters else { return nil }
         let stable = membership.others.filter { record in
+            // One that lost its vote never acknowledges a Renew.
             guard record.eligible, !committed.voters.contains(record.process.node),
+                holder?.lease.acknowledged[record.process.node] ?? .distantPast >= now - timing.promise,
                 let since = membership.reachableSince(record.process.node)
             else { return false }
             return now - since >= timing.stable
@@ -81,10 +99,12 @@ extension Agent {
         report(.votersChanging(set))
     }
 
-    /// A majority of the new set acknowledged within the last renew period: our own write will not end our lease.
+    /// A majority of the new set acknowledged so lately that deadlines already told to the server and the clients, under
+    /// the old set, end before those voters' promises do.
     private func isWarm(_ set: VoterSet, _ holder: Holder) -> Bool {
+        let slack = timing.promise - timing.hardWithDrift - timing.kill
         let fresh = set.voters.filter { voter in
-            voter == own.node || (holder.lease.acknowledged[voter] ?? .distantPast) >= now - timing.renew * 2
+            voter == own.node || (holder.lease.acknowledged[voter] ?? .distantPast) >= now - slack
         }
         return fresh.count >= set.quorum
     }
@@ -220,6 +240,8 @@ extension Agent {
     mutating func learn(committed set: VoterSet) {
         guard set.version > (stored.committed?.version ?? 0), !set.voters.isEmpty else { return }
         if holder == nil { abandonVoteForNewConfiguration() }
+        // What this holder was proposing is committed already, by a holder before it.
+        if let running = holder?.change.set, running.version <= set.version { holder?.change = .none }
         // This node was somebody before and has no file to show for it: it must not vote under that name (§1).
         if !voter.answers, stored.committed == nil, set.voters.contains(own.node) { stored.mayVote = false }
         stored.committed = set

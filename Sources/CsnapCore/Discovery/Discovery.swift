@@ -131,7 +131,7 @@ extension Agent {
     // MARK: Join at a member
 
     private mutating func receiveJoin(_ join: Join, from sender: Sender) {
-        guard stored.cluster != .zero, node.mayTalk, join.record.process == sender.process else { return }
+        guard stored.cluster != .zero, stored.committed != nil, node.mayTalk, join.record.process == sender.process else { return }
         let address = join.record.address
         guard sender.cluster == .zero || sender.cluster == stored.cluster else {
             tellOfStranger(
@@ -207,17 +207,16 @@ extension Agent {
             tellOfStranger(sender.process.node, .foreignGroup(cluster: ack.cluster, from: sender.process.node))
             return
         }
+        // Who knows no configuration cannot say whether this node was a voter once; another will.
+        guard let configuration = ack.configuration ?? stored.committed else { return }
         if stored.cluster == .zero {
             stored.cluster = ack.cluster
-            persist()
             actions.append(.pin(cluster: ack.cluster))
             report(.joinedGroup(cluster: ack.cluster))
         }
         discovery.joined = true
         sawEpoch(ack.highestEpoch)
-        if let configuration = ack.configuration {
-            learn(committed: configuration)
-        }
+        learn(committed: configuration)
         voter.answers = true
         for record in ack.records where record.process.node != own.node {
             let direct = record.process == sender.process
@@ -234,7 +233,7 @@ extension Agent {
         else { return }
         stored.process.boot = answer.highest
         // Whoever was surpassed has lost its file, or runs on an old copy: it must not vote under that name (§1).
-        if answer.highest > own.boot || stored.committed == nil || !voter.answers { stored.mayVote = false }
+        stored.mayVote = false
         persist(then: [.exit(.newBoot)])
     }
 

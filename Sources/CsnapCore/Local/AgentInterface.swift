@@ -28,9 +28,9 @@ package struct AgentSettings: Equatable, Sendable {
     package var maximumVoters: Int
     /// From the operating system's random generator.
     package var seed: UInt64
-    /// Client processes found alive by their locks at our start; until each is suspended, or its lease has surely
+    /// Volumes whose client processes were found alive, by their locks, at our start; until each is suspended, or its lease has surely
     /// passed, this boot sends no Join, Ready or ClientLease (§6).
-    package var livingClients: Int
+    package var livingClients: [String]
     /// `server.lock` was obtained and holds the start bits of the boot that wrote the state file, on this very
     /// machine and kernel boot: no server of that boot can be alive, so its promise may be released (§5.8).
     package var previousServerProvenDead: Bool
@@ -38,7 +38,7 @@ package struct AgentSettings: Equatable, Sendable {
     package init(
         process: NodeBoot, startBits: Bits128, machineID: Bits128, kernelBootID: Bits128, address: Address,
         peers: [Address], serves: Bool, hasVolumes: Bool, timing: Timing, maximumVoters: Int, seed: UInt64,
-        livingClients: Int, previousServerProvenDead: Bool
+        livingClients: [String], previousServerProvenDead: Bool
     ) {
         self.process = process
         self.startBits = startBits

@@ -16,8 +16,8 @@ struct LocalNode: Equatable, Sendable {
     var unseenUntil = Instant.distantPast
     /// By then the lease of every client process of the boot before is over.
     let earlierUntil: Instant
-    /// Client processes of the boot before, by their locks, that have not said hello yet.
-    var unheard: Int
+    /// Client processes of the boot before, by the volumes of their locks, that have not said yet that they are suspended.
+    var unheard: [String]
     /// Ready was owed and could not be given yet; since when.
     var readyOwed: Instant?
     var readySent = false
@@ -39,11 +39,11 @@ struct LocalNode: Equatable, Sendable {
         var writesInFlight: UInt32 = 0
     }
 
-    init(livingClients: Int, timing: Timing, at now: Instant) {
+    init(livingClients: [String], timing: Timing, at now: Instant) {
         unheard = livingClients
-        earlierUntil = livingClients > 0 ? now + timing.hardWithDrift : now
+        earlierUntil = !livingClients.isEmpty ? now + timing.hardWithDrift : now
         nextRequest = now
-        mayTalk = livingClients == 0
+        mayTalk = livingClients.isEmpty
     }
 
     /// Join, Ready and ClientLease may leave: every client of the boot before is suspended, or its lease is over (§6).
@@ -62,7 +62,7 @@ extension Agent {
 
     mutating func tickNode() {
         if !node.mayTalk {
-            let suspended = node.unheard == 0 && node.clients.values.allSatisfy { $0.suspendedIn != nil }
+            let suspended = node.unheard.isEmpty && node.clients.values.allSatisfy { $0.suspendedIn != nil }
             if suspended || now >= node.earlierUntil { node.mayTalk = true }
         }
         if node.readyOwed != nil { sendReadyIfSuspended() }
@@ -79,7 +79,6 @@ extension Agent {
         switch message {
         case .hello(_, let volume, let processID):
             node.clients[client] = LocalNode.LocalClient(volume: volume, processID: processID)
-            if node.unheard > 0 { node.unheard -= 1 }
             report(.clientAttached(client, volume: volume))
             actions.append(.toClient(client, .identity(own)))
             actions.append(.toClient(client, .suspend(node.adopted)))
@@ -90,6 +89,7 @@ extension Agent {
             guard tenure == node.adopted else { return }
             node.clients[client]?.suspendedIn = tenure
             node.clients[client]?.writesInFlight = writes
+            heard(from: client)
             resumeIfDue(client)
             sendReadyIfSuspended()
         case .connected(let tenure):
@@ -102,10 +102,17 @@ extension Agent {
         case .bye:
             // It holds its lock no longer than it lives, and says this with its gate closed for good.
             guard node.clients[client] != nil else { return }
+            heard(from: client)
             node.clients[client] = nil
             report(.clientGone(client))
             clientsChanged()
         }
+    }
+
+    /// This client's gate is closed: the one whose lock was found at our start no longer has to be waited for.
+    private mutating func heard(from client: ClientID) {
+        guard let volume = node.clients[client]?.volume else { return }
+        node.unheard.removeAll { $0 == volume }
     }
 
     /// A broken connection proves nothing: the process may go on until the lease it was told of is over.

@@ -11,7 +11,7 @@ package enum FileLockError: Error, Equatable, Sendable, CustomStringConvertible 
         switch self {
         case .held(let path, let note):
             "\(path) is locked by a living process\(note.isEmpty ? "" : " (\(note))"); stop it first, "
-                + "or give this one another runtime-directory"
+                + "or give this one directories of its own"
         case .system(let error): error.description
         }
     }

@@ -17,7 +17,7 @@ extension World {
         let proven =
             serverIsGone && old != nil && old?.machineID == node.machineID && old?.kernelBootID == node.kernelBootID
             && node.lockBits == old?.startBits
-        let living = clients.filter { $0.node == index && $0.isAlive }.count
+        let living = clients.indices.filter { clients[$0].node == index && clients[$0].isAlive }.map { "v\($0)" }
         let settings = AgentSettings(
             process: process, startBits: startBits, machineID: node.machineID, kernelBootID: node.kernelBootID,
             address: node.address, peers: node.peers, serves: node.serves, hasVolumes: node.hasVolumes,
@@ -36,7 +36,7 @@ extension World {
         trace.line(
             now,
             "node \(index + 1): agent starts, boot \(boot.value)\(stored == nil ? ", no state" : "")"
-                + "\(proven ? ", previous server proven dead" : "")\(living > 0 ? ", \(living) living clients" : "")")
+                + "\(proven ? ", previous server proven dead" : "")\(living.isEmpty ? "" : ", \(living.count) living clients")")
         oracles.agentStarted(self, node: index, agent)
         if serverIsGone { spawnServer(index) }
         scheduleWake(index, agent)

@@ -19,7 +19,7 @@ package struct AgentStart: Sendable {
     package let stored: StoredState?
     package let stateFile: StateFile
     /// Held as long as the agent lives.
-    package let lock: FileLock
+    package let locks: [FileLock]
     /// Absolute; nil if this node runs no server.
     package let serverExecutable: String?
 
@@ -27,7 +27,7 @@ package struct AgentStart: Sendable {
     package static func prepare(
         _ configuration: CsnapConfiguration, file: String, server executable: String? = nil, logger: Logger
     ) throws(AgentStartError) -> AgentStart {
-        let lock = try makeDirectoriesAndLock(configuration)
+        let locks = try makeDirectoriesAndLock(configuration)
         let stateFile = StateFile(path: configuration.stateFile)
         let machine: MachineIdentity
         let reading: StoredStateReading
@@ -65,15 +65,15 @@ package struct AgentStart: Sendable {
             machineID: machine.machineID, kernelBootID: machine.kernelBootID, address: configuration.advertise,
             peers: configuration.peers, serves: server != nil, hasVolumes: !configuration.volumes.isEmpty,
             timing: configuration.timing, maximumVoters: configuration.maximumVoters, seed: RandomBits.word(),
-            livingClients: clients.count, previousServerProvenDead: proven)
+            livingClients: clients, previousServerProvenDead: proven)
         return AgentStart(
             configuration: configuration, configurationFile: file, settings: settings, stored: stored,
-            stateFile: stateFile, lock: lock, serverExecutable: server)
+            stateFile: stateFile, locks: locks, serverExecutable: server)
     }
 
     private static func makeDirectoriesAndLock(
         _ configuration: CsnapConfiguration
-    ) throws(AgentStartError) -> FileLock {
+    ) throws(AgentStartError) -> [FileLock] {
         do {
             try Files.ensureDirectory(configuration.stateDirectory)
             try Files.ensureDirectory(configuration.runtimeDirectory, mode: 0o755)
@@ -82,7 +82,11 @@ package struct AgentStart: Sendable {
         }
         do {
             let note = "node \(configuration.node.value), process \(getpid())"
-            return try FileLock.acquire(configuration.runtime.agentLock, note: note)
+            // The state directory too: two agents on one state file would take back each other's promises.
+            return [
+                try FileLock.acquire(configuration.runtime.agentLock, note: note),
+                try FileLock.acquire(configuration.stateDirectory + "/agent.lock", note: note),
+            ]
         } catch {
             throw AgentStartError(description: "an agent runs here already: \(error.description)", exitCode: 1)
         }

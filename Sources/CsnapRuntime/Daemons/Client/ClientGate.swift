@@ -43,6 +43,7 @@ struct ClientGate: Equatable, Sendable {
     mutating func resume(_ tenure: Tenure) -> Bool {
         guard tenure == adopted, tenure != .none else { return false }
         resumed = true
+        owesZeroFor = nil
         return true
     }
 
