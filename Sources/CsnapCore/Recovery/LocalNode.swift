@@ -67,7 +67,9 @@ extension Agent {
         }
         if node.readyOwed != nil { sendReadyIfSuspended() }
         tickClientLease()
-        if node.resumed, !node.suspensionTold, now >= node.leaseUntil, !node.clients.isEmpty {
+        // Resumed, but the first lease is still on its way: nothing was running, so nothing is suspended.
+        let hadLease = node.leaseUntil != .distantPast
+        if node.resumed, hadLease, !node.suspensionTold, now >= node.leaseUntil, !node.clients.isEmpty {
             node.suspensionTold = true
             report(.clientsSuspended(node.adopted))
         }
