@@ -6,7 +6,9 @@ extension Agent {
             return
         }
         for message in messages where isDiscovery(message) { dispatchDiscovery(message, from: sender) }
-        guard isOfOurGroup(sender), !discovery.isConflicting(sender) else { return }
+        guard isOfOurGroup(sender) else { return }
+        // Another start under a boot that we know: our Join makes it ask us, and learn that the boot is taken.
+        guard !discovery.isConflicting(sender) else { return introduce(to: sender) }
         discovery.heard(from: sender, at: now)
         let known = membership.record(of: sender.process.node)?.process
         guard known == sender.process else {

@@ -248,7 +248,6 @@ extension Agent {
         case .storing(let ballot), .voting(let ballot):
             report(.claimFailed(ballot.epoch))
             discovery.voteFailed()
-            if Mutants.active(.failedReleaseTreatedAsExpired) { voter.promiseEnds = now }
             markReleased(ballot.epoch)
             retreat(for: timing.rankStep)
         case .idle, .waiting, .preClaiming: candidacy = .idle

@@ -28,7 +28,7 @@ extension Agent {
     }
 
     /// A set's hash together with the timers that safety rests on: nodes of different profiles never elect each other.
-    func hash(of set: VoterSet) -> UInt64 {
+    package func hash(of set: VoterSet) -> UInt64 {
         var hash = set.hash
         for word in [timing.promise.nanoseconds, timing.hard.nanoseconds, timing.driftPerMille] {
             hash = (hash ^ UInt64(bitPattern: word)) &* 0x0000_0100_0000_01b3

@@ -65,6 +65,10 @@ extension Agent {
         if promise.released, Mutants.active(.releasedForgottenAtRestart), voter.releasedAt == voter.startedAt {
             return (.expired, .zero)
         }
+        if promise.holder == candidate, Mutants.active(.sameTreatedAsExpired) { return (.expired, .zero) }
+        if promise.released, Mutants.active(.failedReleaseTreatedAsExpired), claim?.tenure.epoch != promise.epoch {
+            return (.expired, .zero)
+        }
         if promise.released { return (.released, voter.releasedAt.map { now - $0 } ?? .zero) }
         return (promise.holder == candidate ? .same : .expired, .zero)
     }

@@ -5,6 +5,8 @@ struct Discovery: Equatable, Sendable {
     /// Of the Joins under way, the newest nonces.
     var nonces: [UInt64] = []
     var nextJoin: Instant
+    /// The processes that answered our Join; whoever joins and is not among them is asked back.
+    var acquainted: [NodeBoot] = []
     /// No Join goes to a stranger before, so that strangers cannot make us send more than that.
     var nextIntroduction = Instant.distantPast
     /// Where the last announcement went, for taking turns.
@@ -27,6 +29,7 @@ struct Discovery: Equatable, Sendable {
     }
 
     static let keptNonces = 64
+    static let keptAcquaintances = 128
     /// When each stranger was last reported.
     var told = SortedTable<NodeID, Instant>()
     static let repeatNews = Interval.seconds(30)
@@ -169,6 +172,7 @@ extension Agent {
                 JoinAck(
                     nonce: join.nonce, cluster: stored.cluster, records: Array(records.prefix(Self.joinRecords)),
                     claim: claim, configuration: stored.committed, highestEpoch: stored.highestEpoch)), at: address)
+        if !discovery.acquainted.contains(sender.process) { introduce(to: sender) }
     }
 
     /// As many records as a JoinAck of one datagram holds beside the rest.
@@ -215,6 +219,10 @@ extension Agent {
             report(.joinedGroup(cluster: ack.cluster))
         }
         discovery.joined = true
+        if !discovery.acquainted.contains(sender.process) {
+            if discovery.acquainted.count >= Discovery.keptAcquaintances { discovery.acquainted.removeFirst() }
+            discovery.acquainted.append(sender.process)
+        }
         sawEpoch(ack.highestEpoch)
         learn(committed: configuration)
         voter.answers = true

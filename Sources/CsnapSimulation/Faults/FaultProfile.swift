@@ -5,7 +5,7 @@ package enum FaultClass: Int, CaseIterable, Sendable {
     case loss, duplicate, delay, replay, cuts, oneWayCuts, jams, rates, lateTimers
     case agentCrashes, serverCrashes, clientCrashes, hostCrashes, powerCuts, lostState
     case agentPauses, serverPauses, clientPauses, hostPauses, slowKills
-    case slowState, stalledState, failingState, slowClients, operators, departures
+    case slowState, stalledState, failingState, slowClients, operators, departures, voterChanges, handOvers
 }
 
 /// Which faults a run meets, and how hard.

@@ -40,8 +40,10 @@ extension World {
         guard nodes[index].agent == nil, nodes[index].disk != nil else { return }
         statistics.lostStates += 1
         trace.line(now, "node \(index + 1): state file lost")
-        // A learner that no configuration names loses nothing that ever counted.
+        // A learner that no configuration in force names loses nothing that still counts.
+        let latest = oracles.configurations.committed.values.last
         let sets = nodes.compactMap(\.disk).flatMap { [$0.committed, $0.pending?.set].compactMap { $0 } }
+            .filter { $0.version >= latest?.version ?? 0 }
         if sets.contains(where: { $0.voters.contains(nodes[index].id) }) { nodes[index].lostVote = true }
         nodes[index].lostDisk = nodes[index].disk
         nodes[index].disk = nil

@@ -11,6 +11,7 @@ struct Injector {
         let momentary: [FaultClass] = [
             .cuts, .oneWayCuts, .jams, .agentCrashes, .serverCrashes, .clientCrashes, .hostCrashes, .powerCuts,
             .lostState, .agentPauses, .serverPauses, .clientPauses, .hostPauses, .stalledState, .operators, .departures,
+            .voterChanges, .handOvers,
         ]
         choices = momentary.filter { profile[$0] }
     }
@@ -121,6 +122,8 @@ struct Injector {
         case .stalledState: world.nodes[node].stateStallUntil = world.now + duration(world)
         case .operators: operate(world, node)
         case .departures: depart(world, node)
+        case .voterChanges: changeVoters(world, node)
+        case .handOvers: HandOver(world).schedule()
         case .loss, .duplicate, .delay, .replay, .rates, .lateTimers, .slowKills, .slowState, .failingState,
             .slowClients:
             break
@@ -178,17 +181,19 @@ struct Injector {
 
     private func operate(_ world: World, _ node: Int) {
         let other = NodeID(UInt32(world.random.next(below: world.nodes.count) + 1))
-        switch world.random.next(below: 6) {
+        switch world.random.next(below: 5) {
         case 0, 1: world.command(node, .transfer(other))
-        case 5:
-            var voters = world.nodes.map(\.id)
-            let count = voters.count >= 3 && world.random.next(below: 4) > 0 ? 3 : 1
-            while voters.count > count { voters.remove(at: world.random.next(below: voters.count)) }
-            if voters.count % 2 == 1 { world.command(node, .voters(voters)) }
         case 2: world.command(node, .disable)
         case 3: world.command(node, .enable)
         default: world.command(node, .strike(other, fenced: false))
         }
+    }
+
+    private func changeVoters(_ world: World, _ node: Int) {
+        var voters = world.nodes.map(\.id)
+        let count = voters.count >= 3 && world.random.next(below: 3) > 0 ? 3 : 1
+        while voters.count > count { voters.remove(at: world.random.next(below: voters.count)) }
+        if voters.count % 2 == 1 { world.command(node, .voters(voters)) }
     }
 
     private func depart(_ world: World, _ node: Int) {

@@ -49,6 +49,8 @@ extension Oracles {
             world.fail(17, "version \(committed.version) has an even number of voters")
         }
         configurations.committed[committed.version] = committed
+        // Under this configuration and those after it the lost votes of others no longer count.
+        for other in world.nodes where !committed.voters.contains(other.id) { other.lostVote = false }
     }
 
     private func note(_ set: VoterSet, _ node: Int) {

@@ -88,9 +88,22 @@ extension Oracles {
         checkMute(world, node: node, agent, newHolder: agent.process, at: time)
     }
 
+    /// A request that may be granted: the configuration counts as it is known when the request arrives; a change while the
+    /// grant is being written is seen by the candidate, which the pending set in some other Grant tells.
+    func noteRequest(_ world: World, node: Int, _ agent: SimAgent, _ request: VoteRequest, from sender: NodeBoot) {
+        let sets = [world.nodes[node].disk?.committed, agent.submitted?.committed].compactMap { $0 }
+        let agrees = sets.contains { agent.core.hash(of: $0) == request.configurationHash }
+        let before = agent.ledger.asked[sender]
+        let agreed = before?.epoch == request.epoch && before?.agreed == true
+        agent.ledger.asked[sender] = (request.epoch, agrees || agreed)
+    }
+
     func checkGrant(_ world: World, node: Int, _ agent: SimAgent, _ grant: Grant, to: Int, at time: Instant) {
         guard let promise = durablePromise(world, node: node, grant.epoch, to: to, "Grant") else { return }
         checkMute(world, node: node, agent, newHolder: promise.holder, at: time)
+        if let asked = agent.ledger.asked[promise.holder], asked.epoch == promise.epoch, !asked.agreed {
+            world.fail(17, "node \(node + 1) grants a candidate that counts by another configuration")
+        }
         if let last = agent.ledger.lastPromise, last.promise.holder != promise.holder,
             last.promise.epoch < promise.epoch, agent.ledger.releasedHere < last.promise.epoch,
             time - last.at < timing.promise

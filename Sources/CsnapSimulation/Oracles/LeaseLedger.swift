@@ -21,6 +21,8 @@ final class LeaseLedger {
     private(set) var clientLeaseBound: (tenure: Tenure, until: Instant) = (.none, .distantPast)
     /// Nodes whose Ready was delivered here, for the tenure of that Ready.
     private(set) var ready: [(tenure: Tenure, process: NodeBoot)] = []
+    /// The last vote request of each candidate: its epoch, and whether it counted by the configuration known here.
+    var asked = SortedTable<NodeBoot, (epoch: Epoch, agreed: Bool)>()
     /// The last promise this voter acknowledged to somebody, and when.
     var lastPromise: (promise: Promise, at: Instant)?
     /// The highest epoch whose holder told this voter during this life that it is over, or that was released here.

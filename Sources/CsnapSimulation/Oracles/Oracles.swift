@@ -32,7 +32,12 @@ final class Oracles {
             ledger.ownBound = max(ledger.ownBound, bound(world, node: node, agent, at: time))
         }
         guard case .packet(let sender, let messages) = event else { return }
-        for message in messages { agent.ledger.receives(message, from: sender.process, timing: timing) }
+        for message in messages {
+            agent.ledger.receives(message, from: sender.process, timing: timing)
+            if case .voteRequest(let request) = message {
+                noteRequest(world, node: node, agent, request, from: sender.process)
+            }
+        }
     }
 
     func onAction(_ world: World, node: Int, _ agent: SimAgent, _ action: Action) {

@@ -13,6 +13,8 @@ package struct MutantPlan: Sendable {
     /// Faults come in pairs, close to each other and often.
     var isPaired = false
     var longestCut: Int64?
+    /// Nil: what the caller asks for.
+    var timing: Timing?
     package var seconds: Int64 = 20
 
     /// Rules that the core does not hold itself: the server's own deadline, the client's own lease.
@@ -29,25 +31,38 @@ package struct MutantPlan: Sendable {
     private static func plan(for mutant: Mutant) -> MutantPlan {
         var plan = MutantPlan(name: mutant.rawValue, mutant: mutant, nodes: [3, 3, 5], grown: nil, faults: [])
         switch mutant {
-        case .oldVotersOnlyAfterPending, .pendingVoterGrantsAlone, .commitAtNewMajorityOnly,
+        case .oldVotersOnlyAfterPending, .commitAtNewMajorityOnly,
             .pendingConfigurationIgnored, .candidateNeedsOldMajorityOnly, .tableNotCarriedAtGrowth, .pendingInHash:
             plan.nodes = [3, 4, 5]
             plan.grown = false
             plan.faults = [.cuts, .agentCrashes]
             plan.seconds = 30
-        case .staleProposalAccepted, .configurationHashIgnored:
+        case .pendingVoterGrantsAlone, .configurationHashIgnored:
             plan.nodes = [3, 4, 5]
             plan.grown = true
-            plan.only = [.cuts, .jams, .agentPauses, .oneWayCuts, .delay, .duplicate, .operators]
+            plan.only = [
+                .cuts, .jams, .agentPauses, .oneWayCuts, .delay, .duplicate, .voterChanges, .slowState, .hostPauses,
+            ]
             plan.seconds = 40
+            plan.isPaired = true
+        case .staleProposalAccepted:
+            plan.nodes = [4, 5]
+            plan.grown = true
+            plan.only = [.jams, .voterChanges]
+            plan.seconds = 60
             plan.isPaired = true
         case .noWaitAtRestartInPlace, .activeOnMajorityOfReady:
             plan.nodes = [3, 5]
             plan.grown = true
             plan.only = [.serverCrashes, .cuts, .oneWayCuts]
             plan.isPaired = true
-        case .noWaitAfterRelease, .waitOnlyIfAllReleased, .sameTreatedAsExpired, .failedReleaseTreatedAsExpired,
-            .releasedForgottenAtRestart, .evictWithoutLeaseWait, .nextRoundDropsWait:
+        case .waitOnlyIfAllReleased, .sameTreatedAsExpired, .failedReleaseTreatedAsExpired, .releasedForgottenAtRestart:
+            plan.nodes = [4, 5]
+            plan.grown = true
+            plan.only = [.handOvers]
+            plan.timing = .lan
+            plan.seconds = 60
+        case .noWaitAfterRelease, .evictWithoutLeaseWait, .nextRoundDropsWait:
             plan.nodes = [3, 4, 5]
             plan.grown = true
             plan.only = [.cuts, .oneWayCuts, .operators, .agentCrashes, .departures, .serverCrashes]
@@ -59,6 +74,15 @@ package struct MutantPlan: Sendable {
             plan.nodes = [3, 5]
             plan.grown = true
             plan.faults = [.cuts, .oneWayCuts]
+        case .cloneReleasesPromise:
+            plan.nodes = [3]
+            plan.grown = true
+            plan.only = [.agentCrashes, .slowKills]
+        case .admissionAfterHigherPromise:
+            plan.nodes = [5]
+            plan.grown = true
+            plan.only = [.cuts, .slowState, .stalledState, .agentPauses, .duplicate, .operators, .delay]
+            plan.isPaired = true
         case .rejoinGivesUp:
             plan.only = [.cuts]
             plan.longestCut = 40_000_000_000
@@ -81,7 +105,8 @@ package struct MutantPlan: Sendable {
     }
 
     /// Runs one seed without the rule.
-    package func run(seed: UInt64, timing: Timing, recording: Bool = false) -> SeedResult {
+    package func run(seed: UInt64, timing asked: Timing, recording: Bool = false) -> SeedResult {
+        let timing = self.timing ?? asked
         var settings = RunSettings(timing: timing, nodes: nodes[Int(seed % UInt64(nodes.count))], seconds: seconds)
         settings.grown = grown
         var random = Generator(seed: seed)
@@ -89,7 +114,9 @@ package struct MutantPlan: Sendable {
         for fault in faults { profile[fault] = true }
         if !only.isEmpty {
             profile = FaultProfile()
-            for fault in only where fault != .delay || random.next(below: 2) == 0 { profile[fault] = true }
+            for fault in only where (fault != .delay && fault != .slowState) || random.next(below: 2) == 0 {
+                profile[fault] = true
+            }
         }
         if isPaired {
             profile.period = timing.promise.nanoseconds

@@ -21,7 +21,7 @@ struct Network {
     var jammed: [(from: Int, to: Int, packet: Packet)] = []
     var recorded: [(to: Int, packet: Packet)] = []
     static let recordedLimit = 128
-    static let jammedLimit = 64
+    static let jammedLimit = 2048
 
     init(count: Int) {
         self.count = count

@@ -19,6 +19,8 @@ enum Occurrence {
     case switchOn(node: Int)
     case restartStopped(node: Int)
     case found(node: Int)
+    case crash(Target)
+    case cut(Cut, length: Int64)
     case inject
     case injectMore
     case work(Int)

@@ -47,6 +47,10 @@ extension World {
 
     func serverReaped(_ index: Int, _ agentLife: Int) {
         guard let agent = nodes[index].agent, nodes[index].server == nil else { return }
+        if agent.isPaused {
+            // A shell that stands still reaps nothing and starts nothing.
+            return schedule(.serverReaped(node: index, agentLife: agentLife), after: 10_000_000)
+        }
         if agent.life == agentLife { give(agent, on: index, .serverGone) }
         if nodes[index].agent != nil { spawnServer(index) }
     }

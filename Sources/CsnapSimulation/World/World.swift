@@ -148,6 +148,12 @@ package final class World {
             startAgent(node)
         case .found(let node): found(node)
         case .inject: injector?.inject(into: self)
+        case .crash(.agent(let node)):
+            crashAgent(node)
+            schedule(.startAgent(node: node), after: 100_000_000)
+        case .crash(.server(let node)): crashServer(node)
+        case .crash(.client(let client)): killClient(client)
+        case .cut(let cut, let length): self.cut(cut, for: length)
         case .injectMore: injector?.inject(into: self, follows: true)
         case .work(let node): serverWork(node)
         }
