@@ -43,6 +43,7 @@ final class LeaseLedger {
         epoch = started
         acknowledged.removeAll()
         hardGiven = .distantPast
+        ownBound = .distantPast
     }
 
     /// False if this epoch was asked for with another nonce before (invariant 3).

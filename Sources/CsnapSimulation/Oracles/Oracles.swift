@@ -58,6 +58,12 @@ final class Oracles {
         case .voteRequest(let request): checkVoteRequest(world, node: node, agent, request, at: time)
         case .grant(let grant): checkGrant(world, node: node, agent, grant, to: to, at: time)
         case .renew(let renew):
+            let ledger = agent.ledger
+            if renew.epoch == ledger.epoch, ledger.hardGiven > .distantPast,
+                time > max(ledger.hardGiven, ledger.ownBound)
+            {
+                world.fail(5, "node \(node + 1) renews epoch \(renew.epoch.value) after its lease has ended")
+            }
             if !agent.ledger.sendsRenew(renew, at: time) {
                 world.fail(3, "node \(node + 1) uses Renew nonce \(renew.nonce) of epoch \(renew.epoch.value) twice")
             }

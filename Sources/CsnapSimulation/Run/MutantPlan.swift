@@ -37,7 +37,13 @@ package struct MutantPlan: Sendable {
             plan.grown = false
             plan.faults = [.cuts, .agentCrashes]
             plan.seconds = 30
-        case .pendingVoterGrantsAlone, .configurationHashIgnored:
+        case .configurationHashIgnored:
+            plan.nodes = [3, 4]
+            plan.grown = true
+            plan.only = [.hostPauses, .voterChanges, .agentCrashes, .hostCrashes, .cuts]
+            plan.seconds = 60
+            plan.isPaired = true
+        case .pendingVoterGrantsAlone:
             plan.nodes = [3, 4, 5]
             plan.grown = true
             plan.only = [
@@ -56,13 +62,14 @@ package struct MutantPlan: Sendable {
             plan.grown = true
             plan.only = [.serverCrashes, .cuts, .oneWayCuts]
             plan.isPaired = true
-        case .waitOnlyIfAllReleased, .sameTreatedAsExpired, .failedReleaseTreatedAsExpired, .releasedForgottenAtRestart:
+        case .waitOnlyIfAllReleased, .sameTreatedAsExpired, .failedReleaseTreatedAsExpired, .releasedForgottenAtRestart,
+            .nextRoundDropsWait:
             plan.nodes = [4, 5]
             plan.grown = true
             plan.only = [.handOvers]
             plan.timing = .lan
             plan.seconds = 60
-        case .noWaitAfterRelease, .evictWithoutLeaseWait, .nextRoundDropsWait:
+        case .noWaitAfterRelease, .evictWithoutLeaseWait:
             plan.nodes = [3, 4, 5]
             plan.grown = true
             plan.only = [.cuts, .oneWayCuts, .operators, .agentCrashes, .departures, .serverCrashes]
