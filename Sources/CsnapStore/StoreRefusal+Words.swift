@@ -13,7 +13,7 @@ extension StoreRefusal {
             "\(path) has \(device) bytes, its store \(store); give the device its former size back"
         case .damagedSlot(let slot):
             "both copies of slot \(slot) of the store \(path) are damaged; examine the disk, "
-                + "then 'csnapctl volume check'"
+                + "then format it anew with `csnapctl volume create --force`"
         case .foreign:
             "the store \(path) belongs to another cluster; correct the path, or format it anew to give up its snapshots"
         case .stale(let highest, let lastActive):

@@ -42,6 +42,10 @@ struct MutantsCommand: ParsableCommand {
             print("  seed \(seed): \(violation.name) at\(format(violation.time)): \(violation.text)")
             throw ExitCode(1)
         }
+        if let text = DirectedRules.violation(of: plan.name, timing: profile.timing) {
+            print("  directed: \(text)")
+            throw ExitCode(1)
+        }
     }
 
     /// Starts this program again for one mutant and waits; 0 not caught, 1 caught, else ended by a signal.

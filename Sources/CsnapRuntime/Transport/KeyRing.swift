@@ -79,7 +79,7 @@ extension KeyFileError: CustomStringConvertible {
     package var description: String {
         switch problem {
         case .system(ENOENT):
-            "key file \(path) does not exist; make one with `csnapctl keygen` and copy it to all nodes"
+            "key file \(path) does not exist; make one with `csnapctl key generate` and copy it to all nodes"
         case .system(let code): "key file \(path) cannot be read: \(String(cString: strerror(code)))"
         case .notRegular: "key file \(path) is not a regular file; name the file itself in `key-file`"
         case .owner(let owner): "key file \(path) belongs to uid \(owner); run `chown root: \(path)`"
@@ -90,7 +90,7 @@ extension KeyFileError: CustomStringConvertible {
         case .count(let count): "key file \(path) holds \(count) keys; it must hold one, or two during a change of key"
         case .format(let key):
             "key \(key) in \(path) is not `id:base64` with an id of 0 to 255 and 32 bytes that are not all zero; "
-                + "make one with `csnapctl keygen`"
+                + "make one with `csnapctl key generate`"
         case .sameID(let id): "both keys in \(path) have id \(id); give the newer one another id"
         }
     }

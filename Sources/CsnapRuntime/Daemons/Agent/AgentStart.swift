@@ -110,7 +110,7 @@ package struct AgentStart: Sendable {
                 let kept = try stateFile.setAside()
                 logger.critical(
                     """
-                    the state is lost, this node has no vote until the other voters have answered: \(why) \
+                    the state is lost, this node cannot vote any more if it was a voter: \(why) \
                     (kept as \(kept))
                     """)
                 return nil
