@@ -110,12 +110,14 @@ enum Wire {
 /// An agent's data socket: keeps what clients say, says what the test wants.
 final class FakeAgent: Sendable {
     private let listener: Int32
-    private let state = Mutex((peer: Int32(-1), said: [ClientToAgent]()))
+    private let state = Mutex((peer: Int32(-1), said: [ClientToAgent](), isDead: false))
 
     init(path: String) {
         listener = Wire.listen(path: path)
         Wire.thread { [self] in
-            while true {
+            // The thread itself closes the listener: its number must not go to the next agent's while this one accepts.
+            defer { close(listener) }
+            while !state.withLock({ $0.isDead }) {
                 let peer = accept(listener, nil, nil)
                 if peer < 0 { return }
                 state.withLock { $0.peer = peer }
@@ -140,8 +142,10 @@ final class FakeAgent: Sendable {
     /// The agent dies: its listener and connection end.
     func die() {
         shutdown(listener, Int32(SHUT_RDWR))
-        close(listener)
-        state.withLock { _ = shutdown($0.peer, Int32(SHUT_RDWR)) }
+        state.withLock {
+            $0.isDead = true
+            _ = shutdown($0.peer, Int32(SHUT_RDWR))
+        }
     }
 
     func forget() { state.withLock { $0.said = [] } }
@@ -182,6 +186,7 @@ final class FakeServer: Sendable {
         self.size = size
         self.key = key
         Wire.thread { [self] in
+            defer { close(listener) }
             while true {
                 let peer = accept(listener, nil, nil)
                 if peer < 0 { return }
@@ -209,7 +214,6 @@ final class FakeServer: Sendable {
 
     func stop() {
         shutdown(listener, Int32(SHUT_RDWR))
-        close(listener)
         cut()
     }
 
