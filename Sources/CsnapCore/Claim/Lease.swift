@@ -77,9 +77,7 @@ extension Agent {
         for learner in renewedLearners { send(message, to: learner) }
     }
 
-    private func renewNonceIsFixed() -> Bool { Mutants.active(.renewalWithoutNonce) }
-
-    private mutating func renewNonce() -> UInt64 { renewNonceIsFixed() ? 1 : generator.next() }
+    private mutating func renewNonce() -> UInt64 { Mutants.active(.renewalWithoutNonce) ? 1 : generator.next() }
 
     private var renewedLearners: [NodeID] {
         let voters = voters

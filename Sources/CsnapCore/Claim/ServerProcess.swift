@@ -37,8 +37,7 @@ extension Agent {
             server.state = .started(tenure)
             server.failures = 0
             serverHasStarted(tenure, port: port)
-        case .sessions: break
-        case .struck(let process): struck(process)
+        case .sessions, .struck: break
         case .failed(let failure, let epochSeen): serverFailed(failure, epochSeen: epochSeen)
         }
     }

@@ -123,6 +123,4 @@ extension Agent {
         actions.append(.toServer(.strike(process, cause)))
         report(.evicted(tenure, process, cause))
     }
-
-    mutating func struck(_ process: NodeBoot) {}
 }

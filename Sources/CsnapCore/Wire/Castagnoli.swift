@@ -1,4 +1,5 @@
-/// CRC-32C (Castagnoli, RFC 3720 §12.1): the checksum of session frames and of all that lies in a snapshot store.
+/// CRC-32C (Castagnoli, RFC 3720 §12.1): the checksum of session frames, of the state file and of
+/// all that lies in a snapshot store.
 package enum Castagnoli {
     /// The reflected polynomial.
     private static let polynomial: UInt32 = 0x82F6_3B78

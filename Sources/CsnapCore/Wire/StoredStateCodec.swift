@@ -38,7 +38,7 @@ package enum StoredStateCodec {
         writer.fixed(version)
         writer.fixed(UInt32(truncatingIfNeeded: body.count))
         writer.raw(body.bytes)
-        writer.fixed(Checksum.crc32c(writer.bytes))
+        writer.fixed(Castagnoli.checksum(writer.bytes))
         return writer.bytes
     }
 
@@ -51,7 +51,7 @@ package enum StoredStateCodec {
         guard reader.remaining == Int(length) + checksumSize else { throw .damaged }
         let checked = bytes.dropLast(checksumSize)
         let checksum = bytes.suffix(checksumSize).reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
-        guard Checksum.crc32c(checked) == checksum else { throw .damaged }
+        guard Castagnoli.checksum(Array(checked)) == checksum else { throw .damaged }
         guard seenVersion <= version else { throw .newerVersion(seenVersion) }
         guard seenVersion == version else { throw .damaged }
         return try body(of: Array(checked.dropFirst(headerSize)))

@@ -3,8 +3,8 @@ import Testing
 
 @Suite struct StoredStateTests {
     @Test func checksumIsCastagnoli() {
-        #expect(Checksum.crc32c("123456789".utf8) == 0xe306_9283)
-        #expect(Checksum.crc32c([UInt8](repeating: 0, count: 32)) == 0x8a91_36aa)
+        #expect(Castagnoli.checksum(Array("123456789".utf8)) == 0xe306_9283)
+        #expect(Castagnoli.checksum([UInt8](repeating: 0, count: 32)) == 0x8a91_36aa)
     }
 
     @Test(arguments: UInt64(1)...50) func comesBack(seed: UInt64) throws {
@@ -39,7 +39,7 @@ import Testing
         newer[4] = 7
         var writer = ByteWriter()
         writer.raw(newer)
-        writer.fixed(Checksum.crc32c(newer))
+        writer.fixed(Castagnoli.checksum(newer))
         #expect(throws: StoredStateError.newerVersion(7)) { _ = try StoredStateCodec.decode(writer.bytes) }
     }
 
@@ -56,7 +56,7 @@ import Testing
             writer.fixed(StoredStateCodec.version)
             writer.fixed(UInt32(body.count))
             writer.raw(body)
-            writer.fixed(Checksum.crc32c(writer.bytes))
+            writer.fixed(Castagnoli.checksum(writer.bytes))
             _ = try? StoredStateCodec.decode(writer.bytes)
         }
     }
