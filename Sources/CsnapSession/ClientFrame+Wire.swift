@@ -4,7 +4,7 @@ extension ClientFrame: SessionFrame {
     /// 4096 ranges of the longest and a hello of the longest names fit it; a client is not trusted with more.
     package static let maximumBody = 64 << 10
 
-    package static func isKnown(type: UInt16) -> Bool { (1...4).contains(type) }
+    package static func isKnown(type: UInt16) -> Bool { (1...9).contains(type) }
 
     package var type: UInt16 {
         switch self {
@@ -12,14 +12,21 @@ extension ClientFrame: SessionFrame {
         case .queryWrite: 2
         case .ping: 3
         case .bye: 4
+        case .queryRead: 5
+        case .endRead: 6
+        case .barrierAck: 7
+        case .listSnapshots: 8
+        case .command: 9
         }
     }
 
     package var epoch: Epoch {
         switch self {
         case .hello(let hello): hello.tenure.epoch
-        case .queryWrite(_, let epoch, _): epoch
-        case .ping(let epoch): epoch
+        case .queryWrite(_, let epoch, _), .queryRead(_, let epoch, _, _), .endRead(_, let epoch),
+            .listSnapshots(_, let epoch, _), .command(_, let epoch, _), .ping(let epoch):
+            epoch
+        case .barrierAck(let attempt): attempt.tenure.epoch
         case .bye: .none
         }
     }
@@ -30,29 +37,60 @@ extension ClientFrame: SessionFrame {
         case .queryWrite(let request, _, let ranges):
             writer.fixed(request)
             writer.list(ranges)
+        case .queryRead(let request, _, let snapshot, let ranges):
+            writer.fixed(request)
+            writer.varint(snapshot)
+            writer.list(ranges)
+        case .endRead(let request, _): writer.fixed(request)
+        case .barrierAck(let attempt): writer.value(attempt)
+        case .listSnapshots(let request, _, let after):
+            writer.fixed(request)
+            writer.varint(after)
+        case .command(let request, _, let command):
+            writer.fixed(request)
+            writer.value(command)
         case .ping, .bye: break
         }
     }
 
     package init(type: UInt16, epoch: Epoch, body reader: inout ByteReader) throws(SessionFrameError) {
         do throws(WireError) {
-            switch type {
-            case 1:
-                let hello = try reader.value(SessionHello.self)
-                guard hello.tenure.epoch == epoch else { throw .malformed }
-                self = .hello(hello)
-            case 2:
-                self = .queryWrite(
-                    request: try reader.fixed(UInt64.self), epoch: epoch,
-                    ranges: try reader.list(limit: SessionWire.maximumRanges))
-            case 3: self = .ping(epoch: epoch)
-            case 4:
-                guard epoch == .none else { throw .malformed }
-                self = .bye
-            default: throw .unknownKind(UInt8(truncatingIfNeeded: type))
-            }
+            self = try Self.decode(type: type, epoch: epoch, from: &reader)
         } catch {
             throw .body(error)
+        }
+    }
+
+    private static func decode(
+        type: UInt16, epoch: Epoch, from reader: inout ByteReader
+    ) throws(WireError) -> ClientFrame {
+        switch type {
+        case 1:
+            let hello = try reader.value(SessionHello.self)
+            guard hello.tenure.epoch == epoch else { throw .malformed }
+            return .hello(hello)
+        case 2:
+            return .queryWrite(
+                request: try reader.fixed(UInt64.self), epoch: epoch,
+                ranges: try reader.list(limit: SessionWire.maximumRanges))
+        case 3: return .ping(epoch: epoch)
+        case 4:
+            guard epoch == .none else { throw .malformed }
+            return .bye
+        case 5:
+            return .queryRead(
+                request: try reader.fixed(UInt64.self), epoch: epoch, snapshot: try reader.varint(),
+                ranges: try reader.list(limit: SessionWire.maximumRanges))
+        case 6: return .endRead(request: try reader.fixed(UInt64.self), epoch: epoch)
+        case 7:
+            let attempt = try reader.value(BarrierAttempt.self)
+            guard attempt.tenure.epoch == epoch else { throw .malformed }
+            return .barrierAck(attempt)
+        case 8:
+            return .listSnapshots(
+                request: try reader.fixed(UInt64.self), epoch: epoch, after: try reader.varint())
+        case 9: return .command(request: try reader.fixed(UInt64.self), epoch: epoch, try reader.value())
+        default: throw .unknownKind(UInt8(truncatingIfNeeded: type))
         }
     }
 }
@@ -63,6 +101,8 @@ extension SessionHello: WireValue {
         writer.fixed(versions.upperBound)
         writer.value(process)
         writer.value(client)
+        writer.value(machineID)
+        writer.value(kernelBootID)
         writer.string(volume)
         writer.string(image)
         writer.value(tenure)
@@ -74,7 +114,7 @@ extension SessionHello: WireValue {
         guard lowest <= highest else { throw .malformed }
         self.init(
             versions: lowest...highest, process: try reader.value(), client: try reader.value(),
-            volume: try reader.string(limit: Limits.volumeName),
+            machineID: try reader.value(), kernelBootID: try reader.value(), volume: try reader.string(limit: Limits.volumeName),
             image: try reader.string(limit: SessionWire.maximumImageName), tenure: try reader.value())
     }
 }

@@ -4,7 +4,7 @@ extension ServerFrame: SessionFrame {
     /// Room for what maps of snapshot reads and their data will need.
     package static let maximumBody = 1 << 20
 
-    package static func isKnown(type: UInt16) -> Bool { (129...134).contains(type) }
+    package static func isKnown(type: UInt16) -> Bool { (129...139).contains(type) }
 
     package var type: UInt16 {
         switch self {
@@ -14,6 +14,11 @@ extension ServerFrame: SessionFrame {
         case .error: 132
         case .pong: 133
         case .goAway: 134
+        case .map: 135
+        case .barrierBegin: 136
+        case .barrierEnd: 137
+        case .snapshots: 138
+        case .outcome: 139
         }
     }
 
@@ -21,7 +26,10 @@ extension ServerFrame: SessionFrame {
         switch self {
         case .welcome(let welcome): welcome.tenure.epoch
         case .refused(_, let tenure), .goAway(let tenure): tenure.epoch
-        case .grant(_, let epoch, _), .error(_, let epoch, _), .pong(let epoch): epoch
+        case .grant(_, let epoch, _), .error(_, let epoch, _), .pong(let epoch), .map(_, let epoch, _),
+            .snapshots(_, let epoch, _, _), .outcome(_, let epoch, _):
+            epoch
+        case .barrierBegin(let attempt), .barrierEnd(let attempt, _): attempt.tenure.epoch
         }
     }
 
@@ -39,6 +47,20 @@ extension ServerFrame: SessionFrame {
             writer.fixed(code)
         case .pong: break
         case .goAway(let tenure): writer.value(tenure.round)
+        case .map(let request, _, let pieces):
+            writer.fixed(request)
+            writer.list(pieces)
+        case .barrierBegin(let attempt): writer.value(attempt)
+        case .barrierEnd(let attempt, let generation):
+            writer.value(attempt)
+            writer.varint(generation)
+        case .snapshots(let request, _, let entries, let hasMore):
+            writer.fixed(request)
+            writer.list(entries)
+            writer.flag(hasMore)
+        case .outcome(let request, _, let outcome):
+            writer.fixed(request)
+            writer.value(outcome)
         }
     }
 
@@ -68,8 +90,35 @@ extension ServerFrame: SessionFrame {
             return .error(request: try reader.fixed(UInt64.self), epoch: epoch, code: try reader.fixed(UInt16.self))
         case 133: return .pong(epoch: epoch)
         case 134: return .goAway(tenure: Tenure(epoch: epoch, round: try reader.value()))
+        case 135...139: return try decodeSnapshot(type: type, epoch: epoch, from: &reader)
         default: throw .unknownKind(UInt8(truncatingIfNeeded: type))
         }
+    }
+}
+
+extension ServerFrame {
+    private static func decodeSnapshot(
+        type: UInt16, epoch: Epoch, from reader: inout ByteReader
+    ) throws(WireError) -> ServerFrame {
+        switch type {
+        case 135:
+            return .map(
+                request: try reader.fixed(UInt64.self), epoch: epoch,
+                pieces: try reader.list(limit: SessionWire.maximumReadChunks))
+        case 136: return .barrierBegin(try attempt(epoch, &reader))
+        case 137: return .barrierEnd(try attempt(epoch, &reader), generation: try reader.varint())
+        case 138:
+            return .snapshots(
+                request: try reader.fixed(UInt64.self), epoch: epoch,
+                entries: try reader.list(limit: SessionWire.snapshotsPerPage), hasMore: try reader.flag())
+        default: return .outcome(request: try reader.fixed(UInt64.self), epoch: epoch, try reader.value())
+        }
+    }
+
+    private static func attempt(_ epoch: Epoch, _ reader: inout ByteReader) throws(WireError) -> BarrierAttempt {
+        let attempt = try reader.value(BarrierAttempt.self)
+        guard attempt.tenure.epoch == epoch else { throw .malformed }
+        return attempt
     }
 }
 

@@ -5,7 +5,18 @@ package enum ClientFrame: Equatable, Sendable {
     case hello(SessionHello)
     /// May I write these chunks? Idempotent by `request`.
     case queryWrite(request: UInt64, epoch: Epoch, ranges: [ChunkRange])
+    /// Where are these chunks of that snapshot? What lies on the origin is held until `endRead`.
+    case queryRead(request: UInt64, epoch: Epoch, snapshot: UInt64, ranges: [ChunkRange])
+    /// The read of that query is over, whatever became of it. One that the client does not have drops nothing.
+    case endRead(request: UInt64, epoch: Epoch)
+    /// Nothing of this client is at the disk, nothing granted is unused, the origin is flushed.
+    case barrierAck(BarrierAttempt)
+    /// The snapshots of this volume with numbers above `after`, one page.
+    case listSnapshots(request: UInt64, epoch: Epoch, after: UInt64)
+    /// Of a session for commands only.
+    case command(request: UInt64, epoch: Epoch, SnapshotCommand)
     case ping(epoch: Epoch)
+    /// The client has closed its gate for ever and nothing of it is at the disk: its writer may be cleared.
     case bye
 }
 
@@ -13,20 +24,33 @@ package struct SessionHello: Equatable, Sendable {
     package var versions: ClosedRange<UInt16>
     package var process: NodeBoot
     package var client: Bits128
+    package var machineID: Bits128
+    package var kernelBootID: Bits128
+    /// Empty for `commands`.
     package var volume: String
+    /// `origin`, which reads the snapshots too, or `commands`.
     package var image: String
     package var tenure: Tenure
 
+    package static let origin = "origin"
+    package static let commands = "commands"
+
     package init(
-        versions: ClosedRange<UInt16>, process: NodeBoot, client: Bits128, volume: String, image: String,
-        tenure: Tenure
+        versions: ClosedRange<UInt16>, process: NodeBoot, client: Bits128, machineID: Bits128,
+        kernelBootID: Bits128, volume: String, image: String, tenure: Tenure
     ) {
         self.versions = versions
         self.process = process
         self.client = client
+        self.machineID = machineID
+        self.kernelBootID = kernelBootID
         self.volume = volume
         self.image = image
         self.tenure = tenure
+    }
+
+    package var writer: SessionWriter {
+        SessionWriter(node: process.node, machineID: machineID, kernelBootID: kernelBootID)
     }
 }
 
@@ -46,6 +70,14 @@ package enum ServerFrame: Equatable, Sendable {
     case refused(SessionRefusal, tenure: Tenure)
     case grant(request: UInt64, epoch: Epoch, generation: UInt64)
     case error(request: UInt64, epoch: Epoch, code: UInt16)
+    /// The chunks of a read query, in its order.
+    case map(request: UInt64, epoch: Epoch, pieces: [MapPiece])
+    /// Stop admitting writes, drain, flush, then acknowledge.
+    case barrierBegin(BarrierAttempt)
+    /// Go on, in this generation; it is the old one if no snapshot was made.
+    case barrierEnd(BarrierAttempt, generation: UInt64)
+    case snapshots(request: UInt64, epoch: Epoch, entries: [SnapshotEntry], hasMore: Bool)
+    case outcome(request: UInt64, epoch: Epoch, CommandOutcome)
     case pong(epoch: Epoch)
     /// Another tenure has begun, or this boot was struck.
     case goAway(tenure: Tenure)

@@ -10,6 +10,12 @@ package struct SessionLimits: Equatable, Sendable {
     package var strangers = 64
     /// Queries of one session that wait for their grant: eight NBD connections of 128 requests.
     package var waitingQueries = 1024
+    /// Snapshot reads of one session that have not ended: as many as requests.
+    package var reads = 1024
+    /// How long clients have to drain and flush when a snapshot is made.
+    package var barrierPatience = Interval.seconds(3)
+    /// How long a machine must have run another kernel until its old writes count as landed or lost.
+    package var settle = Interval.seconds(60)
 
     package init() {}
 }
@@ -20,6 +26,15 @@ package enum SessionQueryError: UInt16, Sendable {
     case outOfRange = 1
     /// A query without ranges.
     case empty = 2
+    /// A read of more chunks than one answer can map.
+    case tooLong = 3
+    case unknownSnapshot = 4
+    /// The origin could not be read where it had to be copied.
+    case originFailed = 5
+    /// What the store says of this place is damaged.
+    case storeDamaged = 6
+    /// The store has no room for the copy.
+    case storeFull = 7
 }
 
 /// Why the server ended a connection; logged by name.
@@ -40,6 +55,8 @@ package enum SessionEnd: Equatable, Sendable, CustomStringConvertible {
     case wrongEpoch(Epoch)
     /// More queries waiting than a client may have.
     case tooManyQueries
+    /// A command on a session of a client, or the other way round.
+    case wrongImage
     case tooManyStrangers
 
     package var description: String {
@@ -54,6 +71,7 @@ package enum SessionEnd: Equatable, Sendable, CustomStringConvertible {
         case .helloTwice: "it sent a second hello"
         case .wrongEpoch(let epoch): "it sent a request of epoch \(epoch.value)"
         case .tooManyQueries: "it had too many queries waiting"
+        case .wrongImage: "it sent a request that this kind of session does not take"
         case .tooManyStrangers: "too many connections had not said hello"
         }
     }

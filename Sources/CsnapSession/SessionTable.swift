@@ -1,40 +1,5 @@
 package import CsnapCore
 
-/// Numbers a connection of a client; given by the shell, never reused in one life of a server.
-package struct ConnectionID: Equatable, Comparable, Sendable {
-    package var value: UInt64
-
-    package init(_ value: UInt64) { self.value = value }
-
-    package static func < (left: ConnectionID, right: ConnectionID) -> Bool { left.value < right.value }
-}
-
-#if !hasFeature(Embedded)
-    extension ConnectionID: Hashable {}
-#endif
-
-/// What a session needs to know of a volume whose store is taken.
-package struct SessionVolume: Equatable, Sendable {
-    package var name: String
-    package var storeUUID: Bits128
-    /// Bytes.
-    package var originSize: UInt64
-    package var chunkSize: UInt32
-    package var generation: UInt64
-
-    package init(name: String, storeUUID: Bits128, originSize: UInt64, chunkSize: UInt32, generation: UInt64) {
-        self.name = name
-        self.storeUUID = storeUUID
-        self.originSize = originSize
-        self.chunkSize = chunkSize
-        self.generation = generation
-    }
-
-    fileprivate var chunks: UInt64 {
-        chunkSize == 0 ? 0 : originSize / UInt64(chunkSize) + (originSize % UInt64(chunkSize) == 0 ? 0 : 1)
-    }
-}
-
 /// What the shell is to do, in order.
 package enum SessionAction: Equatable, Sendable {
     case send(ServerFrame, to: ConnectionID)
@@ -44,6 +9,8 @@ package enum SessionAction: Equatable, Sendable {
     case sessions(NodeBoot, count: UInt32)
     /// For ServerToAgent.struck.
     case struck(NodeBoot)
+    /// For the store of that volume; answered by `completed` with the ticket.
+    case store(volume: Int, ticket: UInt64, StoreOrder)
 }
 
 /// All sessions and admissions of one tenure of a server: one method per event, actions out
@@ -52,38 +19,59 @@ package enum SessionAction: Equatable, Sendable {
 /// The shell calls it only while it may serve, so that whatever it says may be sent.
 package struct SessionTable: Equatable, Sendable {
     package let tenure: Tenure
-    package private(set) var isActive = false
-    private let limits: SessionLimits
-    private let volumes: [SessionVolume]
-    private var admissions = SortedTable<NodeID, Admission>()
-    private var connections = SortedTable<ConnectionID, Connection>()
-    private var lastSession: UInt64 = 0
+    package internal(set) var isActive = false
+    let limits: SessionLimits
+    var volumes: [VolumeState]
+    var admissions = SortedTable<NodeID, Admission>()
+    var connections = SortedTable<ConnectionID, Connection>()
+    /// Orders that the stores have not answered.
+    var orders = SortedTable<UInt64, Order>()
+    var lastSession: UInt64 = 0
+    var lastTicket: UInt64 = 0
+    var lastAttempt: UInt64 = 0
 
     /// The highest boot of a node that was ever admitted or struck here.
-    private struct Admission: Equatable, Sendable {
+    struct Admission: Equatable, Sendable {
         var boot: Boot
         var isStruck: Bool
     }
 
-    private enum Connection: Equatable, Sendable {
+    enum Connection: Equatable, Sendable {
         case stranger
+        /// Its hello is good; it waits for its writer's record or for the end of a barrier.
+        case greeting(SessionHello, volume: Int)
         case session(Session)
+        /// A session for commands.
+        case commander(NodeBoot)
     }
 
-    private struct Session: Equatable, Sendable {
-        var process: NodeBoot
-        var client: Bits128
+    struct Session: Equatable, Sendable {
+        var owner: ReadOwner
+        var writer: SessionWriter
         var volume: Int
-        var image: String
         /// Queries that came before `activate`, in their order.
-        var waiting: [UInt64] = []
+        var early: [ClientFrame] = []
+        /// Requests of writes that are not answered.
+        var writes: [UInt64] = []
+    }
+
+    /// For whom an order is.
+    enum Order: Equatable, Sendable {
+        case write(PendingWrite, volume: Int)
+        case read(PendingRead, volume: Int)
+        case list(CommandAnswer)
+        case command(CommandAnswer)
+        case find(name: String, uuid: Bits128, CommandAnswer, volume: Int)
+        case commit(volume: Int)
+        case writer(SessionWriter, volume: Int)
+        case reuse
     }
 
     package init(
         tenure: Tenure, volumes: [SessionVolume], admitted: [NodeBoot], limits: SessionLimits = SessionLimits()
     ) {
         self.tenure = tenure
-        self.volumes = volumes
+        self.volumes = volumes.map { VolumeState($0) }
         self.limits = limits
         for process in admitted { _ = admit(process) }
     }
@@ -98,24 +86,32 @@ package struct SessionTable: Equatable, Sendable {
         return endSessions(of: NodeBoot(node: process.node, boot: Boot(process.boot.value - 1)), .surpassed)
     }
 
-    /// In one step the sessions of this boot, and of lower ones of its node, are gone with all that waited in them.
-    package mutating func strike(_ process: NodeBoot) -> [SessionAction] {
+    /// In one step the sessions of this boot, and of lower ones of its node, are gone with all that waited in them, and
+    /// their holds. Fenced: nothing of its machine can reach a disk any more, so its writers are cleared.
+    package mutating func strike(_ process: NodeBoot, isFenced: Bool = false) -> [SessionAction] {
         if admissions[process.node].map({ $0.boot <= process.boot }) ?? true {
             admissions[process.node] = Admission(boot: process.boot, isStruck: true)
         }
-        return endSessions(of: process, .struck) + [.struck(process)]
+        var actions = endSessions(of: process, .struck) + [.struck(process)]
+        for volume in volumes.indices {
+            volumes[volume].holds.drop(process)
+            if isFenced { actions += clearWriters(of: process.node, volume) }
+            actions += holdsChanged(volume)
+        }
+        return actions
     }
 
-    /// Grants what waited, and from now on at once. Ignored for another tenure.
-    package mutating func activate(_ tenure: Tenure) -> [SessionAction] {
+    /// Answers what waited, and from now on at once. Ignored for another tenure.
+    package mutating func activate(_ tenure: Tenure, at now: Instant) -> [SessionAction] {
         guard tenure == self.tenure, !isActive else { return [] }
         isActive = true
         var actions: [SessionAction] = []
         for (id, connection) in connections {
             guard case .session(var session) = connection else { continue }
-            actions += session.waiting.map { .send(grant($0, session), to: id) }
-            session.waiting = []
+            let early = session.early
+            session.early = []
             connections[id] = .session(session)
+            for frame in early { actions += received(frame, on: id, at: now) }
         }
         return actions
     }
@@ -130,25 +126,21 @@ package struct SessionTable: Equatable, Sendable {
     }
 
     /// The connection is gone, whoever ended it.
-    package mutating func closed(_ id: ConnectionID) -> [SessionAction] {
-        let connection = connections[id]
-        connections[id] = nil
-        guard case .session(let session) = connection else { return [] }
-        return [count(of: session.process)]
-    }
+    package mutating func closed(_ id: ConnectionID) -> [SessionAction] { forget(id) }
 
-    package mutating func received(_ frame: ClientFrame, on id: ConnectionID) -> [SessionAction] {
+    package mutating func received(_ frame: ClientFrame, on id: ConnectionID, at now: Instant) -> [SessionAction] {
         guard let connection = connections[id] else { return [] }
-        switch (frame, connection) {
-        case (.hello(let hello), .stranger): return greet(hello, id)
-        case (.hello, .session): return end(id, .helloTwice)
-        case (.bye, _): return end(id, .bye)
-        case (.queryWrite, .stranger), (.ping, .stranger): return end(id, .helloMissing)
-        case (.queryWrite(let request, let epoch, let ranges), .session(let session)):
-            return query(request, epoch, ranges, session, id)
-        case (.ping(let epoch), .session):
-            guard epoch == tenure.epoch else { return refuseEpoch(epoch, id) }
-            return [.send(.pong(epoch: epoch), to: id)]
+        switch connection {
+        case .stranger:
+            switch frame {
+            case .hello(let hello): return greet(hello, id, now)
+            case .bye: return end(id, .bye)
+            case .queryWrite, .queryRead, .endRead, .barrierAck, .listSnapshots, .command, .ping:
+                return end(id, .helloMissing)
+            }
+        case .greeting: return received(frame, greeting: id)
+        case .session(let session): return received(frame, of: session, id, now)
+        case .commander: return received(frame, commanding: id, now)
         }
     }
 
@@ -159,126 +151,98 @@ package struct SessionTable: Equatable, Sendable {
 
     // MARK: What is known
 
-    /// Open sessions of this boot.
+    /// Open sessions of clients of this boot.
     package func sessions(of process: NodeBoot) -> UInt32 {
         connections.values.reduce(0) { sum, connection in
-            if case .session(let session) = connection, session.process == process { sum + 1 } else { sum }
+            if case .session(let session) = connection, session.owner.process == process { sum + 1 } else { sum }
         }
     }
 
     package var sessionCount: Int {
         connections.values.reduce(0) { $0 + ($1 == .stranger ? 0 : 1) }
     }
-}
 
-extension SessionTable {
-    private mutating func greet(_ hello: SessionHello, _ id: ConnectionID) -> [SessionAction] {
-        if let refusal = refusal(of: hello) { return refuse(id, refusal) }
-        guard let volume = volumes.firstIndex(where: { $0.name == hello.volume }) else {
-            return refuse(id, .unknownVolume)
-        }
-        guard hello.image == "origin" else { return refuse(id, .unknownImage) }
-        // The client's earlier connection may be half-open still: the new one stands for it.
-        var actions = endEarlier(than: hello, volume)
-        guard sessionCount < limits.sessions, sessions(of: hello.process) < limits.sessionsPerBoot else {
-            return actions + refuse(id, .tooManySessions)
-        }
-        lastSession += 1
-        connections[id] = .session(
-            Session(process: hello.process, client: hello.client, volume: volume, image: hello.image))
-        invariant(.admissionRecorded, isAdmitted(hello.process), "a session of a boot that is not admitted")
-        let about = volumes[volume]
-        let welcome = SessionWelcome(
-            session: lastSession, tenure: tenure, storeUUID: about.storeUUID, originSize: about.originSize,
-            chunkSize: about.chunkSize, generation: about.generation)
-        actions.append(.send(.welcome(welcome), to: id))
-        actions.append(count(of: hello.process))
-        return actions
-    }
-
-    private func refusal(of hello: SessionHello) -> SessionRefusal? {
-        guard hello.versions.overlaps(SessionWire.versions) else { return .version }
-        guard hello.tenure >= tenure else { return .lowerTenure }
-        guard hello.tenure == tenure else { return .higherTenure }
-        guard let admission = admissions[hello.process.node] else { return .notAdmitted }
-        if hello.process.boot > admission.boot { return .notAdmitted }
-        return hello.process.boot < admission.boot || admission.isStruck ? .struck : nil
-    }
-
-    private func isAdmitted(_ process: NodeBoot) -> Bool {
+    func isAdmitted(_ process: NodeBoot) -> Bool {
         admissions[process.node] == Admission(boot: process.boot, isStruck: false)
     }
 
-    private mutating func query(
-        _ request: UInt64, _ epoch: Epoch, _ ranges: [ChunkRange], _ session: Session, _ id: ConnectionID
+    mutating func order(_ order: StoreOrder, _ volume: Int, for whom: Order) -> SessionAction {
+        lastTicket += 1
+        orders[lastTicket] = whom
+        return .store(volume: volume, ticket: lastTicket, order)
+    }
+}
+
+// MARK: Frames
+
+extension SessionTable {
+    private mutating func received(_ frame: ClientFrame, greeting id: ConnectionID) -> [SessionAction] {
+        switch frame {
+        case .hello: return end(id, .helloTwice)
+        case .bye: return end(id, .bye)
+        case .ping(let epoch):
+            return epoch == tenure.epoch ? [.send(.pong(epoch: epoch), to: id)] : refuseEpoch(epoch, id)
+        case .queryWrite, .queryRead, .endRead, .barrierAck, .listSnapshots, .command: return end(id, .helloMissing)
+        }
+    }
+
+    private mutating func received(
+        _ frame: ClientFrame, of session: Session, _ id: ConnectionID, _ now: Instant
     ) -> [SessionAction] {
-        guard epoch == tenure.epoch else { return refuseEpoch(epoch, id) }
-        if let error = Self.error(in: ranges, of: volumes[session.volume]) {
-            return [.send(.error(request: request, epoch: epoch, code: error.rawValue), to: id)]
+        switch frame {
+        case .hello: return end(id, .helloTwice)
+        case .command: return end(id, .wrongImage)
+        case .bye: return end(id, .bye) + byeOf(session)
+        case .queryWrite, .queryRead, .endRead, .barrierAck, .listSnapshots, .ping: break
         }
-        if isActive { return [.send(grant(request, session), to: id)] }
-        guard !session.waiting.contains(request) else { return [] }
-        guard session.waiting.count < limits.waitingQueries else { return end(id, .tooManyQueries) }
-        var session = session
-        session.waiting.append(request)
-        connections[id] = .session(session)
-        return []
-    }
-
-    private static func error(in ranges: [ChunkRange], of volume: SessionVolume) -> SessionQueryError? {
-        if ranges.isEmpty { return .empty }
-        let chunks = volume.chunks
-        let inside = ranges.allSatisfy { range in
-            range.count >= 1 && range.first < chunks && UInt64(range.count) <= chunks - range.first
+        guard frame.epoch == tenure.epoch else { return refuseEpoch(frame.epoch, id) }
+        switch frame {
+        case .queryWrite(let request, _, let ranges): return queryWrite(request, ranges, session, id)
+        case .queryRead(let request, _, let snapshot, let ranges):
+            return queryRead(request, snapshot, ranges, session, id)
+        case .endRead(let request, _):
+            guard volumes[session.volume].holds.end(session.owner, request) else { return reuse(session.volume) }
+            return holdsChanged(session.volume)
+        case .barrierAck(let attempt): return acknowledged(attempt, session.volume, id)
+        case .listSnapshots(let request, _, let after):
+            let answer = CommandAnswer(connection: id, request: request)
+            guard orderCount(of: id) < limits.waitingQueries else { return end(id, .tooManyQueries) }
+            return [order(.list(after: after), session.volume, for: .list(answer))]
+        case .ping(let epoch): return [.send(.pong(epoch: epoch), to: id)]
+        case .hello, .command, .bye: return []
         }
-        return inside ? nil : .outOfRange
     }
 
-    private func grant(_ request: UInt64, _ session: Session) -> ServerFrame {
-        invariant(.noStaleService, isActive && isAdmitted(session.process), "a grant outside of service")
-        return .grant(request: request, epoch: tenure.epoch, generation: volumes[session.volume].generation)
-    }
-
-    // MARK: Ends
-
-    private mutating func refuse(_ id: ConnectionID, _ reason: SessionRefusal) -> [SessionAction] {
-        [.send(.refused(reason, tenure: tenure), to: id)] + end(id, .refused(reason))
-    }
-
-    private mutating func refuseEpoch(_ epoch: Epoch, _ id: ConnectionID) -> [SessionAction] {
-        [.send(.goAway(tenure: tenure), to: id)] + end(id, .wrongEpoch(epoch))
-    }
-
-    private mutating func end(_ id: ConnectionID, _ reason: SessionEnd) -> [SessionAction] {
-        let connection = connections[id]
-        connections[id] = nil
-        guard case .session(let session) = connection else { return [.close(id, reason)] }
-        return [.close(id, reason), count(of: session.process)]
-    }
-
-    private mutating func endSessions(of process: NodeBoot, _ reason: SessionEnd) -> [SessionAction] {
-        var actions: [SessionAction] = []
-        for (id, connection) in connections {
-            guard case .session(let session) = connection, session.process.node == process.node,
-                session.process.boot <= process.boot
-            else { continue }
-            actions.append(.send(.goAway(tenure: tenure), to: id))
-            actions += end(id, reason)
+    private mutating func received(
+        _ frame: ClientFrame, commanding id: ConnectionID, _ now: Instant
+    ) -> [SessionAction] {
+        switch frame {
+        case .hello: return end(id, .helloTwice)
+        case .bye: return end(id, .bye)
+        case .queryWrite, .queryRead, .endRead, .barrierAck, .listSnapshots: return end(id, .wrongImage)
+        case .ping(let epoch), .command(_, let epoch, _):
+            guard epoch == tenure.epoch else { return refuseEpoch(epoch, id) }
+            guard case .command(let request, _, let command) = frame else {
+                return [.send(.pong(epoch: epoch), to: id)]
+            }
+            guard orderCount(of: id) < limits.waitingQueries else { return end(id, .tooManyQueries) }
+            return perform(command, CommandAnswer(connection: id, request: request))
         }
-        return actions
     }
 
-    private mutating func endEarlier(than hello: SessionHello, _ volume: Int) -> [SessionAction] {
-        for (id, connection) in connections {
-            guard case .session(let session) = connection, session.process == hello.process,
-                session.client == hello.client, session.volume == volume, session.image == hello.image
-            else { continue }
-            return end(id, .replaced)
+    func orderCount(of id: ConnectionID) -> Int {
+        orders.values.reduce(0) { $0 + ($1.connection == id ? 1 : 0) }
+    }
+}
+
+extension SessionTable.Order {
+    /// Whose answer it is; nil for those that are the table's own.
+    var connection: ConnectionID? {
+        switch self {
+        case .write(let write, _): write.connection
+        case .read(let read, _): read.connection
+        case .list(let answer), .command(let answer), .find(_, _, let answer, _): answer.connection
+        case .commit, .writer, .reuse: nil
         }
-        return []
-    }
-
-    private func count(of process: NodeBoot) -> SessionAction {
-        .sessions(process, count: sessions(of: process))
     }
 }

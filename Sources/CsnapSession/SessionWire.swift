@@ -16,8 +16,11 @@ package enum SessionWire {
     package static let mandatoryFlags: UInt16 = 0xff00
     /// Ranges of one query: more than a client's queue ever holds, and 4096 of the longest fit one frame.
     package static let maximumRanges = 4096
-    /// Bytes of an image's name: "snap/" and a name as long as a volume's.
-    package static let maximumImageName = 5 + Limits.volumeName
+    /// Chunks of one read query; their map, a piece per chunk, fits one frame.
+    package static let maximumReadChunks = 4096
+    /// Entries of one answer about snapshots: some 32 KiB.
+    package static let snapshotsPerPage = 256
+    package static let maximumImageName = 64
 }
 
 /// Why the bytes of a session were refused. The connection is closed; nothing else was changed.

@@ -10,14 +10,27 @@ struct SessionFrameTests {
         .hello(
             SessionHello(
                 versions: 1...3, process: NodeBoot(node: NodeID(3), boot: Boot(9)), client: Bits128(high: 1, low: 2),
-                volume: "data", image: "origin", tenure: tenure)),
+                machineID: Bits128(high: 3, low: 4), kernelBootID: Bits128(high: 5, low: 6), volume: "data", image: "origin", tenure: tenure)),
         .queryWrite(request: 11, epoch: Epoch(7), ranges: [ChunkRange(first: 0, count: 1)]),
         .queryWrite(
             request: .max, epoch: Epoch(7),
             ranges: (0..<4096).map { ChunkRange(first: .max - 1 - UInt64(UInt32.max) - $0, count: .max) }),
         .queryWrite(request: 12, epoch: Epoch(7), ranges: []),
         .ping(epoch: Epoch(7)), .bye,
+        .queryRead(request: 13, epoch: Epoch(7), snapshot: 5, ranges: [ChunkRange(first: 2, count: 3)]),
+        .endRead(request: 13, epoch: Epoch(7)), .barrierAck(BarrierAttempt(tenure: tenure, counter: 2)),
+        .listSnapshots(request: 14, epoch: Epoch(7), after: 3),
+        .command(request: 15, epoch: Epoch(7), .create(volume: "data", name: "monday", uuid: Bits128(high: 7, low: 8))),
+        .command(request: 16, epoch: Epoch(7), .delete(volume: "data", name: "monday")),
+        .command(request: 17, epoch: Epoch(7), .rename(volume: "data", from: "a", to: "b")),
+        .command(request: 18, epoch: Epoch(7), .list(volume: "data", after: 9)),
+        .command(request: 19, epoch: Epoch(7), .examine(volume: "data")),
     ]
+    static let entry = SnapshotEntry(
+        number: 3, uuid: Bits128(high: 1, low: 2), name: "monday", size: 1 << 40, createdAt: 1_700_000_000)
+    static let report = VolumeReport(
+        generation: 4, snapshots: 2, originSize: 1 << 40, storeSize: 1 << 30, storeUsed: 5, quarantined: 6, sessions: 7,
+        waitingWrites: 8, holds: [HoldReport(node: NodeID(3), reads: 1, chunks: 9)], lostWriters: [NodeID(4)])
     static let serverFrames: [ServerFrame] = [
         .welcome(
             SessionWelcome(
@@ -25,6 +38,19 @@ struct SessionFrameTests {
                 chunkSize: 65536, generation: 4)),
         .refused(.higherTenure, tenure: tenure), .grant(request: 1, epoch: Epoch(7), generation: 2),
         .error(request: 2, epoch: Epoch(7), code: 5), .pong(epoch: Epoch(7)), .goAway(tenure: tenure),
+        .map(
+            request: 3, epoch: Epoch(7),
+            pieces: [
+                MapPiece(count: 1, place: .origin), MapPiece(count: 2, place: .store(1 << 40)),
+                MapPiece(count: .max, place: .zero),
+            ]),
+        .barrierBegin(BarrierAttempt(tenure: tenure, counter: 2)),
+        .barrierEnd(BarrierAttempt(tenure: tenure, counter: 2), generation: 9),
+        .snapshots(request: 4, epoch: Epoch(7), entries: [entry], hasMore: true),
+        .outcome(request: 5, epoch: Epoch(7), .done), .outcome(request: 6, epoch: Epoch(7), .snapshot(entry)),
+        .outcome(request: 7, epoch: Epoch(7), .snapshots([entry, entry], hasMore: false)),
+        .outcome(request: 8, epoch: Epoch(7), .volume(report)),
+        .outcome(request: 9, epoch: Epoch(7), .refused(.writerLost, culprit: "node 3")),
     ]
 
     @Test("every frame survives its encoding, cut at every byte")
@@ -85,7 +111,7 @@ struct SessionFrameTests {
         }
         #expect(failure { $0[0] = 0 } == .foreign)
         #expect(failure { $0[4] = 2 } == .version(2))
-        #expect(failure { $0[6] = 9 } == .unknownType(9))
+        #expect(failure { $0[6] = 99 } == .unknownType(99))
         #expect(failure { $0[9] = 1 } == .mandatoryFlag(256))
         #expect(failure { $0[14] = 2 } == .tooLong(131_072))
         #expect(failure { $0[23] = 0x80 } == .body(.malformed))

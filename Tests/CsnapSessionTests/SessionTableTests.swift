@@ -9,18 +9,19 @@ struct SessionTableTests {
     static let volume = SessionVolume(
         name: "data", storeUUID: Bits128(high: 1, low: 1), originSize: 65536 * 10 + 1, chunkSize: 65536, generation: 4)
 
-    static func table(limits: SessionLimits = SessionLimits()) -> SessionTable {
-        SessionTable(tenure: tenure, volumes: [volume], admitted: [node], limits: limits)
+    static func table(limits: SessionLimits = SessionLimits(), admitted: [NodeBoot] = [node]) -> ServedTable {
+        ServedTable(SessionTable(tenure: tenure, volumes: [volume], admitted: admitted, limits: limits))
     }
 
     static func hello(
         _ process: NodeBoot = node, client: UInt64 = 1, volume: String = "data", image: String = "origin",
-        tenure: Tenure = tenure, versions: ClosedRange<UInt16> = 1...1
+        tenure: Tenure = tenure, versions: ClosedRange<UInt16> = 1...1, kernel: UInt64 = 1
     ) -> ClientFrame {
         .hello(
             SessionHello(
-                versions: versions, process: process, client: Bits128(high: 0, low: client), volume: volume,
-                image: image, tenure: tenure))
+                versions: versions, process: process, client: Bits128(high: 0, low: client),
+                machineID: Bits128(high: 5, low: UInt64(process.node.value)), kernelBootID: Bits128(high: 6, low: kernel),
+                volume: volume, image: image, tenure: tenure))
     }
 
     static let query = ClientFrame.queryWrite(
@@ -36,7 +37,7 @@ struct SessionTableTests {
     }
 
     /// A table with one session on connection 1.
-    static func withSession(limits: SessionLimits = SessionLimits()) -> SessionTable {
+    static func withSession(limits: SessionLimits = SessionLimits()) -> ServedTable {
         var table = table(limits: limits)
         #expect(table.opened(first) == [])
         #expect(

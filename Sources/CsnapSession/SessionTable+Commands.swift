@@ -1,0 +1,111 @@
+package import CsnapCore
+
+/// Commands of people, and what the stores answer.
+extension SessionTable {
+    mutating func perform(_ command: SnapshotCommand, _ answer: CommandAnswer) -> [SessionAction] {
+        guard isActive else { return refusal(.notActive, "", answer) }
+        guard let volume = volumes.firstIndex(where: { $0.about.name == command.volume }) else {
+            return refusal(.unknownVolume, command.volume, answer)
+        }
+        let order: StoreOrder
+        switch command {
+        case .create(_, let name, let uuid): return create(volume, name: name, uuid: uuid, answer)
+        case .delete(_, let name): order = .delete(name: name)
+        case .rename(_, let from, let to):
+            guard SnapshotName.isValid(to) else { return refusal(.badName, to, answer) }
+            order = .rename(from: from, to: to)
+        case .list(_, let after): order = .list(after: after)
+        case .examine: order = .examine
+        }
+        return [self.order(order, volume, for: .command(answer))]
+    }
+
+    /// A store has carried out the order of that ticket.
+    package mutating func completed(
+        _ ticket: UInt64, volume: Int, _ result: StoreResult, at now: Instant
+    ) -> [SessionAction] {
+        guard let order = orders[ticket] else { return [] }
+        orders[ticket] = nil
+        switch order {
+        case .write(let write, _):
+            switch result {
+            case .copied: return copied(write, volume, ticket)
+            case .failed(let error):
+                return answered(write) == nil ? [] : [failure(write.request, error, write.connection)]
+            default: return unexpected()
+            }
+        case .read(let read, _):
+            switch result {
+            case .mapped(let pieces): return mapped(read, volume, ticket, pieces) + reuse(volume)
+            case .failed(let error): return [failure(read.request, error, read.connection)] + reuse(volume)
+            default: return unexpected()
+            }
+        case .writer(let writer, _): return written(writer, volume, result)
+        case .find(let name, let uuid, let answer, _):
+            guard case .outcome(let outcome) = result else {
+                return begin(volume, name: name, uuid: uuid, answer, now)
+            }
+            volumes[volume].isCreating = false
+            return self.answer(answer, outcome)
+        case .commit: return committed(volume, result)
+        case .list(let answer):
+            guard case .outcome(.snapshots(let entries, let hasMore)) = result else { return unexpected() }
+            let frame = ServerFrame.snapshots(
+                request: answer.request, epoch: tenure.epoch, entries: entries, hasMore: hasMore)
+            return [.send(frame, to: answer.connection)]
+        case .command(let answer):
+            guard case .outcome(let outcome) = result else { return unexpected() }
+            return self.answer(answer, completed(outcome, volume))
+        case .reuse: return []
+        }
+    }
+
+    private mutating func written(
+        _ writer: SessionWriter, _ volume: Int, _ result: StoreResult
+    ) -> [SessionAction] {
+        switch result {
+        case .writerRecorded: volumes[volume].writers.recorded(writer)
+        case .writerCleared: volumes[volume].writers.cleared(writer)
+        default: return unexpected()
+        }
+        return welcomeWaiting(volume)
+    }
+
+    private mutating func committed(_ volume: Int, _ result: StoreResult) -> [SessionAction] {
+        switch result {
+        case .committed(let entry, let generation):
+            return committed(volume, .snapshot(entry), generation: generation)
+        case .outcome(let outcome):
+            return committed(volume, outcome, generation: volumes[volume].about.generation)
+        default: return unexpected()
+        }
+    }
+
+    /// Only our own code could answer an order with something else.
+    private func unexpected() -> [SessionAction] {
+        fatalError("a store answered what it was not asked")
+    }
+
+    /// The store knows what lies in it; who is connected and who reads, the table does.
+    private func completed(_ outcome: CommandOutcome, _ volume: Int) -> CommandOutcome {
+        guard case .volume(var report) = outcome else { return outcome }
+        report.sessions = connections.values.reduce(0) { sum, connection in
+            if case .session(let session) = connection, session.volume == volume { sum + 1 } else { sum }
+        }
+        report.waitingWrites = UInt32(volumes[volume].heldUp.count)
+        report.holds = volumes[volume].holds.report
+        report.lostWriters = lostWriters(volume)
+        return .volume(report)
+    }
+
+    func answer(_ answer: CommandAnswer, _ outcome: CommandOutcome) -> [SessionAction] {
+        guard connections[answer.connection] != nil else { return [] }
+        return [
+            .send(.outcome(request: answer.request, epoch: tenure.epoch, outcome), to: answer.connection)
+        ]
+    }
+
+    func refusal(_ reason: CommandRefusal, _ culprit: String, _ answer: CommandAnswer) -> [SessionAction] {
+        self.answer(answer, .refused(reason, culprit: culprit))
+    }
+}

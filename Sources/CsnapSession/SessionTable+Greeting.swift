@@ -1,0 +1,175 @@
+import CsnapCore
+
+/// Who may have a session, and how one begins and ends.
+extension SessionTable {
+    mutating func greet(_ hello: SessionHello, _ id: ConnectionID, _ now: Instant) -> [SessionAction] {
+        if let refusal = refusal(of: hello) { return refuse(id, refusal) }
+        guard sessionCount < limits.sessions else { return refuse(id, .tooManySessions) }
+        switch hello.image {
+        case SessionHello.origin: break
+        case SessionHello.commands:
+            connections[id] = .commander(hello.process)
+            lastSession += 1
+            return [.send(.welcome(welcome(lastSession, nil)), to: id)]
+        default: return refuse(id, .unknownImage)
+        }
+        guard let volume = volumes.firstIndex(where: { $0.about.name == hello.volume }) else {
+            return refuse(id, .unknownVolume)
+        }
+        // The client's earlier connection may be half-open still: the new one stands for it.
+        var actions = endEarlier(than: hello, volume)
+        guard sessions(of: hello.process) < limits.sessionsPerBoot else {
+            return actions + refuse(id, .tooManySessions)
+        }
+        volumes[volume].holds.drop(client: hello.client, of: hello.process.node)
+        actions += holdsChanged(volume)
+        connections[id] = .greeting(hello, volume: volume)
+        if volumes[volume].writers.needsRecord(hello.writer, at: now) {
+            let writer = hello.writer
+            actions.append(order(.recordWriter(writer), volume, for: .writer(writer, volume: volume)))
+        }
+        return actions + welcomeWaiting(volume)
+    }
+
+    private func refusal(of hello: SessionHello) -> SessionRefusal? {
+        guard hello.versions.overlaps(SessionWire.versions) else { return .version }
+        guard hello.tenure >= tenure else { return .lowerTenure }
+        guard hello.tenure == tenure else { return .higherTenure }
+        guard let admission = admissions[hello.process.node] else { return .notAdmitted }
+        if hello.process.boot > admission.boot { return .notAdmitted }
+        return hello.process.boot < admission.boot || admission.isStruck ? .struck : nil
+    }
+
+    /// Welcomes whoever need not wait any more: its writer is on record, and no barrier is open.
+    mutating func welcomeWaiting(_ volume: Int) -> [SessionAction] {
+        guard volumes[volume].barrier == nil else { return [] }
+        var actions: [SessionAction] = []
+        for (id, connection) in connections {
+            guard case .greeting(let hello, volume) = connection,
+                volumes[volume].writers.isRecorded(hello.writer)
+            else { continue }
+            invariant(.admissionRecorded, isAdmitted(hello.process), "a session of a boot that is not admitted")
+            lastSession += 1
+            connections[id] = .session(
+                Session(
+                    owner: ReadOwner(process: hello.process, client: hello.client), writer: hello.writer,
+                    volume: volume))
+            actions.append(.send(.welcome(welcome(lastSession, volumes[volume].about)), to: id))
+            actions.append(.sessions(hello.process, count: sessions(of: hello.process)))
+        }
+        return actions
+    }
+
+    /// Of a session for commands there is no volume.
+    private func welcome(_ session: UInt64, _ about: SessionVolume?) -> SessionWelcome {
+        SessionWelcome(
+            session: session, tenure: tenure, storeUUID: about?.storeUUID ?? .zero,
+            originSize: about?.originSize ?? 0, chunkSize: about?.chunkSize ?? 4096,
+            generation: about?.generation ?? 0)
+    }
+
+    // MARK: Ends
+
+    mutating func refuse(_ id: ConnectionID, _ reason: SessionRefusal) -> [SessionAction] {
+        [.send(.refused(reason, tenure: tenure), to: id)] + end(id, .refused(reason))
+    }
+
+    mutating func refuseEpoch(_ epoch: Epoch, _ id: ConnectionID) -> [SessionAction] {
+        [.send(.goAway(tenure: tenure), to: id)] + end(id, .wrongEpoch(epoch))
+    }
+
+    mutating func end(_ id: ConnectionID, _ reason: SessionEnd) -> [SessionAction] {
+        [.close(id, reason)] + forget(id)
+    }
+
+    /// Its waiting queries go with it; its holds stay, since it may be reading still.
+    mutating func forget(_ id: ConnectionID) -> [SessionAction] {
+        let connection = connections[id]
+        connections[id] = nil
+        guard case .session(let session) = connection else { return [] }
+        for (ticket, order) in orders where order.connection == id { orders[ticket] = nil }
+        for (ticket, held) in volumes[session.volume].heldUp where held.connection == id {
+            volumes[session.volume].heldUp[ticket] = nil
+        }
+        let process = session.owner.process
+        return [.sessions(process, count: sessions(of: process))] + lost(id, session) + reuse(session.volume)
+    }
+
+    mutating func endSessions(of process: NodeBoot, _ reason: SessionEnd) -> [SessionAction] {
+        var actions: [SessionAction] = []
+        for (id, connection) in connections {
+            guard let owner = connection.process, owner.node == process.node, owner.boot <= process.boot else {
+                continue
+            }
+            actions.append(.send(.goAway(tenure: tenure), to: id))
+            actions += end(id, reason)
+        }
+        return actions
+    }
+
+    private mutating func endEarlier(than hello: SessionHello, _ volume: Int) -> [SessionAction] {
+        for (id, connection) in connections {
+            switch connection {
+            case .greeting(let other, volume) where other.process == hello.process && other.client == hello.client:
+                return end(id, .replaced)
+            case .session(let session)
+            where session.owner == ReadOwner(process: hello.process, client: hello.client)
+                && session.volume == volume:
+                return end(id, .replaced)
+            case .stranger, .greeting, .session, .commander: continue
+            }
+        }
+        return []
+    }
+
+    // MARK: Writers
+
+    /// Nothing of this client is at the disk. If no other of its writer is here, the writer is cleared.
+    mutating func byeOf(_ session: Session) -> [SessionAction] {
+        let volume = session.volume
+        let hasOther = connections.values.contains { connection in
+            switch connection {
+            case .greeting(let hello, volume): hello.writer == session.writer
+            case .session(let other): other.volume == volume && other.writer == session.writer
+            case .stranger, .greeting, .commander: false
+            }
+        }
+        return hasOther ? [] : clear(session.writer, volume)
+    }
+
+    mutating func clear(_ writer: SessionWriter, _ volume: Int) -> [SessionAction] {
+        guard volumes[volume].writers.clear(writer) else { return [] }
+        return [order(.clearWriter(writer), volume, for: .writer(writer, volume: volume))]
+    }
+
+    mutating func clearWriters(of node: NodeID, _ volume: Int) -> [SessionAction] {
+        var actions: [SessionAction] = []
+        for writer in volumes[volume].writers.uncleared where writer.node == node && !isHere(writer, volume) {
+            actions += clear(writer, volume)
+        }
+        return actions
+    }
+
+    /// Whether a session of this writer is open.
+    func isHere(_ writer: SessionWriter, _ volume: Int) -> Bool {
+        connections.values.contains { connection in
+            if case .session(let session) = connection {
+                session.volume == volume && session.writer == writer
+            } else {
+                false
+            }
+        }
+    }
+}
+
+extension SessionTable.Connection {
+    /// Nil for a stranger.
+    var process: NodeBoot? {
+        switch self {
+        case .stranger: nil
+        case .greeting(let hello, _): hello.process
+        case .session(let session): session.owner.process
+        case .commander(let process): process
+        }
+    }
+}

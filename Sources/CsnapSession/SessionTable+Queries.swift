@@ -1,0 +1,139 @@
+import CsnapCore
+
+struct PendingRead: Equatable, Sendable {
+    var connection: ConnectionID
+    var owner: ReadOwner
+    var request: UInt64
+    var ranges: [ChunkRange]
+}
+
+/// Writes ask for a grant, reads for a map.
+extension SessionTable {
+    mutating func queryWrite(
+        _ request: UInt64, _ ranges: [ChunkRange], _ session: Session, _ id: ConnectionID
+    ) -> [SessionAction] {
+        let volume = session.volume
+        if let error = volumes[volume].about.error(in: ranges) { return [failure(request, error, id)] }
+        let frame = ClientFrame.queryWrite(request: request, epoch: tenure.epoch, ranges: ranges)
+        guard isActive else { return keep(frame, session, id) }
+        // From BEGIN to END nothing is granted; the client asks again after END.
+        guard volumes[volume].barrier == nil, !session.writes.contains(request) else { return [] }
+        guard session.writes.count < limits.waitingQueries else { return end(id, .tooManyQueries) }
+        var session = session
+        session.writes.append(request)
+        connections[id] = .session(session)
+        let write = PendingWrite(connection: id, request: request, ranges: ranges)
+        return [order(.copyOut(ranges), volume, for: .write(write, volume: volume))]
+    }
+
+    mutating func queryRead(
+        _ request: UInt64, _ snapshot: UInt64, _ ranges: [ChunkRange], _ session: Session, _ id: ConnectionID
+    ) -> [SessionAction] {
+        let volume = session.volume
+        if let error = volumes[volume].about.error(in: ranges) { return [failure(request, error, id)] }
+        let chunks = ranges.reduce(UInt64(0)) { $0 + UInt64($1.count) }
+        guard chunks <= UInt64(SessionWire.maximumReadChunks) else { return [failure(request, .tooLong, id)] }
+        let frame = ClientFrame.queryRead(
+            request: request, epoch: tenure.epoch, snapshot: snapshot, ranges: ranges)
+        guard isActive else { return keep(frame, session, id) }
+        let owner = session.owner
+        guard !volumes[volume].holds.contains(owner, request), !isAsked(owner, request) else { return [] }
+        guard volumes[volume].holds.count(of: owner) + orderCount(of: id) < limits.reads + limits.waitingQueries else {
+            return end(id, .tooManyQueries)
+        }
+        let read = PendingRead(connection: id, owner: owner, request: request, ranges: ranges)
+        return [order(.map(snapshot: snapshot, ranges), volume, for: .read(read, volume: volume))]
+    }
+
+    private func isAsked(_ owner: ReadOwner, _ request: UInt64) -> Bool {
+        orders.values.contains { order in
+            if case .read(let read, _) = order { read.owner == owner && read.request == request } else { false }
+        }
+    }
+
+    /// Until `activate`.
+    private mutating func keep(_ frame: ClientFrame, _ session: Session, _ id: ConnectionID) -> [SessionAction] {
+        guard !session.early.contains(frame) else { return [] }
+        guard session.early.count < limits.waitingQueries else { return end(id, .tooManyQueries) }
+        var session = session
+        session.early.append(frame)
+        connections[id] = .session(session)
+        return []
+    }
+
+    func failure(_ request: UInt64, _ error: SessionQueryError, _ id: ConnectionID) -> SessionAction {
+        .send(.error(request: request, epoch: tenure.epoch, code: error.rawValue), to: id)
+    }
+
+    // MARK: Answers of the store
+
+    /// The chunks are saved: granted, unless a read still needs them on the origin.
+    mutating func copied(_ write: PendingWrite, _ volume: Int, _ ticket: UInt64) -> [SessionAction] {
+        guard !volumes[volume].holds.hold(write.ranges) else {
+            volumes[volume].heldUp[ticket] = write
+            return []
+        }
+        guard case .session(let session) = answered(write) else { return [] }
+        invariant(
+            .noStaleService, isActive && isAdmitted(session.owner.process) && volumes[volume].barrier == nil,
+            "a grant outside of service")
+        let generation = volumes[volume].about.generation
+        let grant = ServerFrame.grant(request: write.request, epoch: tenure.epoch, generation: generation)
+        return [.send(grant, to: write.connection)]
+    }
+
+    /// Takes the write out of its session, and says which that is; nil: it is gone.
+    @discardableResult
+    mutating func answered(_ write: PendingWrite) -> Connection? {
+        guard case .session(var session) = connections[write.connection] else { return nil }
+        session.writes.removeAll { $0 == write.request }
+        connections[write.connection] = .session(session)
+        return .session(session)
+    }
+
+    mutating func mapped(
+        _ read: PendingRead, _ volume: Int, _ ticket: UInt64, _ pieces: [MapPiece]
+    ) -> [SessionAction] {
+        // A client that is gone has seen no map, so it holds nothing.
+        guard connections[read.connection] != nil else { return [] }
+        guard let held = ChunkRange.onOrigin(read.ranges, pieces) else {
+            return [failure(read.request, .storeDamaged, read.connection)]
+        }
+        volumes[volume].holds.begin(read.owner, read.request, ticket: ticket, held: held)
+        return [.send(.map(request: read.request, epoch: tenure.epoch, pieces: pieces), to: read.connection)]
+    }
+
+    // MARK: Holds and reuse
+
+    /// Some holds of the volume ended. A write that waited for them is looked at again before it is granted: the store
+    /// may have changed meanwhile.
+    mutating func holdsChanged(_ volume: Int) -> [SessionAction] {
+        var actions: [SessionAction] = []
+        for (ticket, write) in volumes[volume].heldUp where !volumes[volume].holds.hold(write.ranges) {
+            volumes[volume].heldUp[ticket] = nil
+            actions.append(order(.copyOut(write.ranges), volume, for: .write(write, volume: volume)))
+        }
+        return actions + reuse(volume)
+    }
+
+    /// The store freed space, which reads that run may still look at; numbers rise.
+    package mutating func freed(_ number: UInt64, volume: Int) -> [SessionAction] {
+        volumes[volume].freed.append((number, lastTicket))
+        return reuse(volume)
+    }
+
+    /// What was freed before the oldest read that runs was asked for may be used again.
+    mutating func reuse(_ volume: Int) -> [SessionAction] {
+        guard !volumes[volume].freed.isEmpty else { return [] }
+        var oldest = volumes[volume].holds.oldestTicket ?? .max
+        for (ticket, order) in orders {
+            if case .read(_, volume) = order { oldest = min(oldest, ticket) }
+        }
+        var number: UInt64?
+        while let first = volumes[volume].freed.first, first.ticket < oldest {
+            number = first.number
+            volumes[volume].freed.removeFirst()
+        }
+        return number.map { [order(.reuse(upTo: $0), volume, for: .reuse)] } ?? []
+    }
+}

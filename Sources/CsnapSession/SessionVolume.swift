@@ -1,0 +1,82 @@
+package import CsnapCore
+
+/// Numbers a connection of a client; given by the shell, never reused in one life of a server.
+package struct ConnectionID: Equatable, Comparable, Sendable {
+    package var value: UInt64
+
+    package init(_ value: UInt64) { self.value = value }
+
+    package static func < (left: ConnectionID, right: ConnectionID) -> Bool { left.value < right.value }
+}
+
+#if !hasFeature(Embedded)
+    extension ConnectionID: Hashable {}
+#endif
+
+/// What a session needs to know of a volume whose store is taken.
+package struct SessionVolume: Equatable, Sendable {
+    package var name: String
+    package var storeUUID: Bits128
+    /// Bytes.
+    package var originSize: UInt64
+    package var chunkSize: UInt32
+    package var generation: UInt64
+    /// Those on record in the store.
+    package var writers: [SessionWriter]
+
+    package init(
+        name: String, storeUUID: Bits128, originSize: UInt64, chunkSize: UInt32, generation: UInt64,
+        writers: [SessionWriter] = []
+    ) {
+        self.name = name
+        self.storeUUID = storeUUID
+        self.originSize = originSize
+        self.chunkSize = chunkSize
+        self.generation = generation
+        self.writers = writers
+    }
+
+    var chunks: UInt64 {
+        chunkSize == 0 ? 0 : originSize / UInt64(chunkSize) + (originSize % UInt64(chunkSize) == 0 ? 0 : 1)
+    }
+
+    func error(in ranges: [ChunkRange]) -> SessionQueryError? {
+        if ranges.isEmpty { return .empty }
+        let chunks = chunks
+        let inside = ranges.allSatisfy { range in
+            range.count >= 1 && range.first < chunks && UInt64(range.count) <= chunks - range.first
+        }
+        return inside ? nil : .outOfRange
+    }
+}
+
+/// One volume and what goes on in it.
+struct VolumeState: Equatable, Sendable {
+    var about: SessionVolume
+    var holds = ReadHolds()
+    var writers: WriterTable
+    /// A snapshot is being made: from the command until its answer.
+    var isCreating = false
+    var barrier: SnapshotBarrier?
+    /// Writes whose chunks are copied out and that wait for a hold to end, by ticket.
+    var heldUp = SortedTable<UInt64, PendingWrite>()
+    /// What the store has freed and may not reuse yet: its number, and the last ticket given when it was freed.
+    var freed: [(number: UInt64, ticket: UInt64)] = []
+
+    init(_ about: SessionVolume) {
+        self.about = about
+        writers = WriterTable(about.writers)
+    }
+
+    static func == (left: VolumeState, right: VolumeState) -> Bool {
+        left.about == right.about && left.holds == right.holds && left.writers == right.writers
+            && left.isCreating == right.isCreating && left.barrier == right.barrier && left.heldUp == right.heldUp
+            && left.freed.elementsEqual(right.freed) { $0 == $1 }
+    }
+}
+
+struct PendingWrite: Equatable, Sendable {
+    var connection: ConnectionID
+    var request: UInt64
+    var ranges: [ChunkRange]
+}

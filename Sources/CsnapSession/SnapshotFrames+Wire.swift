@@ -1,0 +1,186 @@
+package import CsnapCore
+
+extension BarrierAttempt: WireValue {
+    package func encode(to writer: inout ByteWriter) {
+        writer.value(tenure)
+        writer.varint(counter)
+    }
+
+    package init(from reader: inout ByteReader) throws(WireError) {
+        self.init(tenure: try reader.value(), counter: try reader.varint())
+    }
+}
+
+extension SessionWriter: WireValue {
+    package func encode(to writer: inout ByteWriter) {
+        writer.value(node)
+        writer.value(machineID)
+        writer.value(kernelBootID)
+    }
+
+    package init(from reader: inout ByteReader) throws(WireError) {
+        self.init(node: try reader.value(), machineID: try reader.value(), kernelBootID: try reader.value())
+    }
+}
+
+/// Refused when it is empty.
+extension MapPiece: WireValue {
+    package func encode(to writer: inout ByteWriter) {
+        writer.varint(UInt64(count))
+        switch place {
+        case .origin: writer.byte(0)
+        case .store(let address):
+            writer.byte(1)
+            writer.varint(address)
+        case .zero: writer.byte(2)
+        }
+    }
+
+    package init(from reader: inout ByteReader) throws(WireError) {
+        let count = try reader.varint32()
+        guard count >= 1 else { throw .malformed }
+        switch try reader.byte() {
+        case 0: self.init(count: count, place: .origin)
+        case 1: self.init(count: count, place: .store(try reader.varint()))
+        case 2: self.init(count: count, place: .zero)
+        default: throw .malformed
+        }
+    }
+}
+
+extension SnapshotEntry: WireValue {
+    package func encode(to writer: inout ByteWriter) {
+        writer.varint(number)
+        writer.value(uuid)
+        writer.string(name)
+        writer.varint(size)
+        writer.varint(createdAt)
+    }
+
+    package init(from reader: inout ByteReader) throws(WireError) {
+        self.init(
+            number: try reader.varint(), uuid: try reader.value(), name: try reader.string(limit: SnapshotName.limit),
+            size: try reader.varint(), createdAt: try reader.varint())
+    }
+}
+
+extension SnapshotCommand: WireValue {
+    package func encode(to writer: inout ByteWriter) {
+        switch self {
+        case .create(let volume, let name, let uuid):
+            writer.byte(1)
+            writer.string(volume)
+            writer.string(name)
+            writer.value(uuid)
+        case .delete(let volume, let name):
+            writer.byte(2)
+            writer.string(volume)
+            writer.string(name)
+        case .rename(let volume, let from, let to):
+            writer.byte(3)
+            writer.string(volume)
+            writer.string(from)
+            writer.string(to)
+        case .list(let volume, let after):
+            writer.byte(4)
+            writer.string(volume)
+            writer.varint(after)
+        case .examine(let volume):
+            writer.byte(5)
+            writer.string(volume)
+        }
+    }
+
+    package init(from reader: inout ByteReader) throws(WireError) {
+        let kind = try reader.byte()
+        let volume = try reader.string(limit: Limits.volumeName)
+        switch kind {
+        case 1:
+            self = .create(
+                volume: volume, name: try reader.string(limit: SnapshotName.limit), uuid: try reader.value())
+        case 2: self = .delete(volume: volume, name: try reader.string(limit: SnapshotName.limit))
+        case 3:
+            self = .rename(
+                volume: volume, from: try reader.string(limit: SnapshotName.limit),
+                to: try reader.string(limit: SnapshotName.limit))
+        case 4: self = .list(volume: volume, after: try reader.varint())
+        case 5: self = .examine(volume: volume)
+        default: throw .unknownKind(kind)
+        }
+    }
+}
+
+extension CommandOutcome: WireValue {
+    /// Bytes of the words that say who is to blame.
+    package static let culpritLimit = 1024
+
+    package func encode(to writer: inout ByteWriter) {
+        switch self {
+        case .done: writer.byte(0)
+        case .snapshot(let entry):
+            writer.byte(1)
+            writer.value(entry)
+        case .snapshots(let entries, let hasMore):
+            writer.byte(2)
+            writer.list(entries)
+            writer.flag(hasMore)
+        case .volume(let report):
+            writer.byte(3)
+            writer.value(report)
+        case .refused(let reason, let culprit):
+            writer.byte(4)
+            writer.fixed(reason.rawValue)
+            writer.string(culprit)
+        }
+    }
+
+    package init(from reader: inout ByteReader) throws(WireError) {
+        let kind = try reader.byte()
+        switch kind {
+        case 0: self = .done
+        case 1: self = .snapshot(try reader.value())
+        case 2:
+            self = .snapshots(try reader.list(limit: SessionWire.snapshotsPerPage), hasMore: try reader.flag())
+        case 3: self = .volume(try reader.value())
+        case 4:
+            guard let reason = CommandRefusal(rawValue: try reader.fixed(UInt16.self)) else { throw .malformed }
+            self = .refused(reason, culprit: try reader.string(limit: Self.culpritLimit))
+        default: throw .unknownKind(kind)
+        }
+    }
+}
+
+extension VolumeReport: WireValue {
+    package func encode(to writer: inout ByteWriter) {
+        writer.varint(generation)
+        writer.varint(UInt64(snapshots))
+        writer.varint(originSize)
+        writer.varint(storeSize)
+        writer.varint(storeUsed)
+        writer.varint(quarantined)
+        writer.varint(UInt64(sessions))
+        writer.varint(UInt64(waitingWrites))
+        writer.list(holds)
+        writer.list(lostWriters)
+    }
+
+    package init(from reader: inout ByteReader) throws(WireError) {
+        self.init(
+            generation: try reader.varint(), snapshots: try reader.varint32(), originSize: try reader.varint(),
+            storeSize: try reader.varint(), storeUsed: try reader.varint(), quarantined: try reader.varint(),
+            sessions: try reader.varint32(), waitingWrites: try reader.varint32(), holds: try reader.list(),
+            lostWriters: try reader.list())
+    }
+}
+
+extension HoldReport: WireValue {
+    package func encode(to writer: inout ByteWriter) {
+        writer.value(node)
+        writer.varint(UInt64(reads))
+        writer.varint(chunks)
+    }
+
+    package init(from reader: inout ByteReader) throws(WireError) {
+        self.init(node: try reader.value(), reads: try reader.varint32(), chunks: try reader.varint())
+    }
+}

@@ -1,0 +1,191 @@
+package import CsnapCore
+
+/// Names one try of a server to make a snapshot; BEGIN, ACK and END carry it, others are ignored.
+package struct BarrierAttempt: Equatable, Comparable, Sendable {
+    package var tenure: Tenure
+    package var counter: UInt64
+
+    package init(tenure: Tenure, counter: UInt64) {
+        self.tenure = tenure
+        self.counter = counter
+    }
+
+    package static func < (left: BarrierAttempt, right: BarrierAttempt) -> Bool {
+        left.tenure == right.tenure ? left.counter < right.counter : left.tenure < right.tenure
+    }
+}
+
+/// One run of a kernel on one machine that writes an origin. What it has given to the disk can land until it is
+/// proven gone (docs/data-plane.md, "Writers").
+package struct SessionWriter: Equatable, Comparable, Sendable {
+    package var node: NodeID
+    package var machineID: Bits128
+    package var kernelBootID: Bits128
+
+    package init(node: NodeID, machineID: Bits128, kernelBootID: Bits128) {
+        self.node = node
+        self.machineID = machineID
+        self.kernelBootID = kernelBootID
+    }
+
+    package static func < (left: SessionWriter, right: SessionWriter) -> Bool {
+        if left.node != right.node { return left.node < right.node }
+        if left.machineID != right.machineID { return left.machineID < right.machineID }
+        return left.kernelBootID < right.kernelBootID
+    }
+}
+
+/// Where the next `count` chunks of a snapshot are to be read.
+package struct MapPiece: Equatable, Sendable {
+    package enum Place: Equatable, Sendable {
+        /// On the origin, under a hold until END_READ.
+        case origin
+        /// In the snapshot store, one chunk after the other from this byte on.
+        case store(UInt64)
+        /// Nowhere: zeros.
+        case zero
+    }
+
+    package var count: UInt32
+    package var place: Place
+
+    package init(count: UInt32, place: Place) {
+        self.count = count
+        self.place = place
+    }
+}
+
+/// A snapshot as clients and people see it.
+package struct SnapshotEntry: Equatable, Sendable {
+    /// Never reused within one store; rises from snapshot to snapshot.
+    package var number: UInt64
+    /// The uuid of the command that made it.
+    package var uuid: Bits128
+    package var name: String
+    /// Bytes of the origin when it was made.
+    package var size: UInt64
+    /// Seconds since 1970 by the clock of the node that served; for people only.
+    package var createdAt: UInt64
+
+    package init(number: UInt64, uuid: Bits128, name: String, size: UInt64, createdAt: UInt64) {
+        self.number = number
+        self.uuid = uuid
+        self.name = name
+        self.size = size
+        self.createdAt = createdAt
+    }
+}
+
+/// What a person asks of the server; carried by a session for commands.
+package enum SnapshotCommand: Equatable, Sendable {
+    /// `uuid` becomes the snapshot's, so that a repeated command finds what the first one made.
+    case create(volume: String, name: String, uuid: Bits128)
+    case delete(volume: String, name: String)
+    case rename(volume: String, from: String, to: String)
+    /// At most `SessionWire.snapshotsPerPage`, of numbers above `after`.
+    case list(volume: String, after: UInt64)
+    /// Counts, and who holds up what.
+    case examine(volume: String)
+
+    package var volume: String {
+        switch self {
+        case .create(let volume, _, _), .delete(let volume, _), .rename(let volume, _, _), .list(let volume, _),
+            .examine(let volume):
+            volume
+        }
+    }
+}
+
+package enum CommandOutcome: Equatable, Sendable {
+    case done
+    case snapshot(SnapshotEntry)
+    case snapshots([SnapshotEntry], hasMore: Bool)
+    case volume(VolumeReport)
+    case refused(CommandRefusal, culprit: String)
+}
+
+/// Why a command was not carried out. Nothing was changed.
+package enum CommandRefusal: UInt16, Sendable {
+    case notActive = 1
+    case unknownVolume = 2
+    case unknownSnapshot = 3
+    case nameTaken = 4
+    case badName = 5
+    /// Another snapshot of this volume is being made.
+    case busy = 6
+    /// A writer is not connected; what it gave to the disk may still land.
+    case writerLost = 7
+    /// A client did not answer the barrier in time.
+    case clientLate = 8
+    case storeFull = 9
+    case storeFailed = 10
+    case tooManySnapshots = 11
+    case inUse = 12
+}
+
+/// What `csnapctl volume list` and `holds` show.
+package struct VolumeReport: Equatable, Sendable {
+    package var generation: UInt64
+    package var snapshots: UInt32
+    /// Bytes.
+    package var originSize: UInt64
+    package var storeSize: UInt64
+    package var storeUsed: UInt64
+    package var quarantined: UInt64
+    package var sessions: UInt32
+    package var waitingWrites: UInt32
+    package var holds: [HoldReport]
+    /// Writers that are not cleared and have no session.
+    package var lostWriters: [NodeID]
+
+    package init(
+        generation: UInt64, snapshots: UInt32, originSize: UInt64, storeSize: UInt64, storeUsed: UInt64,
+        quarantined: UInt64, sessions: UInt32, waitingWrites: UInt32, holds: [HoldReport], lostWriters: [NodeID]
+    ) {
+        self.generation = generation
+        self.snapshots = snapshots
+        self.originSize = originSize
+        self.storeSize = storeSize
+        self.storeUsed = storeUsed
+        self.quarantined = quarantined
+        self.sessions = sessions
+        self.waitingWrites = waitingWrites
+        self.holds = holds
+        self.lostWriters = lostWriters
+    }
+}
+
+/// The reads of one client that have not ended.
+package struct HoldReport: Equatable, Sendable {
+    package var node: NodeID
+    package var reads: UInt32
+    package var chunks: UInt64
+
+    package init(node: NodeID, reads: UInt32, chunks: UInt64) {
+        self.node = node
+        self.reads = reads
+        self.chunks = chunks
+    }
+}
+
+/// How a snapshot's name must look: an NBD export and a word of the command line.
+package enum SnapshotName {
+    package static let limit = 64
+
+    /// 1 to 64 letters, digits, `-`, `_`, `.`, `:`, `+`, `@`; no `.` or `-` in front.
+    package static func isValid(_ name: String) -> Bool {
+        let bytes = Array(name.utf8)
+        guard (1...limit).contains(bytes.count), bytes[0] != UInt8(ascii: "."), bytes[0] != UInt8(ascii: "-") else {
+            return false
+        }
+        return bytes.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "."),
+                UInt8(ascii: ":"), UInt8(ascii: "+"), UInt8(ascii: "@"):
+                true
+            default: false
+            }
+        }
+    }
+}

@@ -1,0 +1,37 @@
+package import CsnapCore
+
+/// What the table wants of one volume's store. Orders of one volume are carried out in their order, and answered in it.
+package enum StoreOrder: Equatable, Sendable {
+    /// Save what snapshots lack of these chunks, durably.
+    case copyOut([ChunkRange])
+    /// Where are these chunks of that snapshot?
+    case map(snapshot: UInt64, [ChunkRange])
+    case recordWriter(SessionWriter)
+    case clearWriter(SessionWriter)
+    /// Is there a snapshot of that name, or one that this command made before?
+    case find(name: String, uuid: Bits128)
+    /// All writers stand still: make it.
+    case commit(name: String, uuid: Bits128)
+    case delete(name: String)
+    case rename(from: String, to: String)
+    case list(after: UInt64)
+    case examine
+    /// No read runs that may still look at what was freed up to this number.
+    case reuse(upTo: UInt64)
+}
+
+package enum StoreResult: Equatable, Sendable {
+    /// Every snapshot has these chunks, durably.
+    case copied
+    case mapped([MapPiece])
+    case writerRecorded
+    case writerCleared
+    /// `find` found neither.
+    case absent
+    case committed(SnapshotEntry, generation: UInt64)
+    case outcome(CommandOutcome)
+    /// Of `reuse`.
+    case done
+    /// This order alone failed; the store goes on.
+    case failed(SessionQueryError)
+}

@@ -1,0 +1,88 @@
+import CsnapCore
+
+/// The writers of one volume that the store has on record and nobody has cleared.
+///
+/// Whoever stands here may have writes at the disk that land at any time, until it acknowledges a barrier or is
+/// proven gone (docs/data-plane.md, "Writers").
+struct WriterTable: Equatable, Sendable {
+    private enum State: Equatable, Sendable {
+        /// The record is on its way to the store; nobody of this writer is welcome yet.
+        case recording
+        case recorded
+        /// Its machine runs another kernel since then.
+        case surpassed(Instant)
+        /// The clearing is on its way to the store.
+        case clearing
+    }
+
+    private var states = SortedTable<SessionWriter, State>()
+
+    init(_ recorded: [SessionWriter]) {
+        for writer in recorded { states[writer] = .recorded }
+    }
+
+    /// Those that count when a snapshot is made.
+    var uncleared: [SessionWriter] { states.keys }
+
+    func isRecorded(_ writer: SessionWriter) -> Bool {
+        switch states[writer] {
+        case .recorded, .surpassed: true
+        case .recording, .clearing, nil: false
+        }
+    }
+
+    /// True: order the record. False: it is there, or ordered already.
+    mutating func needsRecord(_ writer: SessionWriter, at now: Instant) -> Bool {
+        for (other, state) in states where state == .recorded && other != writer {
+            // The same machine with another kernel: the writes of the old one are not sent again.
+            if other.machineID == writer.machineID, other.node == writer.node,
+                other.kernelBootID != writer.kernelBootID
+            {
+                states[other] = .surpassed(now)
+            }
+        }
+        switch states[writer] {
+        case .recorded, .recording: return false
+        case .surpassed:
+            states[writer] = .recorded
+            return false
+        case .clearing, nil:
+            states[writer] = .recording
+            return true
+        }
+    }
+
+    mutating func recorded(_ writer: SessionWriter) { states[writer] = .recorded }
+
+    /// True: order the clearing.
+    mutating func clear(_ writer: SessionWriter) -> Bool {
+        switch states[writer] {
+        case .recorded, .surpassed:
+            states[writer] = .clearing
+            return true
+        case .recording, .clearing, nil: return false
+        }
+    }
+
+    /// The store has no record of it any more. A record ordered meanwhile stays.
+    mutating func cleared(_ writer: SessionWriter) {
+        if states[writer] == .clearing { states[writer] = nil }
+    }
+
+    /// Those whose machine has run another kernel for `settle`.
+    func settled(at now: Instant, after settle: Interval) -> [SessionWriter] {
+        var settled: [SessionWriter] = []
+        for (writer, state) in states {
+            if case .surpassed(let since) = state, now - since >= settle { settled.append(writer) }
+        }
+        return settled
+    }
+
+    func nextSettling(after settle: Interval) -> Instant? {
+        var next: Instant?
+        for state in states.values {
+            if case .surpassed(let since) = state { next = min(next ?? .distantFuture, since + settle) }
+        }
+        return next
+    }
+}

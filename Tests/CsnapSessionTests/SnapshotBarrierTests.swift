@@ -1,0 +1,221 @@
+import CsnapCore
+import CsnapSession
+import Testing
+
+/// docs/data-plane.md, "Snapshot creation is a barrier" and "Writers".
+@Suite("Snapshot barrier")
+struct SnapshotBarrierTests {
+    typealias Rig = SnapshotRig
+
+    @Test("BEGIN to every client; when all have acknowledged the snapshot is committed, then END")
+    func commit() {
+        var rig = Rig()
+        #expect(rig.create() == Rig.begins())
+        #expect(rig.acknowledge(on: 1) == [])
+        #expect(rig.acknowledge(on: 3) == [])
+        #expect(!rig.served.orders.contains(.commit(name: "monday", uuid: Rig.uuid)))
+        rig.served.isStoreSlow = true
+        #expect(rig.acknowledge(on: 2) == [], "END waits for the store")
+        #expect(rig.served.answer() == Rig.ends(generation: 5) + [Rig.outcome(.snapshot(Rig.made))])
+    }
+
+    @Test("without a client there is nothing to wait for")
+    func alone() {
+        var served = SessionTableTests.table()
+        _ = served.activate(Rig.tenure)
+        _ = served.opened(Rig.commander)
+        _ = served.received(SessionTableTests.hello(volume: "", image: "commands"), on: Rig.commander)
+        let command = SnapshotCommand.create(volume: "data", name: "monday", uuid: Rig.uuid)
+        let frame = ClientFrame.command(request: 1, epoch: Rig.tenure.epoch, command)
+        #expect(served.received(frame, on: Rig.commander) == [Rig.outcome(.snapshot(Rig.made))])
+    }
+
+    @Test("a late client: abort, by name, and nothing has changed")
+    func late() {
+        var rig = Rig()
+        _ = rig.create()
+        _ = rig.acknowledge(on: 1)
+        #expect(rig.served.table.nextWake == Instant(nanoseconds: 0) + .seconds(3))
+        #expect(rig.served.pass(.milliseconds(2999)) == [])
+        let aborted =
+            Rig.ends(generation: 4) + [Rig.outcome(.refused(.clientLate, culprit: "node 2, node 3"))]
+        #expect(rig.served.pass(.milliseconds(1)) == aborted)
+        #expect(rig.write(9, on: 1) == [Rig.grant(9, to: 1)])
+        let second = BarrierAttempt(tenure: Rig.tenure, counter: 2)
+        #expect(rig.create() == Rig.begins(second), "the next attempt has a number of its own")
+    }
+
+    @Test("BEGIN, ACK and END carry the attempt; others are ignored")
+    func attempts() {
+        var rig = Rig()
+        _ = rig.create()
+        _ = rig.served.pass(.seconds(3))
+        _ = rig.create()
+        for id in 1...3 as ClosedRange<UInt64> {
+            #expect(rig.acknowledge(Rig.attempt, on: id) == [], "of the first attempt")
+            let other = Tenure(epoch: Rig.tenure.epoch, round: Round(2))
+            #expect(rig.acknowledge(BarrierAttempt(tenure: other, counter: 2), on: id) == [])
+        }
+        #expect(!rig.served.orders.contains(.commit(name: "monday", uuid: Rig.uuid)))
+    }
+
+    @Test("a connection that breaks before its acknowledgement aborts; one that has acknowledged does not")
+    func broken() {
+        var rig = Rig()
+        _ = rig.create()
+        let broken = rig.served.closed(ConnectionID(2))
+        #expect(broken.contains(Rig.outcome(.refused(.writerLost, culprit: "node 2"))))
+        #expect(broken.contains(.send(.barrierEnd(Rig.attempt, generation: 4), to: ConnectionID(3))))
+        var second = Rig()
+        _ = second.create()
+        _ = second.acknowledge(on: 2)
+        _ = second.served.closed(ConnectionID(2))
+        _ = second.acknowledge(on: 1)
+        let end = second.acknowledge(on: 3)
+        #expect(end == Rig.ends(generation: 5, to: [1, 3]) + [Rig.outcome(.snapshot(Rig.made))])
+    }
+
+    @Test("from BEGIN to END nothing is granted; ungranted queries are handed back and asked again")
+    func nothingGranted() {
+        var rig = Rig()
+        rig.served.isStoreSlow = true
+        #expect(rig.write(8, on: 1) == [])
+        #expect(rig.create() == [])
+        let copyOut = rig.served.waiting.removeFirst()
+        #expect(rig.served.answer() == Rig.begins())
+        #expect(rig.served.table.completed(copyOut.ticket, volume: 0, .copied, at: rig.served.now) == [])
+        #expect(rig.write(9, on: 2) == [])
+        #expect(rig.served.waiting.isEmpty, "nor is it even asked of the store")
+        rig.served.isStoreSlow = false
+        for id in 1...3 as ClosedRange<UInt64> { _ = rig.acknowledge(on: id) }
+        #expect(rig.write(8, on: 1) == [Rig.grant(8, generation: 5, to: 1)], "the same request again")
+    }
+
+    @Test("WELCOME of origin clients waits from BEGIN to END")
+    func welcomeWaits() {
+        var rig = Rig()
+        _ = rig.create()
+        _ = rig.acknowledge(on: 2)
+        #expect(rig.join(Rig.nodes[1], on: 12).contains(.close(ConnectionID(2), .replaced)))
+        #expect(rig.served.sessions(of: Rig.nodes[1]) == 0)
+        _ = rig.acknowledge(on: 1)
+        let end = rig.acknowledge(on: 3)
+        guard case .send(.welcome(let welcome), let id)? = end.first(where: { $0.isWelcome }) else {
+            Issue.record("no welcome in \(end)")
+            return
+        }
+        #expect(id == ConnectionID(12))
+        #expect(welcome.generation == 5, "the generation tells the outcome")
+    }
+
+    @Test("a snapshot is created only when each writer has acknowledged or is cleared")
+    func lostWriter() {
+        var rig = Rig()
+        _ = rig.served.closed(ConnectionID(3))
+        let refused = [Rig.outcome(.refused(.writerLost, culprit: "node 3"))]
+        #expect(rig.create() == refused)
+        #expect(rig.served.strike(Rig.nodes[2]) == [.struck(Rig.nodes[2])], "a strike proves nothing of the disk")
+        #expect(rig.create() == refused)
+        _ = rig.served.strike(Rig.nodes[2], isFenced: true)
+        #expect(rig.served.orders.last.map { if case .clearWriter = $0 { true } else { false } } == true)
+        #expect(rig.create().count == 2, "BEGIN to the two that are left")
+    }
+
+    @Test("BYE of a node's last client clears its writer")
+    func bye() {
+        var rig = Rig()
+        _ = rig.served.received(.bye, on: ConnectionID(3))
+        #expect(rig.create().count == 2)
+    }
+
+    @Test("another kernel on the same machine settles its writer after a while")
+    func anotherKernel() {
+        var rig = Rig()
+        _ = rig.served.strike(Rig.nodes[2])
+        let next = NodeBoot(node: NodeID(3), boot: Boot(6))
+        _ = rig.served.admit(next)
+        _ = rig.join(next, on: 13, kernel: 2)
+        #expect(rig.create() == [Rig.outcome(.refused(.writerLost, culprit: "node 3"))])
+        _ = rig.served.pass(.seconds(59))
+        #expect(rig.create() == [Rig.outcome(.refused(.writerLost, culprit: "node 3"))])
+        _ = rig.served.pass(.seconds(1))
+        #expect(rig.create().count == 3)
+    }
+
+    @Test("the writer record is durable before the first WELCOME")
+    func recordFirst() {
+        var served = SessionTableTests.table()
+        served.isStoreSlow = true
+        _ = served.opened(ConnectionID(1))
+        #expect(served.received(SessionTableTests.hello(), on: ConnectionID(1)) == [])
+        let welcomed = served.answer()
+        #expect(welcomed.contains { $0.isWelcome })
+        _ = served.closed(ConnectionID(1))
+        _ = served.opened(ConnectionID(2))
+        #expect(served.received(SessionTableTests.hello(), on: ConnectionID(2)).contains { $0.isWelcome }, "once only")
+    }
+
+    @Test("writers that a server finds in the store count like its own")
+    func inherited() {
+        let writer = SessionWriter(node: NodeID(8), machineID: .zero, kernelBootID: .zero)
+        var volume = SessionTableTests.volume
+        volume.writers = [writer]
+        var served = ServedTable(SessionTable(tenure: Rig.tenure, volumes: [volume], admitted: [Rig.nodes[0]]))
+        _ = served.activate(Rig.tenure)
+        _ = served.opened(Rig.commander)
+        _ = served.received(SessionTableTests.hello(volume: "", image: "commands"), on: Rig.commander)
+        let command = SnapshotCommand.create(volume: "data", name: "monday", uuid: Rig.uuid)
+        let frame = ClientFrame.command(request: 1, epoch: Rig.tenure.epoch, command)
+        let refused = [Rig.outcome(.refused(.writerLost, culprit: "node 8"))]
+        #expect(served.received(frame, on: Rig.commander) == refused)
+    }
+
+    @Test("one at a time per volume; a repeated command finds what the first made; a bad name is refused")
+    func refusals() {
+        var rig = Rig()
+        _ = rig.create()
+        #expect(rig.create(request: 2) == [Rig.outcome(.refused(.busy, culprit: "data"), request: 2)])
+        _ = rig.served.pass(.seconds(3))
+        for name in ["", "-x", ".x", "a b", "a/b", String(repeating: "a", count: 65), "ä"] {
+            #expect(rig.create(name) == [Rig.outcome(.refused(.badName, culprit: name))])
+        }
+        rig.served.isStoreSlow = true
+        _ = rig.create()
+        #expect(rig.served.answer(.outcome(.snapshot(Rig.made))) == [Rig.outcome(.snapshot(Rig.made))])
+        rig.served.isStoreSlow = false
+        #expect(rig.create().count == 3, "nothing is left of it")
+    }
+
+    @Test("a commit that the store refuses ends the barrier without a new generation")
+    func refusedByStore() {
+        var rig = Rig()
+        _ = rig.create()
+        for id in 1...2 as ClosedRange<UInt64> { _ = rig.acknowledge(on: id) }
+        rig.served.isStoreSlow = true
+        _ = rig.acknowledge(on: 3)
+        #expect(rig.served.pass(.seconds(60)) == [], "the store decides now, however long it takes")
+        let full = CommandOutcome.refused(.storeFull, culprit: "")
+        #expect(rig.served.answer(.outcome(full)) == Rig.ends(generation: 4) + [Rig.outcome(full)])
+    }
+
+    @Test("commands are refused until the server is active, and for volumes it does not have")
+    func inactive() {
+        var served = SessionTableTests.table()
+        _ = served.opened(Rig.commander)
+        _ = served.received(SessionTableTests.hello(volume: "", image: "commands"), on: Rig.commander)
+        #expect(served.sessions(of: SessionTableTests.node) == 0, "no client of a volume")
+        let list = ClientFrame.command(request: 1, epoch: Rig.tenure.epoch, .list(volume: "data", after: 0))
+        #expect(served.received(list, on: Rig.commander) == [Rig.outcome(.refused(.notActive, culprit: ""))])
+        _ = served.activate(Rig.tenure)
+        #expect(served.received(list, on: Rig.commander) == [Rig.outcome(.snapshots([], hasMore: false))])
+        let other = ClientFrame.command(request: 2, epoch: Rig.tenure.epoch, .list(volume: "x", after: 0))
+        let unknown = Rig.outcome(.refused(.unknownVolume, culprit: "x"), request: 2)
+        #expect(served.received(other, on: Rig.commander) == [unknown])
+    }
+}
+
+extension SessionAction {
+    var isWelcome: Bool {
+        if case .send(.welcome, _) = self { true } else { false }
+    }
+}
