@@ -4,7 +4,7 @@ extension ServerFrame: SessionFrame {
     /// Room for what maps of snapshot reads and their data will need.
     package static let maximumBody = 1 << 20
 
-    package static func isKnown(type: UInt16) -> Bool { (129...139).contains(type) }
+    package static func isKnown(type: UInt16) -> Bool { (129...140).contains(type) }
 
     package var type: UInt16 {
         switch self {
@@ -19,6 +19,7 @@ extension ServerFrame: SessionFrame {
         case .barrierEnd: 137
         case .snapshots: 138
         case .outcome: 139
+        case .snapshotsChanged: 140
         }
     }
 
@@ -27,7 +28,8 @@ extension ServerFrame: SessionFrame {
         case .welcome(let welcome): welcome.tenure.epoch
         case .refused(_, let tenure), .goAway(let tenure): tenure.epoch
         case .grant(_, let epoch, _), .error(_, let epoch, _), .pong(let epoch), .map(_, let epoch, _),
-            .snapshots(_, let epoch, _, _), .outcome(_, let epoch, _):
+            .snapshots(_, let epoch, _, _), .outcome(_, let epoch, _),
+            .snapshotsChanged(let epoch, _):
             epoch
         case .barrierBegin(let attempt), .barrierEnd(let attempt, _): attempt.tenure.epoch
         }
@@ -61,6 +63,7 @@ extension ServerFrame: SessionFrame {
         case .outcome(let request, _, let outcome):
             writer.fixed(request)
             writer.value(outcome)
+        case .snapshotsChanged(_, let number): writer.varint(number)
         }
     }
 
@@ -90,7 +93,7 @@ extension ServerFrame: SessionFrame {
             return .error(request: try reader.fixed(UInt64.self), epoch: epoch, code: try reader.fixed(UInt16.self))
         case 133: return .pong(epoch: epoch)
         case 134: return .goAway(tenure: Tenure(epoch: epoch, round: try reader.value()))
-        case 135...139: return try decodeSnapshot(type: type, epoch: epoch, from: &reader)
+        case 135...140: return try decodeSnapshot(type: type, epoch: epoch, from: &reader)
         default: throw .unknownKind(UInt8(truncatingIfNeeded: type))
         }
     }
@@ -111,6 +114,7 @@ extension ServerFrame {
             return .snapshots(
                 request: try reader.fixed(UInt64.self), epoch: epoch,
                 entries: try reader.list(limit: SessionWire.snapshotsPerPage), hasMore: try reader.flag())
+        case 140: return .snapshotsChanged(epoch: epoch, from: try reader.varint())
         default: return .outcome(request: try reader.fixed(UInt64.self), epoch: epoch, try reader.value())
         }
     }

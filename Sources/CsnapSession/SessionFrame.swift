@@ -76,6 +76,8 @@ package enum ServerFrame: Equatable, Sendable {
     case barrierBegin(BarrierAttempt)
     /// Go on, in this generation; it is the old one if no snapshot was made.
     case barrierEnd(BarrierAttempt, generation: UInt64)
+    /// Snapshots were made, deleted or renamed; none of a lower number.
+    case snapshotsChanged(epoch: Epoch, from: UInt64)
     case snapshots(request: UInt64, epoch: Epoch, entries: [SnapshotEntry], hasMore: Bool)
     case outcome(request: UInt64, epoch: Epoch, CommandOutcome)
     case pong(epoch: Epoch)

@@ -54,6 +54,9 @@ extension SessionTable {
                 request: answer.request, epoch: tenure.epoch, entries: entries, hasMore: hasMore)
             return [.send(frame, to: answer.connection)]
         case .command(let answer):
+            if case .changed(let entry) = result {
+                return changed(entry.number, volume) + self.answer(answer, .snapshot(entry))
+            }
             guard case .outcome(let outcome) = result else { return unexpected() }
             return self.answer(answer, completed(outcome, volume))
         case .reuse: return []
@@ -74,11 +77,21 @@ extension SessionTable {
     private mutating func committed(_ volume: Int, _ result: StoreResult) -> [SessionAction] {
         switch result {
         case .committed(let entry, let generation):
-            return committed(volume, .snapshot(entry), generation: generation)
+            return committed(volume, .snapshot(entry), generation: generation) + changed(entry.number, volume)
         case .outcome(let outcome):
             return committed(volume, outcome, generation: volumes[volume].about.generation)
         default: return unexpected()
         }
+    }
+
+    /// Clients offer the snapshots as exports: they ask what there is from this number on.
+    private func changed(_ number: UInt64, _ volume: Int) -> [SessionAction] {
+        var actions: [SessionAction] = []
+        for (id, connection) in connections {
+            guard case .session(let session) = connection, session.volume == volume else { continue }
+            actions.append(.send(.snapshotsChanged(epoch: tenure.epoch, from: number), to: id))
+        }
+        return actions
     }
 
     /// Only our own code could answer an order with something else.

@@ -30,6 +30,8 @@ package enum StoreResult: Equatable, Sendable {
     case absent
     case committed(SnapshotEntry, generation: UInt64)
     case outcome(CommandOutcome)
+    /// `delete` and `rename`: done to the snapshot of this number.
+    case changed(SnapshotEntry)
     /// Of `reuse`.
     case done
     /// This order alone failed; the store goes on.

@@ -87,7 +87,8 @@ struct ServedTable {
             return .committed(
                 SnapshotEntry(number: generation - 1, uuid: uuid, name: name, size: 655361, createdAt: 0),
                 generation: generation)
-        case .delete, .rename: return .outcome(.done)
+        case .delete(let name), .rename(_, let name):
+            return .changed(SnapshotEntry(number: 3, uuid: .zero, name: name, size: 655361, createdAt: 0))
         case .list: return .outcome(.snapshots([], hasMore: false))
         case .examine:
             return .outcome(

@@ -46,7 +46,7 @@ struct SessionFrameTests {
             ]),
         .barrierBegin(BarrierAttempt(tenure: tenure, counter: 2)),
         .barrierEnd(BarrierAttempt(tenure: tenure, counter: 2), generation: 9),
-        .snapshots(request: 4, epoch: Epoch(7), entries: [entry], hasMore: true),
+        .snapshotsChanged(epoch: Epoch(7), from: 3), .snapshots(request: 4, epoch: Epoch(7), entries: [entry], hasMore: true),
         .outcome(request: 5, epoch: Epoch(7), .done), .outcome(request: 6, epoch: Epoch(7), .snapshot(entry)),
         .outcome(request: 7, epoch: Epoch(7), .snapshots([entry, entry], hasMore: false)),
         .outcome(request: 8, epoch: Epoch(7), .volume(report)),

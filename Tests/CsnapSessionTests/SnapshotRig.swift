@@ -77,5 +77,11 @@ struct SnapshotRig {
         .send(.outcome(request: request, epoch: tenure.epoch, outcome), to: commander)
     }
 
+    /// What clients on these connections and the command hear of a snapshot that was made.
+    static func success(to ids: [UInt64] = [1, 2, 3], attempt: BarrierAttempt = attempt) -> [SessionAction] {
+        ends(attempt, generation: 5, to: ids) + [outcome(.snapshot(made))]
+            + ids.map { .send(.snapshotsChanged(epoch: tenure.epoch, from: 4), to: ConnectionID($0)) }
+    }
+
     static let made = SnapshotEntry(number: 4, uuid: uuid, name: "monday", size: 655361, createdAt: 0)
 }

@@ -221,8 +221,9 @@ final class TestSession {
         try send(
             .hello(
                 SessionHello(
-                    versions: 1...1, process: process, client: Bits128(high: 0, low: client), volume: volume,
-                    image: "origin", tenure: tenure)))
+                    versions: 1...1, process: process, client: Bits128(high: 0, low: client),
+                    machineID: Bits128(high: 2, low: UInt64(process.node.value)), kernelBootID: Bits128(high: 3, low: 3),
+                    volume: volume, image: "origin", tenure: tenure)))
         return try hear()
     }
 

@@ -10,6 +10,7 @@ final class ClientControl {
     private static let longest = Interval.seconds(1)
 
     private let monitor: ClientMonitor
+    private let snapshots: SnapshotReader
     private let dataSocket: String
     private let source: Address?
     private let key: [UInt8]?
@@ -21,10 +22,11 @@ final class ClientControl {
     private var lastTrouble: String?
 
     init(
-        monitor: ClientMonitor, dataSocket: String, source: Address?, key: [UInt8]?,
+        monitor: ClientMonitor, snapshots: SnapshotReader, dataSocket: String, source: Address?, key: [UInt8]?,
         log: @escaping @Sendable (String) -> Void
     ) {
         self.monitor = monitor
+        self.snapshots = snapshots
         self.dataSocket = dataSocket
         self.source = source
         self.key = key
@@ -72,7 +74,10 @@ final class ClientControl {
         case .send(let frame):
             if let session, !session.send(frame) { lose(nil) }
         case .wake: break  // `takeActions` woke them
-        case .writesDrained: break  // nothing asks for it yet
+        case .flushOrigin(let attempt): snapshots.flushOrigin(attempt)
+        case .readMapped(let id, let pieces): snapshots.mapped(id, pieces)
+        case .readFailed(let id, let code): snapshots.failed(id, code: code)
+        case .exports(let entries, let chunkSize): snapshots.offer(entries, chunkSize: chunkSize)
         case .note(let text): log(text)
         }
     }

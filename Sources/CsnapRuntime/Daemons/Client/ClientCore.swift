@@ -14,8 +14,13 @@ package struct ClientCore: Equatable, Sendable {
         case send(ClientFrame)
         /// Held requests are to look again.
         case wake
-        /// `holdWrites` was asked for, and no write is at the disk any more.
-        case writesDrained
+        /// No write is at the disk: flush the origin, then `flushed`.
+        case flushOrigin(BarrierAttempt)
+        /// Read a snapshot's chunks from these places, then `finishRead`.
+        case readMapped(UInt64, [MapPiece])
+        case readFailed(UInt64, code: UInt16)
+        /// These snapshots are to be offered.
+        case exports([SnapshotEntry], chunkSize: UInt32)
         case note(String)
     }
 
@@ -29,7 +34,7 @@ package struct ClientCore: Equatable, Sendable {
         case failed(code: UInt16)
     }
 
-    private enum Session: Equatable {
+    enum Session: Equatable {
         case none
         case connecting
         case greeting
@@ -37,7 +42,7 @@ package struct ClientCore: Equatable, Sendable {
     }
 
     /// The pause before a lost or refused session is tried again, while its tenure is current.
-    private static let reconnectPause = Interval.milliseconds(20)
+    static let reconnectPause = Interval.milliseconds(20)
     /// After a refusal that will hardly change within the tenure.
     private static let refusedPause = Interval.milliseconds(200)
     /// Period of PING, and how long an opening or open session may say nothing.
@@ -47,25 +52,32 @@ package struct ClientCore: Equatable, Sendable {
     package let client: Bits128
     package let volume: String
     package let processID: UInt32
+    package let machine: MachineIdentity
     /// Bytes, of the local device.
     package let originSize: UInt64
 
     private var agent: NodeBoot?
-    private var gate = ClientGate()
+    var gate = ClientGate()
     private var server: Address?
-    private var session = Session.none
+    var session = Session.none
     private var retryAt = Instant.distantPast
-    private var bitmap: UnsharedBitmap?
-    private var queries = WriteQueries()
+    var bitmap: UnsharedBitmap?
+    var queries = WriteQueries()
+    var barrier: ClientBarrier?
+    var reads = SnapshotReads()
+    var snapshots = SnapshotList()
     private var lastRefusal: SessionRefusal?
     private var heardAt = Instant.distantPast
     private var pingAt = Instant.distantPast
-    private var actions: [Action] = []
+    var actions: [Action] = []
 
-    package init(client: Bits128, volume: String, processID: UInt32, originSize: UInt64) {
+    package init(
+        client: Bits128, volume: String, processID: UInt32, machine: MachineIdentity, originSize: UInt64
+    ) {
         self.client = client
         self.volume = volume
         self.processID = processID
+        self.machine = machine
         self.originSize = originSize
     }
 
@@ -109,20 +121,7 @@ package struct ClientCore: Equatable, Sendable {
     /// The write has returned from the disk.
     package mutating func leave() {
         if let tenure = gate.leave() { actions.append(.tell(.suspended(tenure, writesInFlight: 0))) }
-        if gate.takeDrained() { actions.append(.writesDrained) }
-    }
-
-    // MARK: - Barrier
-
-    /// No write, trim, write-zeroes or flush enters any more. `writesDrained` says when none is at the disk: now, or
-    /// with the last one's `leave`. Reads go on.
-    package mutating func holdWrites() {
-        if gate.holdWrites() { actions.append(.writesDrained) }
-    }
-
-    package mutating func releaseWrites() {
-        gate.releaseWrites()
-        actions.append(.wake)
+        if gate.takeDrained() { drained() }
     }
 
     /// The connection is gone and waits for nothing.
@@ -131,8 +130,8 @@ package struct ClientCore: Equatable, Sendable {
     /// The process ends: nothing more goes to the disk.
     package mutating func close() { gate.forgetLease() }
 
-    private mutating func ask() {
-        guard session == .open, gate.resumed else { return }
+    mutating func ask() {
+        guard session == .open, gate.resumed, barrier == nil else { return }
         for (request, ranges) in queries.takeUnsent() {
             actions.append(.send(.queryWrite(request: request, epoch: gate.adopted.epoch, ranges: ranges)))
         }
@@ -153,8 +152,11 @@ package struct ClientCore: Equatable, Sendable {
             guard gate.resume(tenure) else { return refuse("RESUME", tenure) }
             actions.append(.wake)
             ask()
+            askReads(now)
         case .lease(let tenure, let until):
-            if gate.extend(tenure, until: until) { actions.append(.wake) }
+            guard gate.extend(tenure, until: until) else { return }
+            actions.append(.wake)
+            askReads(now)
         }
     }
 
@@ -230,6 +232,7 @@ package struct ClientCore: Equatable, Sendable {
         session = .none
         retryAt = .distantPast
         queries.unsend()
+        reads.sessionEnded()
         actions.append(.disconnect)
     }
 
@@ -241,7 +244,8 @@ package struct ClientCore: Equatable, Sendable {
             .send(
                 .hello(
                     SessionHello(
-                        versions: SessionWire.versions, process: agent, client: client, volume: volume, image: "origin",
+                        versions: SessionWire.versions, process: agent, client: client, machineID: machine.machineID,
+                        kernelBootID: machine.kernelBootID, volume: volume, image: SessionHello.origin,
                         tenure: gate.adopted))))
     }
 
@@ -252,6 +256,7 @@ package struct ClientCore: Equatable, Sendable {
         session = .none
         retryAt = now + pause
         queries.unsend()
+        reads.sessionEnded()
     }
 
     package mutating func receive(_ frame: ServerFrame, now: Instant) {
@@ -270,17 +275,26 @@ package struct ClientCore: Equatable, Sendable {
             granted(request, epoch: epoch, generation: generation, now)
         case .error(let request, let epoch, let code):
             guard session == .open, epoch == gate.adopted.epoch else { return }
+            if reads.failed(request) { return actions.append(.readFailed(request, code: code)) }
             queries.failed(request, code: code)
             actions.append(.wake)
             ask()
-        case .pong: break
+        case .map(let request, let epoch, let pieces):
+            if epoch == gate.adopted.epoch { mapped(request, pieces, now) }
+        case .barrierBegin(let attempt): begin(attempt)
+        case .barrierEnd(let attempt, let generation): end(attempt, generation: generation, now)
+        case .snapshotsChanged(_, let number):
+            snapshots.changed(from: number)
+            askList()
+        case .snapshots(_, _, let entries, let hasMore): listed(entries, hasMore: hasMore)
+        case .outcome, .pong: break
         case .goAway(let tenure):
             actions.append(.note("the server closes the session: \(tenure.text) has begun"))
             abandon(now, pause: Self.refusedPause)
         }
     }
 
-    private mutating func abandon(_ now: Instant, pause: Interval) {
+    mutating func abandon(_ now: Instant, pause: Interval) {
         sessionLost(now, pause: pause)
         actions.append(.disconnect)
     }
@@ -313,7 +327,12 @@ package struct ClientCore: Equatable, Sendable {
         lastRefusal = nil
         actions.append(.tell(.connected(gate.adopted)))
         actions.append(.wake)
+        // It waited for the end of any barrier, and its generation told the outcome.
+        leaveBarrier()
         ask()
+        askReads(now)
+        snapshots.sessionOpened()
+        askList()
     }
 
     private mutating func granted(_ request: UInt64, epoch: Epoch, generation: UInt64, _ now: Instant) {

@@ -1,3 +1,4 @@
+import CShims
 import CsnapCore
 import Glibc
 import NBDProtocol
@@ -18,6 +19,7 @@ package final class ClientDaemon: Sendable {
     private let log: @Sendable (String) -> Void
     /// What clients may open; the origin first.
     private let exports: ExportTable
+    private let snapshots: SnapshotReader
     private let stopping = Atomic<Bool>(false)
 
     /// Takes the volume's lock, opens the origin, listens. Throws `ClientError`.
@@ -35,10 +37,12 @@ package final class ClientDaemon: Sendable {
         do throws(SystemError) {
             device = try OriginDevice(path: options.origin)
             monitor = try ClientMonitor(core: Self.core(options, device))
+            try Self.waitForPredecessor(options, device, log)
             let export = NBDExport(
                 name: "origin", description: "origin of volume \(options.volume)", size: device.size,
                 minimumBlock: device.minimumBlock, preferredBlock: 64 << 10)
             exports = ExportTable([ServedExport(export: export)])
+            snapshots = SnapshotReader(options: options, monitor: monitor, origin: device, exports: exports, log: log)
             listener = try NBDListener(
                 path: options.runtime.volumeSocket(options.volume), monitor: monitor, device: device,
                 exports: exports)
@@ -51,7 +55,27 @@ package final class ClientDaemon: Sendable {
         var generator = SystemRandomNumberGenerator()
         let uuid = Bits128(high: generator.next(), low: generator.next())
         return ClientCore(
-            client: uuid, volume: options.volume, processID: UInt32(getpid()), originSize: device.size)
+            client: uuid, volume: options.volume, processID: UInt32(getpid()), machine: options.machine,
+            originSize: device.size)
+    }
+
+    /// Takes this node's lock through the very open file description of the origin's I/O. As long as a dead client has
+    /// a request at the disk, its description lives and keeps the lock: so a session of ours says that nothing older
+    /// of this node can land (docs/data-plane.md, "Writers").
+    private static func waitForPredecessor(
+        _ options: ClientOptions, _ device: OriginDevice, _ log: (String) -> Void
+    ) throws(SystemError) {
+        var isSaid = false
+        while true {
+            let result = csnap_lock_byte(device.descriptor, UInt64(options.node.value))
+            if result == 0 { return }
+            guard result == -EAGAIN || result == -EACCES else {
+                throw SystemError("cannot lock the origin", options.origin, code: -result)
+            }
+            if !isSaid { log("waits for requests of an earlier client that are still at \(options.origin)") }
+            isSaid = true
+            usleep(20_000)
+        }
     }
 
     package static func logToStandardError(_ text: String) {
@@ -68,7 +92,7 @@ package final class ClientDaemon: Sendable {
         }
         guard accepting else { return log("cannot start a thread; raise the limit of tasks") }
         let control = ClientControl(
-            monitor: monitor, dataSocket: options.runtime.dataSocket, source: options.source, key: options.key,
+            monitor: monitor, snapshots: snapshots, dataSocket: options.runtime.dataSocket, source: options.source, key: options.key,
             log: log)
         control.run { stopping.load(ordering: .acquiring) }
         if monitor.drain(until: BootClock.now() + Self.drain) {

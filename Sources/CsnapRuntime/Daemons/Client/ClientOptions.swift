@@ -6,15 +6,25 @@ package struct ClientOptions: Equatable, Sendable {
     package var volume: String
     /// Path of the origin: a block device or a file.
     package var origin: String
+    /// Path of the snapshot store; nil, or not to be opened here: snapshots are not offered.
+    package var store: String?
+    package var node: NodeID
+    package var machine: MachineIdentity
     /// The address that sessions come from; its port is ignored.
     package var source: Address?
     /// The cluster key; nil only with `insecure: true`.
     package var key: [UInt8]?
 
-    package init(runtime: RuntimeDirectory, volume: String, origin: String, source: Address?, key: [UInt8]?) {
+    package init(
+        runtime: RuntimeDirectory, volume: String, origin: String, store: String? = nil, node: NodeID,
+        machine: MachineIdentity, source: Address?, key: [UInt8]?
+    ) {
         self.runtime = runtime
         self.volume = volume
         self.origin = origin
+        self.store = store
+        self.node = node
+        self.machine = machine
         self.source = source
         self.key = key
     }
@@ -25,9 +35,15 @@ package struct ClientOptions: Equatable, Sendable {
             throw .unknownVolume(name, known: configuration.volumes.map(\.name))
         }
         let key = try Self.key(configuration)
+        let machine: MachineIdentity
+        do throws(SystemError) {
+            machine = try MachineIdentity.read(stateDirectory: configuration.stateDirectory)
+        } catch {
+            throw .system(error)
+        }
         self.init(
-            runtime: configuration.runtime, volume: name, origin: volume.origin, source: configuration.listen,
-            key: key)
+            runtime: configuration.runtime, volume: name, origin: volume.origin, store: volume.store,
+            node: configuration.node, machine: machine, source: configuration.listen, key: key)
     }
 
     private static func key(_ configuration: CsnapConfiguration) throws(ClientError) -> [UInt8]? {

@@ -73,6 +73,11 @@ package final class ExportTable: Sendable {
         }
     }
 
+    /// Puts these in the place of all but the first, the origin.
+    package func replaceSnapshots(_ snapshots: [ServedExport]) {
+        exports.withLock { $0 = $0.prefix(1) + snapshots }
+    }
+
     package func remove(_ name: String) {
         exports.withLock { $0.removeAll { $0.export.name == name } }
     }

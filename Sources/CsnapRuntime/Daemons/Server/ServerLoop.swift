@@ -67,12 +67,14 @@ final class ServerLoop {
         if polled[2].revents != 0 { acceptOne() }
         for (index, id) in ids.enumerated() { handle(id, events: polled[3 + index].revents) }
         cutOverdue()
+        wakeTable()
     }
 
     /// Until the next thing that comes without an event, at most a second.
     private func waitMilliseconds(_ now: Instant) -> Int32 {
         if case .listening = phase { return 10 }
-        let deadline = wasServing ? resources.gate.softDeadline : resources.gate.hardDeadline
+        var deadline = wasServing ? resources.gate.softDeadline : resources.gate.hardDeadline
+        if wasServing, case .serving(let table) = phase, let wake = table.nextWake { deadline = min(deadline, wake) }
         let wait = min(max(deadline - now, .zero), .seconds(1))
         return Int32(wait.nanoseconds / 1_000_000 + 1)
     }
@@ -86,6 +88,7 @@ final class ServerLoop {
         if serves {
             for id in connections.keys { connections[id]?.resetPatience(now) }
             logger.notice("the gate is open")
+            handleStores()
         } else {
             logger.warning("the lease is past its soft deadline: the gate is closed until it is renewed")
         }
@@ -111,7 +114,7 @@ final class ServerLoop {
         case .admit(let process): change(.admit(process))
         case .strike(let process, let cause):
             logger.notice("strike of node \(process.node.value) boot \(process.boot.value): \(cause)")
-            change(.strike(process))
+            change(.strike(process, isFenced: cause == .fenced))
         case .activate(let tenure): change(.activate(tenure))
         case .stop:
             logger.notice("stopped by the agent")
@@ -162,20 +165,30 @@ final class ServerLoop {
 
     private func handleStores() {
         resources.doorbell.wait()
-        guard case .taking(var taking) = phase else { return }
-        for store in resources.stores {
-            switch store.takeOutcome() {
-            case .taken(let superblock): taking.taken(store.volume, superblock)
-            case .refused(let refusal):
-                let seen = refusal.epochSeen(by: taking.start.tenure)
-                fail(refusal.failure, refusal.sentence(store.path), epochSeen: seen)
-            case .perform, nil: break
-            }
+        // What the table says to it may be sent only while we may serve; the news waits until the gate opens again.
+        if case .serving = phase, !resources.gate.mayServe(BootClock.now()) { return }
+        for (index, store) in resources.stores.enumerated() {
+            for news in store.takeNews() { heard(news, of: store, index) }
         }
-        if taking.volumes.count == resources.stores.count {
-            phase = .listening(ListeningServer(start: taking.start, volumes: taking.volumes, kept: taking.kept))
-        } else {
+        guard case .taking(let taking) = phase, taking.volumes.count == resources.stores.count else { return }
+        // The table numbers the volumes as we number the stores.
+        let volumes = resources.stores.compactMap { store in taking.volumes.first { $0.name == store.volume } }
+        phase = .listening(ListeningServer(start: taking.start, volumes: volumes, kept: taking.kept))
+    }
+
+    private func heard(_ news: StoreNews, of store: StoreKeeper, _ index: Int) {
+        switch news {
+        case .taken(let volume):
+            guard case .taking(var taking) = phase else { return }
+            taking.taken(volume)
             phase = .taking(taking)
+        case .refused(let refusal):
+            guard let tenure = phase.tenure else { return }
+            fail(refusal.failure, refusal.sentence(store.path), epochSeen: refusal.epochSeen(by: tenure))
+        case .completed(let ticket, let result):
+            withTable { $0.completed(ticket, volume: index, result, at: BootClock.now()) }
+        case .freed(let stamp): withTable { $0.freed(stamp, volume: index) }
+        case .failed(let failure, let reason): fail(failure, reason)
         }
     }
 
@@ -227,7 +240,7 @@ final class ServerLoop {
     }
 
     private func receive(_ frames: [ClientFrame], _ id: ConnectionID) {
-        for frame in frames where connections[id]?.isClosing == false { withTable { $0.received(frame, on: id) } }
+        for frame in frames where connections[id]?.isClosing == false { withTable { $0.received(frame, on: id, at: BootClock.now()) } }
         flush(id)
     }
 
@@ -248,6 +261,7 @@ final class ServerLoop {
                 // Counted now: an action before this one may have lost a connection.
                 if case .serving(let table) = phase { tell(.sessions(process, count: table.sessions(of: process))) }
             case .struck(let process): tell(.struck(process))
+            case .store(let volume, let ticket, let order): resources.stores[volume].submit(order, ticket: ticket)
             }
         }
     }
@@ -300,6 +314,13 @@ final class ServerLoop {
         for (id, connection) in connections where connection.isOverdue(now) {
             lose(id, connection.isWelcome ? "it does not read what it asked for" : "it said no hello in time")
         }
+    }
+
+    private func wakeTable() {
+        let now = BootClock.now()
+        guard case .serving(let table) = phase, let wake = table.nextWake, wake <= now, resources.gate.mayServe(now)
+        else { return }
+        withTable { $0.wake(now) }
     }
 
     // MARK: Ends

@@ -13,14 +13,14 @@ enum ServerPhase {
     /// What the agent says about admissions; kept until there is a table.
     enum Change {
         case admit(NodeBoot)
-        case strike(NodeBoot)
+        case strike(NodeBoot, isFenced: Bool)
         case activate(Tenure)
 
         func apply(to table: inout SessionTable) -> [SessionAction] {
             switch self {
             case .admit(let process): table.admit(process)
-            case .strike(let process): table.strike(process)
-            case .activate(let tenure): table.activate(tenure)
+            case .strike(let process, let isFenced): table.strike(process, isFenced: isFenced)
+            case .activate(let tenure): table.activate(tenure, at: BootClock.now())
             }
         }
     }
@@ -62,12 +62,7 @@ struct TakingServer {
 
     init(start: StartServer) { self.start = start }
 
-    mutating func taken(_ volume: String, _ superblock: Superblock) {
-        volumes.append(
-            SessionVolume(
-                name: volume, storeUUID: superblock.store, originSize: superblock.geometry.originSize,
-                chunkSize: superblock.geometry.chunkSize, generation: superblock.generation))
-    }
+    mutating func taken(_ volume: SessionVolume) { volumes.append(volume) }
 }
 
 /// All stores are taken; the port may be busy for a moment.

@@ -1,26 +1,57 @@
 import CShims
 import CsnapCore
+import CsnapSession
 import CsnapStore
 import Glibc
 import Synchronization
 
+/// What the thread of a store tells the main thread, in its order.
+enum StoreNews {
+    case taken(SessionVolume)
+    case refused(StoreRefusal)
+    /// The order of that ticket is carried out.
+    case completed(ticket: UInt64, StoreResult)
+    /// Addresses that readers may know became free; SessionTable says when they are forgotten.
+    case freed(UInt64)
+    /// The store is lost to this server; a successor finds out what became of its last writes.
+    case failed(ServerFailure, String)
+}
+
 /// The store of one volume and the one thread that touches it.
 final class StoreKeeper: Sendable {
+    /// Writes that are copied out together, for one flush.
+    private static let groupLimit = 64
+    /// Between two steps of the store's own work, so that it takes no more than half of the disk.
+    private static let pause: Int32 = 5
+    /// How soon a write that found the store full is tried again.
+    private static let fullRetry: Int32 = 100
+
+    private struct Order {
+        var ticket: UInt64
+        var order: StoreOrder
+    }
+
+    private struct Inbox {
+        var claim: StoreClaim?
+        var orders: [Order] = []
+    }
+
     let volume: String
     let path: String
     private let gate: ServiceGate
     private let record: ServiceRecord
     private let done: Doorbell
     private let work: Doorbell
-    private let claim = Mutex<StoreClaim?>(nil)
-    private let outcome = Mutex<StoreTaking.Step?>(nil)
+    private let inbox = Mutex(Inbox())
+    private let news = Mutex<[StoreNews]>([])
 
-    /// Safe to hand over: it is used by the store's thread alone.
-    private struct Handover: @unchecked Sendable {
-        let device: StoreDevice
+    /// Safe to hand over: they are used by the store's thread alone.
+    private struct Devices: @unchecked Sendable {
+        let store: StoreDevice
+        let origin: StoreDevice
     }
 
-    /// Opens the store and starts its thread; `done` is rung when `takeOutcome` has something to say.
+    /// Opens the store and starts its thread; `done` is rung when `takeNews` has something to say.
     init(
         _ volume: CsnapConfiguration.Volume, gate: ServiceGate, record: ServiceRecord, done: Doorbell
     ) throws(SystemError) {
@@ -30,55 +61,116 @@ final class StoreKeeper: Sendable {
         self.record = record
         self.done = done
         work = try Doorbell(blocking: true)
-        let device = try StoreDevice(path: volume.store)
-        try device.lock(exclusively: false)
-        let handover = Handover(device: device)
-        try ServerThread.start("store") { [self] in run(handover.device) }
+        let store = try StoreDevice(path: volume.store)
+        try store.lock(exclusively: false)
+        let devices = Devices(store: store, origin: try StoreDevice(path: volume.origin, writable: false))
+        try ServerThread.start("store") { [self] in run(devices) }
     }
 
     /// Begins the taking; at most once in a process.
     func take(_ claim: StoreClaim) {
-        self.claim.withLock { $0 = claim }
+        inbox.withLock { $0.claim = claim }
         work.ring()
     }
 
-    /// How the taking ended; once.
-    func takeOutcome() -> StoreTaking.Step? {
-        outcome.withLock { outcome in
-            defer { outcome = nil }
-            return outcome
+    /// For a store that is taken. Orders are carried out in their order.
+    func submit(_ order: StoreOrder, ticket: UInt64) {
+        inbox.withLock { $0.orders.append(Order(ticket: ticket, order: order)) }
+        work.ring()
+    }
+
+    func takeNews() -> [StoreNews] {
+        news.withLock { news in
+            defer { news = [] }
+            return news
         }
     }
 
-    private func run(_ device: StoreDevice) {
-        while true {
+    private func tell(_ some: [StoreNews]) {
+        news.withLock { $0 += some }
+        done.ring()
+    }
+
+    // MARK: The thread
+
+    private func run(_ devices: Devices) {
+        var claim = StoreClaim?.none
+        while claim == nil {
             work.wait()
-            guard var claim = claim.withLock({ $0 }) else { continue }
-            claim.deviceSize = device.size
-            let step = take(claim, device)
-            outcome.withLock { $0 = step }
-            done.ring()
+            claim = inbox.withLock { $0.claim }
+        }
+        guard var claim else { return }
+        claim.deviceSize = devices.store.size
+        do throws(StoreRefusal) {
+            let gate = GatedStore(gate: gate, record: record)
+            var store = try VolumeStore(claim, volume, store: devices.store, origin: devices.origin, gate: gate)
+            tell([.taken(store.about)])
+            serve(&store)
+        } catch {
+            tell([.refused(error)])
         }
     }
 
-    private func take(_ claim: StoreClaim, _ device: StoreDevice) -> StoreTaking.Step {
-        var taking = StoreTaking(claim)
-        var request = taking.first
+    /// Until the process ends, or the store fails.
+    private func serve(_ store: inout VolumeStore) {
+        var full: [Order] = []
+        var freed = store.freeStamp
         while true {
-            switch taking.answered(perform(request, device)) {
-            case .perform(let next): request = next
-            case .taken(let superblock): return .taken(superblock)
-            case .refused(let refusal): return .refused(refusal)
+            let wait = store.needsMaintenance ? Self.pause : full.isEmpty ? -1 : Self.fullRetry
+            var polled = pollfd(fd: work.descriptor, events: Int16(POLLIN), revents: 0)
+            let isRung = poll(&polled, 1, wait) > 0
+            if isRung { work.wait() }
+            var orders = inbox.withLock { inbox in
+                defer { inbox.orders = [] }
+                return inbox.orders
+            }
+            // Those that found the store full come first: they are older.
+            orders = full + orders
+            full = []
+            do throws(StoreError) {
+                while !orders.isEmpty { try carryOut(&orders, &store, full: &full) }
+                if !isRung, store.needsMaintenance { try store.maintain() }
+                if store.freeStamp != freed {
+                    freed = store.freeStamp
+                    tell([.freed(freed)])
+                }
+            } catch {
+                return tell([.failed(error.failure, error.sentence(path))])
             }
         }
     }
 
-    /// No write begins past soft. Past hard the process ends while this waits.
-    private func perform(_ request: StoreRequest, _ device: StoreDevice) -> StoreAnswer {
-        guard case .write = request else { return device.perform(request) }
-        while !gate.mayServe(BootClock.now()) { csnap_pause(1) }
-        let answer = device.perform(request)
-        record.served(at: BootClock.now())
-        return answer
+    /// The first orders, as many as go together.
+    private func carryOut(
+        _ orders: inout [Order], _ store: inout VolumeStore, full: inout [Order]
+    ) throws(StoreError) {
+        var group: [[ChunkRange]] = []
+        for order in orders.prefix(Self.groupLimit) {
+            guard case .copyOut(let ranges) = order.order else { break }
+            group.append(ranges)
+        }
+        guard !group.isEmpty else {
+            let order = orders.removeFirst()
+            return tell([.completed(ticket: order.ticket, try store.perform(order.order))])
+        }
+        let results = try store.copyOut(group)
+        var told: [StoreNews] = []
+        for (order, result) in zip(orders, results) {
+            if let result { told.append(.completed(ticket: order.ticket, result)) } else { full.append(order) }
+        }
+        orders.removeFirst(group.count)
+        if !told.isEmpty { tell(told) }
     }
+}
+
+/// Lets no store write begin past soft, and records each. Past hard the process ends while a thread waits here.
+struct GatedStore: Sendable {
+    let gate: ServiceGate
+    let record: ServiceRecord
+
+    func waitToWrite() {
+        while !gate.mayServe(BootClock.now()) { csnap_pause(1) }
+    }
+
+    func written() { record.served(at: BootClock.now()) }
 }

@@ -1,0 +1,242 @@
+import CShims
+import CsnapCore
+import CsnapSession
+import Glibc
+import NBDProtocol
+import Synchronization
+
+/// The snapshots of a client's volume as exports: where their chunks are comes from the server, through the core; the
+/// disk reads are done here, by threads that may block.
+final class SnapshotReader: Sendable {
+    /// Chunks of one question: its answer has at most a piece for each.
+    private static let chunksPerPart: UInt64 = 1024
+
+    private struct Job {
+        let request: ExportRequest
+        let export: SnapshotExport
+        /// Bytes that are read.
+        var done: UInt64 = 0
+        var isWithdrawn = false
+
+        var offset: UInt64 { request.command.offset + done }
+        var rest: UInt64 { UInt64(request.command.length) - done }
+
+        /// Of the next part.
+        var chunks: ChunkRange {
+            let size = UInt64(export.chunkSize)
+            let first = offset / size
+            let last = (offset + rest - 1) / size
+            return ChunkRange(first: first, count: UInt32(min(last - first + 1, chunksPerPart)))
+        }
+
+        /// Bytes of the next part.
+        var partLength: UInt64 { min(rest, chunks.end * UInt64(export.chunkSize) - offset) }
+    }
+
+    private let volume: String
+    private let monitor: ClientMonitor
+    private let origin: OriginDevice
+    private let store: StoreReader?
+    private let exports: ExportTable
+    private let readers = WorkerPool(threads: 8)
+    /// Alone, so that reads do not delay a snapshot.
+    private let flusher = WorkerPool(threads: 1)
+    private let jobs = Mutex((living: [UInt64: Job](), next: UInt64(1) << 63))
+
+    init(
+        options: ClientOptions, monitor: ClientMonitor, origin: OriginDevice, exports: ExportTable,
+        log: (String) -> Void
+    ) {
+        volume = options.volume
+        self.monitor = monitor
+        self.origin = origin
+        self.exports = exports
+        guard let path = options.store else {
+            store = nil
+            return
+        }
+        do throws(SystemError) {
+            store = try StoreReader(path: path)
+        } catch {
+            store = nil
+            log("\(error); snapshots are not offered on this node")
+        }
+    }
+
+    func flushOrigin(_ attempt: BarrierAttempt) {
+        flusher.run { [self] in
+            let error = origin.flush()
+            monitor.with { $0.flushed(attempt, error: error) }
+        }
+    }
+
+    /// These are the snapshots now.
+    func offer(_ entries: [SnapshotEntry], chunkSize: UInt32) {
+        guard store != nil, chunkSize > 0 else { return }
+        exports.replaceSnapshots(
+            entries.map { entry in
+                let export = NBDExport(
+                    name: "snap/\(entry.name)", description: "snapshot \(entry.name) of volume \(volume)",
+                    size: entry.size, minimumBlock: origin.minimumBlock, preferredBlock: chunkSize, isReadOnly: true)
+                return ServedExport(
+                    export: export,
+                    backend: SnapshotExport(reader: self, snapshot: entry.number, chunkSize: chunkSize))
+            })
+    }
+
+    // MARK: - One request
+
+    fileprivate func begin(_ request: ExportRequest, _ export: SnapshotExport) {
+        switch request.command.action {
+        case .read: start(Job(request: request, export: export))
+        case .flush, .cache: request.finish(0)
+        case .write, .trim, .writeZeroes: request.finish(EROFS)
+        case .blockStatus: request.finish(EOPNOTSUPP)
+        }
+    }
+
+    /// Asks for the next part.
+    private func start(_ job: Job) {
+        let id = jobs.withLock { jobs in
+            jobs.next += 1
+            jobs.living[jobs.next] = job
+            return jobs.next
+        }
+        monitor.with { $0.read(id, snapshot: job.export.snapshot, job.chunks, now: BootClock.now()) }
+    }
+
+    func failed(_ id: UInt64, code: UInt16) {
+        guard let job = jobs.withLock({ $0.living.removeValue(forKey: id) }) else { return }
+        job.request.finish(code == SessionQueryError.unknownSnapshot.rawValue ? ESTALE : EIO)
+    }
+
+    func mapped(_ id: UInt64, _ pieces: [MapPiece]) {
+        readers.run { [self] in
+            guard let job = jobs.withLock({ $0.living[id] }) else { return }
+            let error = transfer(job, pieces)
+            // The lease is looked at after the disk read: a void read is mapped and done again.
+            let holds = monitor.with { $0.finishRead(id, now: BootClock.now()) }
+            if holds { finish(id, error) } else { endIfWithdrawn(id) }
+        }
+    }
+
+    private func finish(_ id: UInt64, _ error: Int32) {
+        guard var job = jobs.withLock({ $0.living.removeValue(forKey: id) }) else { return }
+        job.done += job.partLength
+        if error != 0 || job.rest == 0 { job.request.finish(error) } else { start(job) }
+    }
+
+    fileprivate func withdraw(_ ticket: UInt32, _ export: SnapshotExport) {
+        let ids = jobs.withLock { jobs in
+            let ids = jobs.living.filter { $0.value.request.ticket == ticket && $0.value.export === export }.map(\.key)
+            for id in ids { jobs.living[id]?.isWithdrawn = true }
+            return ids
+        }
+        for id in ids { endIfWithdrawn(id) }
+    }
+
+    private func endIfWithdrawn(_ id: UInt64) {
+        guard jobs.withLock({ $0.living[id]?.isWithdrawn }) == true, monitor.with({ $0.withdrawRead(id) }) else {
+            return
+        }
+        jobs.withLock { $0.living.removeValue(forKey: id) }?.request.finish(ESHUTDOWN)
+    }
+
+    // MARK: - Disk
+
+    /// 0 or an errno.
+    private func transfer(_ job: Job, _ pieces: [MapPiece]) -> Int32 {
+        let chunkSize = UInt64(job.export.chunkSize)
+        let end = job.offset + job.partLength
+        var start = job.chunks.first * chunkSize
+        for piece in pieces {
+            let pieceEnd = start + UInt64(piece.count) * chunkSize
+            let from = max(start, job.offset)
+            let to = min(pieceEnd, end)
+            if from < to {
+                let position = Int(from - job.request.command.offset)
+                let part = UnsafeMutableRawBufferPointer(
+                    rebasing: job.request.data[position..<position + Int(to - from)])
+                let error = read(part, piece.place, from: from, pieceStart: start)
+                if error != 0 { return error }
+            }
+            start = pieceEnd
+        }
+        return start >= end ? 0 : EIO
+    }
+
+    private func read(
+        _ buffer: UnsafeMutableRawBufferPointer, _ place: MapPiece.Place, from offset: UInt64, pieceStart: UInt64
+    ) -> Int32 {
+        switch place {
+        case .origin: return origin.read(buffer, offset: offset)
+        case .store(let address): return store?.read(buffer, at: address + (offset - pieceStart)) ?? ENODEV
+        case .zero:
+            buffer.initializeMemory(as: UInt8.self, repeating: 0)
+            return 0
+        }
+    }
+}
+
+/// One snapshot as an export.
+final class SnapshotExport: ExportBackend {
+    private let reader: SnapshotReader
+    let snapshot: UInt64
+    let chunkSize: UInt32
+
+    init(reader: SnapshotReader, snapshot: UInt64, chunkSize: UInt32) {
+        self.reader = reader
+        self.snapshot = snapshot
+        self.chunkSize = chunkSize
+    }
+
+    func begin(_ request: ExportRequest) { reader.begin(request, self) }
+
+    func withdraw(_ ticket: UInt32) { reader.withdraw(ticket, self) }
+}
+
+/// The snapshot store, open for reading alone.
+final class StoreReader: Sendable {
+    private static let block = 4096
+    private let descriptor: Int32
+    private let isDirect: Bool
+
+    init(path: String) throws(SystemError) {
+        var direct: Int32 = 0
+        var size: UInt64 = 0
+        descriptor = csnap_open_device(path, 0, &direct, &size)
+        isDirect = direct == 1
+        guard descriptor >= 0 else { throw SystemError("cannot open the store", path, code: -descriptor) }
+    }
+
+    deinit { close(descriptor) }
+
+    /// 0 or an errno.
+    func read(_ buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) -> Int32 {
+        let block = UInt64(Self.block)
+        let isAligned = offset % block == 0 && buffer.count % Self.block == 0
+            && UInt(bitPattern: buffer.baseAddress) % UInt(block) == 0
+        guard isDirect, !isAligned else { return fill(buffer, at: offset) }
+        // Past the page cache only whole blocks can be read.
+        let start = offset / block * block
+        let length = Int((offset + UInt64(buffer.count) + block - 1) / block * block - start)
+        let whole = UnsafeMutableRawBufferPointer.allocate(byteCount: length, alignment: Self.block)
+        defer { whole.deallocate() }
+        let error = fill(whole, at: start)
+        let skipped = Int(offset - start)
+        buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: whole[skipped..<skipped + buffer.count]))
+        return error
+    }
+
+    private func fill(_ buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) -> Int32 {
+        var done = 0
+        while done < buffer.count {
+            let count = pread(
+                descriptor, buffer.baseAddress?.advanced(by: done), buffer.count - done, off_t(offset) + off_t(done))
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { return count == 0 ? EIO : errno }
+            done += count
+        }
+        return 0
+    }
+}

@@ -1,0 +1,115 @@
+import CsnapCore
+import CsnapSession
+
+/// The snapshot reads of a client, from the question where the chunks are to the end of the disk read.
+struct SnapshotReads: Equatable, Sendable {
+    fileprivate enum State: Equatable {
+        case unasked
+        case asked
+        /// At the disk; `isVoid`: the session it was mapped in is over.
+        case reading(isVoid: Bool)
+    }
+
+    struct Read: Equatable {
+        var snapshot: UInt64
+        var range: ChunkRange
+        fileprivate var state = State.unasked
+    }
+
+    private var reads = SortedTable<UInt64, Read>()
+
+    mutating func begin(_ id: UInt64, snapshot: UInt64, _ range: ChunkRange) {
+        reads[id] = Read(snapshot: snapshot, range: range)
+    }
+
+    mutating func takeUnasked() -> [(id: UInt64, read: Read)] {
+        var unasked: [(id: UInt64, read: Read)] = []
+        for (id, read) in reads where read.state == .unasked {
+            reads[id]?.state = .asked
+            unasked.append((id, read))
+        }
+        return unasked
+    }
+
+    /// Whether the read is to go to the disk now. With a closed gate it is asked for again when that opens.
+    mutating func mapped(_ id: UInt64, isOpen: Bool) -> Bool {
+        guard reads[id]?.state == .asked else { return false }
+        reads[id]?.state = isOpen ? .reading(isVoid: false) : .unasked
+        return isOpen
+    }
+
+    /// The disk read has returned: whether its data holds, and whether the server is to hear of it; nil: unknown.
+    mutating func finish(_ id: UInt64, isOpen: Bool) -> (holds: Bool, tellServer: Bool)? {
+        guard case .reading(let isVoid) = reads[id]?.state else { return nil }
+        let holds = isOpen && !isVoid
+        if holds { reads[id] = nil } else { reads[id]?.state = .unasked }
+        return (holds, !isVoid)
+    }
+
+    /// The server knows no place for it, by its error.
+    mutating func failed(_ id: UInt64) -> Bool {
+        guard reads[id]?.state == .asked else { return false }
+        reads[id] = nil
+        return true
+    }
+
+    /// False: it is at the disk, or unknown.
+    mutating func withdraw(_ id: UInt64) -> Bool {
+        switch reads[id]?.state {
+        case .unasked, .asked:
+            reads[id] = nil
+            return true
+        case .reading, nil: return false
+        }
+    }
+
+    /// The session is over, and with its successor's HELLO all holds: what is read under them is thrown away.
+    mutating func sessionEnded() {
+        for (id, read) in reads {
+            switch read.state {
+            case .unasked: break
+            case .asked: reads[id]?.state = .unasked
+            case .reading: reads[id]?.state = .reading(isVoid: true)
+            }
+        }
+    }
+}
+
+/// The volume's snapshots as the server last told them.
+struct SnapshotList: Equatable, Sendable {
+    /// There is one question at a time, so one number does; writes count from 1, reads from 2^63.
+    static let request: UInt64 = 0
+
+    private(set) var entries: [SnapshotEntry] = []
+    /// A page takes the place of all entries from here on.
+    private var from: UInt64 = 0
+    private var isAsking = false
+    /// Changes were told while asking: ask again from there.
+    private var changedFrom: UInt64?
+
+    mutating func sessionOpened() {
+        isAsking = false
+        changed(from: 0)
+    }
+
+    mutating func changed(from number: UInt64) { changedFrom = min(changedFrom ?? number, number) }
+
+    /// After which number to ask, once.
+    mutating func takeQuestion() -> UInt64? {
+        guard !isAsking, let changedFrom else { return nil }
+        isAsking = true
+        self.changedFrom = nil
+        from = changedFrom
+        return from > 0 ? from - 1 : 0
+    }
+
+    /// A page has come; false: nobody asked. If there are more, `takeQuestion` asks for the next.
+    mutating func listed(_ page: [SnapshotEntry], hasMore: Bool) -> Bool {
+        guard isAsking else { return false }
+        isAsking = false
+        let kept = entries.prefix { $0.number < from }
+        entries = kept + page
+        if hasMore, let last = page.last { changed(from: last.number + 1) }
+        return true
+    }
+}
