@@ -4,6 +4,8 @@ package enum GrantOutcome: Equatable, Sendable {
     case granted
     /// A chunk of the origin could not be read, so it cannot be saved: an error to this write alone.
     case originRead(chunk: UInt64, BlockDeviceError)
+    /// The tree is damaged at this offset of the store, so that nobody knows what the snapshots lack.
+    case damaged(offset: UInt64)
     /// No room to save them. The policy decides: hold the write, or delete `dropCandidate` and ask again.
     case full
     /// Behind the end of the origin.
