@@ -1,8 +1,11 @@
 import CsnapCore
 
 extension SnapshotStore {
-    /// What a successor has to read at most; a window holds at least an eighth of it.
-    var journalCap: Int { min(4 << 20, 8 * Int(geometry.windowSize)) }
+    /// What a successor has to read at most: 4 MiB, or an eighth of a small store.
+    var journalCap: Int {
+        let windows = min(8, max(2, geometry.windowCount / 8))
+        return min(4 << 20, windows * Int(geometry.windowSize))
+    }
 
     /// Records of one group: an eighth of a window at most, so that half a window always has room for some.
     var groupRecordLimit: Int { max(1, min(1024, Int(geometry.windowSize) / 8 / StoreRecord.longest)) }
@@ -25,9 +28,13 @@ extension SnapshotStore {
     mutating func append(_ records: [StoreRecord]) throws(StoreError) {
         var records = records
         for record in records { try loadSpace(for: record) }
-        if !journal.hasNext, journal.offset > Int(geometry.windowSize) / 2, let window = pick(.journal) {
+        let opened = records.compactMap { if case .opened(_, let window) = $0 { window } else { nil } }
+        if !journal.hasNext, journal.offset > Int(geometry.windowSize) / 2,
+            let window = pick(.journal, besides: opened.first)
+        {
             records.append(.opened(.journal, window))
         }
+        let opens = records.contains { if case .opened = $0 { true } else { false } }
         let group = JournalGroup(
             tenure: tenure, number: journal.number, predecessor: journal.predecessor, records: records)
         let (bytes, checksum) = group.encoded(store: format.store)
@@ -39,7 +46,7 @@ extension SnapshotStore {
         try write(bytes, at: geometry.offset(ofWindow: journal.window) + UInt64(journal.offset))
         if !StoreMutants.active(.grantBeforeFlush) { try flush() }
         journal.wrote(bytes.count, checksum: checksum)
-        if records.contains(where: { if case .opened = $0 { true } else { false } }) { try expectNotSurpassed() }
+        if opens { try expectNotSurpassed() }
         guard apply(records) else { preconditionFailure("a record of our own cannot be applied") }
         for record in records {
             if case .opened(.journal, let window) = record { journal.piece.windows.append(window) }

@@ -18,9 +18,10 @@ extension SnapshotStore {
         return isForgotten && !state.open.contains(UInt32(index)) && !state.isQuarantined(UInt32(index))
     }
 
-    /// The window to open next: a free one, or the sealed one of this kind with the most room. Nil: none.
-    func pick(_ kind: WindowKind) -> UInt32? {
-        let free = state.windows.indices.filter { isFree($0) }
+    /// The window to open next: a free one, or the sealed one of this kind with the most room. Nil: none. `besides`
+    /// is being opened just now.
+    func pick(_ kind: WindowKind, besides: UInt32? = nil) -> UInt32? {
+        let free = state.windows.indices.filter { isFree($0) && UInt32($0) != besides }
         let isAmple = kind == .data ? free.count > reserve : !free.isEmpty
         let partial = kind == .journal ? nil : roomiest(kind)
         // Nodes fill holes first: the tree would otherwise scatter over the store.

@@ -72,6 +72,8 @@ package enum CheckProblem: Equatable, Sendable {
     case impossibleEntry(chunk: UInt64, end: UInt64)
     /// Saved data is not what was saved.
     case damagedData(chunk: UInt64, end: UInt64)
+    /// No snapshot needs this entry, and no sweep is under way.
+    case uselessEntry(chunk: UInt64, end: UInt64)
     /// Two entries share one place.
     case sharedPlace(offset: UInt64)
     /// An entry's place counts as free.

@@ -10,7 +10,8 @@ extension SnapshotStore {
         for page in state.space.pages.indices { state.space.clearChanged(page) }
     }
 
-    mutating func checkpointNow() throws(StoreError) {
+    /// All of a checkpoint in one call: before a planned end, and in tests.
+    package mutating func checkpointNow() throws(StoreError) {
         if checkpoint == nil { beginCheckpoint() }
         while checkpoint != nil { try stepCheckpoint() }
     }

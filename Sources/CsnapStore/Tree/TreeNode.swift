@@ -115,5 +115,10 @@ struct NodeCache: Sendable {
         nodes[index(node.pointer)] = node
     }
 
+    /// The next reading is of the disk.
+    mutating func remove(_ pointer: NodePointer) {
+        if self[pointer] != nil { nodes[index(pointer)] = nil }
+    }
+
     private func index(_ pointer: NodePointer) -> Int { Int(pointer.offset / nodeSize % UInt64(Self.count)) }
 }
