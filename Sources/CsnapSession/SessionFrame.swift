@@ -119,4 +119,5 @@ package enum SessionRefusal: UInt16, Sendable {
     case tooManySessions = 7
     case unknownImage = 8
     case notServing = 9
+    case storeFull = 10
 }

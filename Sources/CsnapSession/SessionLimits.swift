@@ -16,6 +16,8 @@ package struct SessionLimits: Equatable, Sendable {
     package var barrierPatience = Interval.seconds(3)
     /// How long a machine must have run another kernel until its old writes count as landed or lost.
     package var settle = Interval.seconds(60)
+    /// How soon writes that found the store full are tried again.
+    package var fullRetry = Interval.milliseconds(100)
 
     package init() {}
 }
@@ -90,6 +92,7 @@ extension SessionRefusal {
         case .tooManySessions: "the number of sessions is at its bound; close some clients"
         case .unknownImage: "the volume has no such image"
         case .notServing: "this server is not serving"
+        case .storeFull: "the volume's store has no room for one more writer's record; delete snapshots"
         }
     }
 }

@@ -41,6 +41,7 @@ extension SessionTable {
     /// Queries that are not granted are forgotten; their clients ask again after END.
     private mutating func handBack(_ volume: Int) {
         volumes[volume].heldUp.removeAll()
+        volumes[volume].full.removeAll()
         for (ticket, order) in orders {
             if case .write(_, volume) = order { orders[ticket] = nil }
         }
@@ -95,6 +96,13 @@ extension SessionTable {
                 let culprit = Self.words(barrier.missing.values)
                 actions += finish(volume, barrier, .refused(.clientLate, culprit: culprit))
             }
+            if !volumes[volume].full.isEmpty, volumes[volume].fullUntil <= now {
+                let full = volumes[volume].full
+                volumes[volume].full.removeAll()
+                for write in full.values {
+                    actions.append(order(.copyOut(write.ranges), volume, for: .write(write, volume: volume)))
+                }
+            }
             for writer in volumes[volume].writers.settled(at: now, after: limits.settle) {
                 actions += clear(writer, volume)
             }
@@ -109,6 +117,7 @@ extension SessionTable {
             if let barrier = volume.barrier, barrier.phase == .gathering {
                 next = min(next ?? .distantFuture, barrier.deadline)
             }
+            if !volume.full.isEmpty { next = min(next ?? .distantFuture, volume.fullUntil) }
             if let settling = volume.writers.nextSettling(after: limits.settle) {
                 next = min(next ?? .distantFuture, settling)
             }

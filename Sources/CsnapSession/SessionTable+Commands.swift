@@ -30,6 +30,10 @@ extension SessionTable {
         case .write(let write, _):
             switch result {
             case .copied: return copied(write, volume, ticket)
+            case .full:
+                if volumes[volume].full.isEmpty { volumes[volume].fullUntil = now + limits.fullRetry }
+                volumes[volume].full[ticket] = write
+                return []
             case .failed(let error):
                 return answered(write) == nil ? [] : [failure(write.request, error, write.connection)]
             default: return unexpected()
@@ -69,6 +73,7 @@ extension SessionTable {
         switch result {
         case .writerRecorded: volumes[volume].writers.recorded(writer)
         case .writerCleared: volumes[volume].writers.cleared(writer)
+        case .failed: return refuseWaiting(writer, volume)
         default: return unexpected()
         }
         return welcomeWaiting(volume)
@@ -105,7 +110,7 @@ extension SessionTable {
         report.sessions = connections.values.reduce(0) { sum, connection in
             if case .session(let session) = connection, session.volume == volume { sum + 1 } else { sum }
         }
-        report.waitingWrites = UInt32(volumes[volume].heldUp.count)
+        report.waitingWrites = UInt32(volumes[volume].heldUp.count + volumes[volume].full.count)
         report.holds = volumes[volume].holds.report
         report.lostWriters = lostWriters(volume)
         return .volume(report)

@@ -68,6 +68,18 @@ extension SessionTable {
             generation: about?.generation ?? 0)
     }
 
+    /// The store has no place for the writer's record: nobody of it can be welcome.
+    mutating func refuseWaiting(_ writer: SessionWriter, _ volume: Int) -> [SessionAction] {
+        volumes[volume].writers.notRecorded(writer)
+        var actions: [SessionAction] = []
+        for (id, connection) in connections {
+            if case .greeting(let hello, volume) = connection, hello.writer == writer {
+                actions += refuse(id, .storeFull)
+            }
+        }
+        return actions
+    }
+
     // MARK: Ends
 
     mutating func refuse(_ id: ConnectionID, _ reason: SessionRefusal) -> [SessionAction] {
@@ -90,6 +102,9 @@ extension SessionTable {
         for (ticket, order) in orders where order.connection == id { orders[ticket] = nil }
         for (ticket, held) in volumes[session.volume].heldUp where held.connection == id {
             volumes[session.volume].heldUp[ticket] = nil
+        }
+        for (ticket, full) in volumes[session.volume].full where full.connection == id {
+            volumes[session.volume].full[ticket] = nil
         }
         let process = session.owner.process
         return [.sessions(process, count: sessions(of: process))] + lost(id, session) + reuse(session.volume)

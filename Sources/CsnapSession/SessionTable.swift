@@ -95,7 +95,10 @@ package struct SessionTable: Equatable, Sendable {
         var actions = endSessions(of: process, .struck) + [.struck(process)]
         for volume in volumes.indices {
             volumes[volume].holds.drop(process)
-            if isFenced { actions += clearWriters(of: process.node, volume) }
+            if isFenced {
+                actions += clearWriters(of: process.node, volume)
+                actions.append(order(.settle(process), volume, for: .reuse))
+            }
             actions += holdsChanged(volume)
         }
         return actions

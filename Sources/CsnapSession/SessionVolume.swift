@@ -60,6 +60,9 @@ struct VolumeState: Equatable, Sendable {
     var barrier: SnapshotBarrier?
     /// Writes whose chunks are copied out and that wait for a hold to end, by ticket.
     var heldUp = SortedTable<UInt64, PendingWrite>()
+    /// Writes for whose copies the store had no room, by ticket; tried again when `fullUntil` has come.
+    var full = SortedTable<UInt64, PendingWrite>()
+    var fullUntil = Instant.distantPast
     /// What the store has freed and may not reuse yet: its number, and the last ticket given when it was freed.
     var freed: [(number: UInt64, ticket: UInt64)] = []
 
@@ -71,6 +74,7 @@ struct VolumeState: Equatable, Sendable {
     static func == (left: VolumeState, right: VolumeState) -> Bool {
         left.about == right.about && left.holds == right.holds && left.writers == right.writers
             && left.isCreating == right.isCreating && left.barrier == right.barrier && left.heldUp == right.heldUp
+            && left.full == right.full && left.fullUntil == right.fullUntil
             && left.freed.elementsEqual(right.freed) { $0 == $1 }
     }
 }

@@ -8,6 +8,8 @@ package enum StoreOrder: Equatable, Sendable {
     case map(snapshot: UInt64, [ChunkRange])
     case recordWriter(SessionWriter)
     case clearWriter(SessionWriter)
+    /// The operator says that nothing of this boot, or of lower ones of its node, can reach a disk any more.
+    case settle(NodeBoot)
     /// Is there a snapshot of that name, or one that this command made before?
     case find(name: String, uuid: Bits128)
     /// All writers stand still: make it.
@@ -26,13 +28,15 @@ package enum StoreResult: Equatable, Sendable {
     case mapped([MapPiece])
     case writerRecorded
     case writerCleared
+    /// No room to save the chunks of a write; it waits.
+    case full
     /// `find` found neither.
     case absent
     case committed(SnapshotEntry, generation: UInt64)
     case outcome(CommandOutcome)
     /// `delete` and `rename`: done to the snapshot of this number.
     case changed(SnapshotEntry)
-    /// Of `reuse`.
+    /// Of `reuse` and `settle`.
     case done
     /// This order alone failed; the store goes on.
     case failed(SessionQueryError)

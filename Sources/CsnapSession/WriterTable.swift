@@ -54,6 +54,10 @@ struct WriterTable: Equatable, Sendable {
 
     mutating func recorded(_ writer: SessionWriter) { states[writer] = .recorded }
 
+    mutating func notRecorded(_ writer: SessionWriter) {
+        if states[writer] == .recording { states[writer] = nil }
+    }
+
     /// True: order the clearing.
     mutating func clear(_ writer: SessionWriter) -> Bool {
         switch states[writer] {

@@ -160,4 +160,22 @@ struct ReadHoldTests {
         #expect(rig.write(5, on: 1) == [])
         #expect(rig.served.answer() == [Rig.grant(5, to: 1)])
     }
+
+    @Test("a write that finds the store full waits, and is tried again; a snapshot hands it back")
+    func full() {
+        var rig = Rig()
+        rig.served.isStoreSlow = true
+        #expect(rig.write(1, on: 1) == [])
+        #expect(rig.served.answer(.full) == [])
+        #expect(rig.served.pass(.milliseconds(99)) == [])
+        #expect(rig.served.waiting.isEmpty)
+        #expect(rig.served.pass(.milliseconds(1)) == [])
+        #expect(rig.served.answer() == [Rig.grant(1, to: 1)])
+        #expect(rig.write(2, on: 1) == [])
+        #expect(rig.served.answer(.full) == [])
+        #expect(rig.create() == [])
+        #expect(rig.served.answer() == Rig.begins())
+        #expect(rig.served.pass(.seconds(1)) == [])
+        #expect(rig.served.waiting.isEmpty, "it is asked for again after END")
+    }
 }

@@ -96,7 +96,7 @@ struct ServedTable {
                     VolumeReport(
                         generation: generation, snapshots: 0, originSize: 655361, storeSize: 1, storeUsed: 0,
                         quarantined: 0, sessions: 0, waitingWrites: 0, holds: [], lostWriters: [])))
-        case .reuse: return .done
+        case .reuse, .settle: return .done
         }
     }
 }

@@ -8,6 +8,12 @@ package struct MachineIdentity: Equatable, Sendable {
     /// The machine has no /etc/machine-id, and one was drawn into the state directory.
     package var isSubstitute: Bool
 
+    package init(machineID: Bits128, kernelBootID: Bits128, isSubstitute: Bool = false) {
+        self.machineID = machineID
+        self.kernelBootID = kernelBootID
+        self.isSubstitute = isSubstitute
+    }
+
     package static func read(stateDirectory: String) throws(SystemError) -> MachineIdentity {
         let boot = "/proc/sys/kernel/random/boot_id"
         guard let kernel = try bits(of: boot) else { throw SystemError("no identifier in", boot, code: EINVAL) }

@@ -47,39 +47,72 @@ package final class StoreDevice {
 
     package func perform(_ request: StoreRequest) -> StoreAnswer {
         switch request {
-        case .read(let offset, let count): read(offset, count)
-        case .write(let offset, let bytes): write(offset, bytes)
-        case .flush: fdatasync(descriptor) == 0 ? .done : .failed(errno)
+        case .read(let offset, let count): return read(offset, count)
+        case .write(let offset, let bytes):
+            let code = bytes.withUnsafeBytes { write($0, at: offset) }
+            return code == 0 ? .done : .failed(code)
+        case .flush:
+            let code = flush()
+            return code == 0 ? .done : .failed(code)
         }
     }
+
+    /// 0 or an errno.
+    package func flush() -> Int32 { fdatasync(descriptor) == 0 ? 0 : errno }
 
     private func read(_ offset: UInt64, _ count: Int) -> StoreAnswer {
         // What lies behind the end of a device reads as nothing; the store is then refused as truncated or blank.
         guard offset < size, count >= 0 else { return .bytes([]) }
         let count = Int(min(UInt64(count), size - offset)) / StoreLayout.blockSize * StoreLayout.blockSize
-        var bytes: [UInt8] = []
-        bytes.reserveCapacity(count)
-        while bytes.count < count {
-            let part = min(count - bytes.count, Self.bufferSize)
-            let result = pread(descriptor, buffer.baseAddress, part, off_t(offset) + off_t(bytes.count))
-            if result < 0, errno == EINTR { continue }
-            guard result > 0 else { return .failed(result == 0 ? EIO : errno) }
-            bytes.append(contentsOf: buffer[..<result])
+        var code: Int32 = 0
+        let bytes = [UInt8](unsafeUninitializedCapacity: count) { memory, filled in
+            code = read(into: UnsafeMutableRawBufferPointer(memory), at: offset)
+            filled = code == 0 ? count : 0
         }
-        return .bytes(bytes)
+        return code == 0 ? .bytes(bytes) : .failed(code)
     }
 
-    private func write(_ offset: UInt64, _ bytes: [UInt8]) -> StoreAnswer {
-        guard offset + UInt64(bytes.count) <= size else { return .failed(ENOSPC) }
-        var written = 0
-        while written < bytes.count {
-            let part = min(bytes.count - written, Self.bufferSize)
-            buffer.copyBytes(from: bytes[written..<written + part])
-            let result = pwrite(descriptor, buffer.baseAddress, part, off_t(offset) + off_t(written))
+    /// Fills the whole buffer: 0 or an errno. What is not aligned to blocks goes through our own buffer.
+    package func read(into target: UnsafeMutableRawBufferPointer, at offset: UInt64) -> Int32 {
+        guard offset + UInt64(target.count) <= size else { return EIO }
+        var done = 0
+        while done < target.count {
+            let position = offset + UInt64(done)
+            let part = min(target.count - done, Self.bufferSize)
+            let place = target.baseAddress?.advanced(by: done)
+            let isPlain = !isDirect || Self.isAligned(place, part, position)
+            let wanted = isPlain ? part : (part + StoreLayout.blockSize - 1) & ~(StoreLayout.blockSize - 1)
+            let result = pread(
+                descriptor, isPlain ? place : buffer.baseAddress, min(wanted, Self.bufferSize), off_t(position))
             if result < 0, errno == EINTR { continue }
-            guard result > 0 else { return .failed(result == 0 ? EIO : errno) }
-            written += result
+            guard result > 0 else { return result == 0 ? EIO : errno }
+            let taken = min(result, part)
+            if !isPlain, let base = buffer.baseAddress { place?.copyMemory(from: base, byteCount: taken) }
+            done += taken
         }
-        return .done
+        return 0
+    }
+
+    /// Writes the whole buffer: 0 or an errno.
+    package func write(_ source: UnsafeRawBufferPointer, at offset: UInt64) -> Int32 {
+        guard offset + UInt64(source.count) <= size else { return ENOSPC }
+        var done = 0
+        while done < source.count {
+            let position = offset + UInt64(done)
+            let part = min(source.count - done, Self.bufferSize)
+            let place = source.baseAddress?.advanced(by: done)
+            let isPlain = !isDirect || Self.isAligned(place, part, position)
+            if !isPlain, let place { buffer.baseAddress?.copyMemory(from: place, byteCount: part) }
+            let result = pwrite(
+                descriptor, isPlain ? place : UnsafeRawPointer(buffer.baseAddress), part, off_t(position))
+            if result < 0, errno == EINTR { continue }
+            guard result > 0 else { return result == 0 ? EIO : errno }
+            done += result
+        }
+        return 0
+    }
+
+    private static func isAligned(_ place: UnsafeRawPointer?, _ count: Int, _ offset: UInt64) -> Bool {
+        (UInt(bitPattern: place) | UInt(count) | UInt(offset)) % UInt(StoreLayout.blockSize) == 0
     }
 }

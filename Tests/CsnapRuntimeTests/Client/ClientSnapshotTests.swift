@@ -17,6 +17,8 @@ import Testing
         _ = Core.write(&core, chunk: 3)
         let asked = Core.queries(core.takeActions())
         core.receive(.grant(request: asked[0].request, epoch: Epoch(1), generation: 1), now: Core.at(1))
+        #expect(Core.write(&core, chunk: 3) == .go)
+        core.leave()
         _ = core.takeActions()
         return core
     }

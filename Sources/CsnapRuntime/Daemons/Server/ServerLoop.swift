@@ -188,7 +188,7 @@ final class ServerLoop {
         case .completed(let ticket, let result):
             withTable { $0.completed(ticket, volume: index, result, at: BootClock.now()) }
         case .freed(let stamp): withTable { $0.freed(stamp, volume: index) }
-        case .failed(let failure, let reason): fail(failure, reason)
+        case .failed(let failure, let reason, let epochSeen): fail(failure, reason, epochSeen: epochSeen)
         }
     }
 
@@ -240,7 +240,9 @@ final class ServerLoop {
     }
 
     private func receive(_ frames: [ClientFrame], _ id: ConnectionID) {
-        for frame in frames where connections[id]?.isClosing == false { withTable { $0.received(frame, on: id, at: BootClock.now()) } }
+        for frame in frames where connections[id]?.isClosing == false {
+            withTable { $0.received(frame, on: id, at: BootClock.now()) }
+        }
         flush(id)
     }
 
@@ -283,7 +285,9 @@ final class ServerLoop {
     /// The table has ended it: what is queued goes out first, if that is soon.
     private func finish(_ id: ConnectionID, _ end: SessionEnd) {
         guard connections[id] != nil else { return }
-        if end == .bye { logger.debug("session on connection \(id.value) ended: \(end)") } else {
+        if end == .bye {
+            logger.debug("session on connection \(id.value) ended: \(end)")
+        } else {
             logger.warning("connection \(id.value) ended: \(end)")
         }
         connections[id]?.isClosing = true

@@ -14,7 +14,7 @@ enum StoreNews {
     /// Addresses that readers may know became free; SessionTable says when they are forgotten.
     case freed(UInt64)
     /// The store is lost to this server; a successor finds out what became of its last writes.
-    case failed(ServerFailure, String)
+    case failed(ServerFailure, String, epochSeen: Epoch)
 }
 
 /// The store of one volume and the one thread that touches it.
@@ -23,8 +23,6 @@ final class StoreKeeper: Sendable {
     private static let groupLimit = 64
     /// Between two steps of the store's own work, so that it takes no more than half of the disk.
     private static let pause: Int32 = 5
-    /// How soon a write that found the store full is tried again.
-    private static let fullRetry: Int32 = 100
 
     private struct Order {
         var ticket: UInt64
@@ -113,37 +111,29 @@ final class StoreKeeper: Sendable {
 
     /// Until the process ends, or the store fails.
     private func serve(_ store: inout VolumeStore) {
-        var full: [Order] = []
         var freed = store.freeStamp
         while true {
-            let wait = store.needsMaintenance ? Self.pause : full.isEmpty ? -1 : Self.fullRetry
             var polled = pollfd(fd: work.descriptor, events: Int16(POLLIN), revents: 0)
-            let isRung = poll(&polled, 1, wait) > 0
+            let isRung = poll(&polled, 1, store.needsMaintenance ? Self.pause : -1) > 0
             if isRung { work.wait() }
             var orders = inbox.withLock { inbox in
                 defer { inbox.orders = [] }
                 return inbox.orders
             }
-            // Those that found the store full come first: they are older.
-            orders = full + orders
-            full = []
             do throws(StoreError) {
-                while !orders.isEmpty { try carryOut(&orders, &store, full: &full) }
-                if !isRung, store.needsMaintenance { try store.maintain() }
-                if store.freeStamp != freed {
-                    freed = store.freeStamp
-                    tell([.freed(freed)])
-                }
+                while !orders.isEmpty { try carryOut(&orders, &store) }
+                if store.needsMaintenance { try store.maintain() }
             } catch {
-                return tell([.failed(error.failure, error.sentence(path))])
+                return tell([.failed(error.failure, error.sentence(path), epochSeen: error.epochSeen)])
             }
+            guard store.freeStamp != freed else { continue }
+            freed = store.freeStamp
+            tell([.freed(freed)])
         }
     }
 
     /// The first orders, as many as go together.
-    private func carryOut(
-        _ orders: inout [Order], _ store: inout VolumeStore, full: inout [Order]
-    ) throws(StoreError) {
+    private func carryOut(_ orders: inout [Order], _ store: inout VolumeStore) throws(StoreError) {
         var group: [[ChunkRange]] = []
         for order in orders.prefix(Self.groupLimit) {
             guard case .copyOut(let ranges) = order.order else { break }
@@ -154,12 +144,8 @@ final class StoreKeeper: Sendable {
             return tell([.completed(ticket: order.ticket, try store.perform(order.order))])
         }
         let results = try store.copyOut(group)
-        var told: [StoreNews] = []
-        for (order, result) in zip(orders, results) {
-            if let result { told.append(.completed(ticket: order.ticket, result)) } else { full.append(order) }
-        }
+        tell(zip(orders, results).map { .completed(ticket: $0.ticket, $1) })
         orders.removeFirst(group.count)
-        if !told.isEmpty { tell(told) }
     }
 }
 
