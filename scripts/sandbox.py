@@ -13,7 +13,7 @@ import time
 try:
     import nbd
 except ImportError:
-    sys.exit("python3-libnbd is missing: run scripts/setup test")
+    nbd = None  # only scripts that write need it; scripts/setup test installs python3-libnbd
 
 PATIENCE = 120  # seconds any single wait may take before it is a failure
 CHUNK = 65536
@@ -44,9 +44,10 @@ def wait(what, condition, seconds=PATIENCE):
 class Sandbox:
     """`csnapctl sandbox --json` without a scenario; whoever uses it does the harm, by process id."""
 
-    def __init__(self, binaries, nodes=3, profile="lan", log=None):
+    def __init__(self, binaries, nodes=3, profile="lan", log=None, under=()):
+        """`under`: a program that runs it, such as strace."""
         self.count, self.profile = nodes, profile
-        command = [f"{binaries}/csnapctl", "sandbox", "--nodes", str(nodes), "--profile", profile, "--json"]
+        command = [*under, f"{binaries}/csnapctl", "sandbox", "--nodes", str(nodes), "--profile", profile, "--json"]
         self.process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log or subprocess.DEVNULL)
         self.pending = b""
@@ -132,6 +133,25 @@ class Sandbox:
         return seen.pop()[0] if len(seen) == 1 else None
 
 
+def play(binaries, scenario, profile, *options, seconds=300):
+    """One scenario of the sandbox. Returns (its result or {}, exit code, all it printed); bounded by `seconds`."""
+    command = [f"{binaries}/csnapctl", "sandbox", "--scenario", scenario, "--profile", profile, "--json", *options]
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                               text=True)
+    try:
+        output, _ = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)  # it ends its processes and removes its files
+        try:
+            output, _ = process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            output, _ = process.communicate()
+        output += f"\ngiven up after {seconds} s\n"
+    last = [line for line in output.splitlines() if line.startswith("{")]
+    return (json.loads(last[-1]) if last else {}), process.returncode, output
+
+
 def varlink(path, method, parameters):
     """One call; raises ValueError for what the service refuses."""
     with socket.socket(socket.AF_UNIX) as connection:
@@ -157,6 +177,8 @@ def block(node, sequence, offset):
 
 
 def connect(path):
+    if nbd is None:
+        sys.exit("python3-libnbd is missing: run scripts/setup test")
     handle = nbd.NBD()
     handle.set_export_name("origin")
     handle.connect_unix(path)
