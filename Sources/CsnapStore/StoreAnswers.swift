@@ -1,0 +1,81 @@
+/// What became of one query for permission to overwrite chunks.
+package enum GrantOutcome: Equatable, Sendable {
+    /// All snapshots that need these chunks have them, durably.
+    case granted
+    /// A chunk of the origin could not be read, so it cannot be saved: an error to this write alone.
+    case originRead(chunk: UInt64, BlockDeviceError)
+    /// No room to save them. The policy decides: hold the write, or delete `dropCandidate` and ask again.
+    case full
+    /// Behind the end of the origin.
+    case outOfRange
+}
+
+/// Where chunks of a snapshot lie.
+package struct ChunkLocation: Equatable, Sendable {
+    package var chunks: Range<UInt64>
+    package var place: ChunkPlace
+
+    package init(chunks: Range<UInt64>, place: ChunkPlace) {
+        self.chunks = chunks
+        self.place = place
+    }
+}
+
+package enum ChunkPlace: Equatable, Sendable {
+    /// In the store, one after the other from this offset in bytes. The address stays true until the space is freed
+    /// *and* every reader has forgotten it (`readersForgot`).
+    case store(offset: UInt64)
+    /// In the origin at their own place, as long as no grant for them is given: the caller holds them.
+    case origin
+    /// Behind the end of the snapshot.
+    case zero
+}
+
+/// What a step of the store's own work came to.
+package enum MaintenanceStep: Equatable, Sendable {
+    case idle
+    /// There is more; call again between other work.
+    case more
+}
+
+/// Chunks that differ between two images, and where to go on.
+package struct DiffPart: Equatable, Sendable {
+    package var chunks: [UInt64]
+    /// Nil: that was all.
+    package var next: UInt64?
+
+    package init(chunks: [UInt64], next: UInt64?) {
+        self.chunks = chunks
+        self.next = next
+    }
+}
+
+/// What a check found. Nothing in `problems`: the store is what it says.
+package struct CheckReport: Equatable, Sendable {
+    package var entries: UInt64 = 0
+    package var nodes: UInt64 = 0
+    package var snapshots = 0
+    /// At most `problemLimit`, in the order found.
+    package var problems: [CheckProblem] = []
+
+    package static let problemLimit = 100
+
+    package init() {}
+}
+
+package enum CheckProblem: Equatable, Sendable {
+    /// A tree node, catalog page or space page is not what its parent says.
+    case damagedNode(offset: UInt64)
+    /// Entries out of order, outside their parent's range, or of impossible content.
+    case impossibleEntry(chunk: UInt64, end: UInt64)
+    /// Saved data is not what was saved.
+    case damagedData(chunk: UInt64, end: UInt64)
+    /// Two entries share one place.
+    case sharedPlace(offset: UInt64)
+    /// An entry's place counts as free.
+    case usedButFree(offset: UInt64)
+    /// A place counts as used, but no entry names it.
+    case lostPlace(offset: UInt64)
+    /// A counter disagrees with what it counts.
+    case wrongCount(window: UInt32)
+}

@@ -1,0 +1,58 @@
+package import CsnapCore
+
+/// Why the store did not do what it was asked to.
+///
+/// After a *fatal* error (`isFatal`) nothing is known about what reached the disk: the server ends, and a successor
+/// finds out. After any other nothing has changed.
+package enum StoreError: Error, Equatable, Sendable {
+    // Fatal.
+    /// The store's device failed, or the gate is closed for good.
+    case device(BlockDeviceError)
+    /// A slot shows a higher tenure: this server is deposed.
+    case surpassed(Tenure)
+    /// A block that the store rests on is not what was written: its offset in bytes.
+    case damaged(offset: UInt64)
+    /// An earlier fatal error; nothing is done any more.
+    case ended
+
+    // Not fatal.
+    /// No room, not even in the reserve.
+    case full
+    case noSuchSnapshot(SnapshotNumber)
+    case noSuchPrepared(Bits128)
+    /// Another snapshot has this name.
+    case nameTaken(SnapshotNumber)
+    /// Empty, longer than 64 bytes of UTF-8, or not printable.
+    case impossibleName
+    /// `StoreLimits` says how many there may be.
+    case tooManySnapshots
+    case tooManyWriters
+    /// Protected against deletion by a flag.
+    case pinned(SnapshotNumber)
+    case outOfRange
+    /// An origin only grows.
+    case wouldShrink
+    /// A snapshot's data could not be read, or is not what was saved.
+    case damagedData(SnapshotNumber, chunk: UInt64)
+    case originRead(chunk: UInt64, BlockDeviceError)
+
+    package var isFatal: Bool {
+        switch self {
+        case .device, .surpassed, .damaged, .ended: true
+        case .full, .noSuchSnapshot, .noSuchPrepared, .nameTaken, .impossibleName, .tooManySnapshots, .tooManyWriters,
+            .pinned, .outOfRange, .wouldShrink, .damagedData, .originRead:
+            false
+        }
+    }
+}
+
+/// Bounds of what a store keeps.
+package enum StoreLimits {
+    package static let snapshots = 8192
+    package static let writers = 1024
+    /// Bytes of UTF-8.
+    package static let nameLength = 64
+    /// Dead tenures whose late writes are still possible (docs/data-plane.md, "Settling").
+    package static let unsettledTenures = 32
+    package static let prepared = 16
+}
