@@ -122,15 +122,23 @@ class Sandbox:
         except (OSError, ValueError):
             return None
 
-    def server(self, nodes=None):
-        """The node that serves, if all of `nodes` agree on it and on the epoch, and none waits; else None."""
+    def view(self, nodes=None):
+        """(server, epoch, round) if all of `nodes` agree, it is active and none waits; else None."""
         seen = set()
         for node in nodes or self.nodes:
             status = self.status(node)
             if not status or status["phase"] != "active" or not status["clientsResumed"] or status["waits"]:
                 return None
             seen.add((status.get("server"), status["epoch"], status["round"]))
-        return seen.pop()[0] if len(seen) == 1 else None
+        return seen.pop() if len(seen) == 1 else None
+
+    def server(self, nodes=None):
+        view = self.view(nodes)
+        return view and view[0]
+
+    def tenure(self, nodes=None):
+        view = self.view(nodes)
+        return view and view[1:]
 
 
 def play(binaries, scenario, profile, *options, seconds=300):
@@ -236,13 +244,13 @@ class Writer(threading.Thread):
 
     def first_begun_after(self, instant):
         """When a write begun after that instant was first completed, or None."""
-        return next((done for begun, done in self.writes[-20_000:] if begun >= instant), None)
+        return next((done for begun, done in list(self.writes) if begun >= instant), None)
 
     def first_completed_after(self, instant):
-        return next((done for _, done in self.writes[-20_000:] if done >= instant), None)
+        return next((done for _, done in list(self.writes) if done >= instant), None)
 
     def longest(self, instant):
-        return max((done - begun for begun, done in self.writes if done >= instant), default=0)
+        return max((done - begun for begun, done in list(self.writes) if done >= instant), default=0)
 
     def stop(self):
         """The request in hand ends first; raises what a request was answered."""
