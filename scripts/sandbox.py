@@ -15,7 +15,7 @@ try:
 except ImportError:
     nbd = None  # only scripts that write need it; scripts/setup test installs python3-libnbd
 
-PATIENCE = 120  # seconds any single wait may take before it is a failure
+PATIENCE = int(os.environ.get("CSNAP_PATIENCE", 120))  # seconds any single wait may take before it is a failure
 CHUNK = 65536
 BLOCK = 4096
 REGION = 256 << 20  # of the origin, one for each node
@@ -60,8 +60,24 @@ class Sandbox:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
+        if kind and issubclass(kind, Failure):
+            for line in self.explain():
+                print(line, file=sys.stderr)
         self.stop()
+
+    def explain(self):
+        """What each agent says of itself, for a failure."""
+        for node in self.nodes:
+            status = self.status(node)
+            if not status:
+                yield f"node {node}: its agent does not answer"
+                continue
+            keys = ("role", "phase", "server", "epoch", "round", "adoptedEpoch", "adoptedRound", "clientsResumed", "voters")
+            yield f"node {node}: " + ", ".join(f"{key} {status.get(key)}" for key in keys)
+            yield from (f"    waits {wait['seconds']:.1f} s: {wait['text']}" for wait in status["waits"])
+            events = self.call(node, "Events")["events"]
+            yield from (f"    {event['at'] / 1e9:.3f} {event['text']}" for event in events[-25:])
 
     def stop(self):
         if self.process.poll() is None:
