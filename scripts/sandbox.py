@@ -15,7 +15,7 @@ try:
 except ImportError:
     nbd = None  # only scripts that write need it; scripts/setup test installs python3-libnbd
 
-PATIENCE = 120  # seconds any single wait may take before it is a failure
+PATIENCE = int(os.environ.get("CSNAP_PATIENCE", 120))  # seconds any single wait may take before it is a failure
 CHUNK = 65536
 BLOCK = 4096
 REGION = 256 << 20  # of the origin, one for each node
@@ -60,8 +60,24 @@ class Sandbox:
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, kind, *_):
+        if kind and issubclass(kind, Failure):
+            for line in self.explain():
+                print(line, file=sys.stderr)
         self.stop()
+
+    def explain(self):
+        """What each agent says of itself, for a failure."""
+        for node in self.nodes:
+            status = self.status(node)
+            if not status:
+                yield f"node {node}: its agent does not answer"
+                continue
+            keys = ("role", "phase", "server", "epoch", "round", "adoptedEpoch", "adoptedRound", "clientsResumed", "voters")
+            yield f"node {node}: " + ", ".join(f"{key} {status.get(key)}" for key in keys)
+            yield from (f"    waits {wait['seconds']:.1f} s: {wait['text']}" for wait in status["waits"])
+            events = self.call(node, "Events")["events"]
+            yield from (f"    {event['at'] / 1e9:.3f} {event['text']}" for event in events[-25:])
 
     def stop(self):
         if self.process.poll() is None:
@@ -122,15 +138,23 @@ class Sandbox:
         except (OSError, ValueError):
             return None
 
-    def server(self, nodes=None):
-        """The node that serves, if all of `nodes` agree on it and on the epoch, and none waits; else None."""
+    def view(self, nodes=None):
+        """(server, epoch, round) if all of `nodes` agree, it is active and none waits; else None."""
         seen = set()
         for node in nodes or self.nodes:
             status = self.status(node)
             if not status or status["phase"] != "active" or not status["clientsResumed"] or status["waits"]:
                 return None
             seen.add((status.get("server"), status["epoch"], status["round"]))
-        return seen.pop()[0] if len(seen) == 1 else None
+        return seen.pop() if len(seen) == 1 else None
+
+    def server(self, nodes=None):
+        view = self.view(nodes)
+        return view and view[0]
+
+    def tenure(self, nodes=None):
+        view = self.view(nodes)
+        return view and view[1:]
 
 
 def play(binaries, scenario, profile, *options, seconds=300):
@@ -236,13 +260,13 @@ class Writer(threading.Thread):
 
     def first_begun_after(self, instant):
         """When a write begun after that instant was first completed, or None."""
-        return next((done for begun, done in self.writes[-20_000:] if begun >= instant), None)
+        return next((done for begun, done in list(self.writes) if begun >= instant), None)
 
     def first_completed_after(self, instant):
-        return next((done for _, done in self.writes[-20_000:] if done >= instant), None)
+        return next((done for _, done in list(self.writes) if done >= instant), None)
 
     def longest(self, instant):
-        return max((done - begun for begun, done in self.writes if done >= instant), default=0)
+        return max((done - begun for begun, done in list(self.writes) if done >= instant), default=0)
 
     def stop(self):
         """The request in hand ends first; raises what a request was answered."""
