@@ -1,7 +1,7 @@
 /// Where things lie in a snapshot store, format version 1 (docs/data-plane.md, "Snapshot store").
 ///
-///     0        4 KiB     8 KiB          1 MiB                     3 MiB        4 MiB
-///     | format | format' | zeros ...    | 256 slots of 2 copies   | zeros ...  | segments and windows ...
+///     0        4 KiB     8 KiB       1 MiB                     3 MiB                          8 MiB
+///     | format | format' | zeros ... | 256 slots of 2 copies   | 512 anchors of 2 copies ...  | windows ...
 package enum StoreLayout {
     package static let version: UInt32 = 1
     /// Unit of reading, writing and checksums of blocks.
@@ -9,13 +9,21 @@ package enum StoreLayout {
     package static let slotsOffset: UInt64 = 1 << 20
     /// A tenure's slot is its epoch modulo this, so nobody takes its own slot again soon.
     package static let slotCount = 256
-    package static let dataOffset: UInt64 = 4 << 20
-    /// Smallest store: room for takeovers, two windows and a journal.
+    /// Where the anchors begin: behind the slots of the largest store.
+    package static let anchorsOffset: UInt64 = 3 << 20
+    /// Where the windows begin, in a store of 256 slots.
+    package static let dataOffset: UInt64 = 8 << 20
+    /// Smallest store that a person can make: eight windows.
     package static let minimumStoreSize: UInt64 = 16 << 20
     package static let chunkSizes: ClosedRange<UInt32> = 4 << 10...1 << 20
     package static let defaultChunkSize: UInt32 = 64 << 10
+    package static let windowSizes: ClosedRange<UInt32> = 32 << 10...256 << 20
+    package static let nodeSizes: ClosedRange<UInt32> = 512...16 << 10
+    package static let defaultNodeSize: UInt32 = 16 << 10
     /// Longest origin, in bytes: an offset is a signed 64-bit number for the system.
     package static let maximumOriginSize: UInt64 = 1 << 62
+    /// Windows of the largest store: they are counted in 32 bits and kept in memory.
+    static let windows = 1 << 20
 }
 
 /// What a shell is to do with the device; one at a time, synchronously, past the page cache where that is possible.

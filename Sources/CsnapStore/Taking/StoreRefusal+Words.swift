@@ -28,6 +28,11 @@ extension StoreRefusal {
         case .claimWasLost:
             "the store \(path) did not keep what was written and flushed, or another server claims the same epoch; "
                 + "examine the disk if this is said again"
+        case .damaged(let offset):
+            "the store \(path) is damaged at byte \(offset); run `csnapctl volume check`"
+        case .unsettled:
+            "the store \(path) has no room for a takeover: dead servers may still write to what is free; "
+                + "`csnapctl strike NODE --fenced` once such a node is proven off"
         case .device(let code): "the store \(path) failed with error \(code); examine the disk"
         }
     }

@@ -4,6 +4,8 @@ package enum GrantOutcome: Equatable, Sendable {
     case granted
     /// A chunk of the origin could not be read, so it cannot be saved: an error to this write alone.
     case originRead(chunk: UInt64, BlockDeviceError)
+    /// The tree is damaged at this offset of the store, so that nobody knows what the snapshots lack.
+    case damaged(offset: UInt64)
     /// No room to save them. The policy decides: hold the write, or delete `dropCandidate` and ask again.
     case full
     /// Behind the end of the origin.
@@ -70,6 +72,8 @@ package enum CheckProblem: Equatable, Sendable {
     case impossibleEntry(chunk: UInt64, end: UInt64)
     /// Saved data is not what was saved.
     case damagedData(chunk: UInt64, end: UInt64)
+    /// No snapshot needs this entry, and no sweep is under way.
+    case uselessEntry(chunk: UInt64, end: UInt64)
     /// Two entries share one place.
     case sharedPlace(offset: UInt64)
     /// An entry's place counts as free.

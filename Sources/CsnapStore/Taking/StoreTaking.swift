@@ -38,6 +38,10 @@ package enum StoreRefusal: Error, Equatable, Sendable {
     case slotOfBase(Tenure)
     /// After writing and flushing, our slot does not say what we wrote.
     case claimWasLost
+    /// A block that the store rests on is not what was written; its offset.
+    case damaged(offset: UInt64)
+    /// No room for a takeover: too much is kept away because of servers that may still be writing.
+    case unsettled
     case device(Int32)
 }
 
@@ -45,11 +49,26 @@ extension StoreRefusal {
     /// What the agent is told.
     package var failure: ServerFailure {
         switch self {
-        case .blank, .notAStore, .version, .truncated, .damagedSlot: .storeFormat
+        case .blank, .notAStore, .version, .truncated, .damagedSlot, .damaged: .storeFormat
         case .foreign: .storeForeign
         case .stale: .storeStale
         case .tenure, .slotOfBase, .claimWasLost: .storeTenure
-        case .device: .storeIO
+        case .unsettled, .device: .storeIO
+        }
+    }
+
+    /// Of a taking that has claimed its slot.
+    init(_ error: StoreError, base: Tenure) {
+        switch error {
+        case .device(.system(let code)): self = .device(code)
+        case .device(.stopped): self = .device(125)
+        case .surpassed(let tenure, let owner): self = .tenure(tenure, owner: owner)
+        case .damaged(let offset): self = .damaged(offset: offset)
+        case .full: self = .unsettled
+        case .ended: self = .slotOfBase(base)
+        case .noSuchSnapshot, .noSuchPrepared, .nameTaken, .impossibleName, .tooManySnapshots, .tooManyWriters, .pinned,
+            .outOfRange, .wouldShrink, .damagedData, .originRead:
+            preconditionFailure("a taking makes no snapshots")
         }
     }
 
@@ -58,7 +77,8 @@ extension StoreRefusal {
         switch self {
         case .tenure(let other, _): max(other.epoch, tenure.epoch)
         case .slotOfBase, .claimWasLost: tenure.epoch
-        case .blank, .notAStore, .version, .truncated, .damagedSlot, .foreign, .stale, .device: .none
+        case .blank, .notAStore, .version, .truncated, .damagedSlot, .foreign, .stale, .damaged, .unsettled, .device:
+            .none
         }
     }
 }

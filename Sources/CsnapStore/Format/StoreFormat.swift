@@ -29,8 +29,11 @@ package struct StoreFormat: Equatable, Sendable {
     package init(
         store: Bits128, geometry: StoreGeometry, slotCount: Int = StoreLayout.slotCount
     ) throws(StoreFormatError) {
-        guard geometry.storeSize >= StoreLayout.minimumStoreSize else { throw .storeTooSmall(geometry.storeSize) }
         guard geometry.hasPossibleChunkSize else { throw .chunkSize(geometry.chunkSize) }
+        let isSmall = slotCount == StoreLayout.slotCount && geometry.storeSize < StoreLayout.minimumStoreSize
+        guard !isSmall, geometry.windowCount >= 8, geometry.windowCount <= StoreLayout.windows else {
+            throw .storeTooSmall(geometry.storeSize)
+        }
         guard geometry.hasPossibleOriginSize else { throw .originSize(geometry.originSize) }
         precondition((1...StoreLayout.slotCount).contains(slotCount), "a store has 1 to 256 slots")
         self.store = store
@@ -48,7 +51,10 @@ package struct StoreFormat: Equatable, Sendable {
         }
         return [
             .write(offset: 0, bytes: [UInt8](repeating: 0, count: 2 * block)), .flush,
-            .write(offset: StoreLayout.slotsOffset, bytes: slots), .flush,
+            .write(offset: StoreLayout.slotsOffset, bytes: slots),
+            .write(
+                offset: StoreLayout.anchorsOffset,
+                bytes: [UInt8](repeating: 0, count: slotCount * StoreAnchor.slotByteCount)), .flush,
             .write(offset: 0, bytes: encoded + encoded), .flush,
         ]
     }
@@ -60,40 +66,6 @@ package struct StoreFormat: Equatable, Sendable {
     }
 
     package var slotsByteCount: Int { slotCount * 2 * StoreLayout.blockSize }
-}
-
-/// Sizes in bytes.
-package struct StoreGeometry: Equatable, Sendable {
-    package var originSize: UInt64
-    package var storeSize: UInt64
-    package var chunkSize: UInt32
-
-    package init(originSize: UInt64, storeSize: UInt64, chunkSize: UInt32 = StoreLayout.defaultChunkSize) {
-        self.originSize = originSize
-        self.storeSize = storeSize
-        self.chunkSize = chunkSize
-    }
-
-    var hasPossibleChunkSize: Bool {
-        chunkSize.nonzeroBitCount == 1 && StoreLayout.chunkSizes.contains(chunkSize)
-    }
-
-    var hasPossibleOriginSize: Bool { (1...StoreLayout.maximumOriginSize).contains(originSize) }
-
-    func encode(to writer: inout ByteWriter) {
-        writer.fixed(originSize)
-        writer.fixed(storeSize)
-        writer.fixed(chunkSize)
-        writer.fixed(UInt32(0))
-    }
-
-    init(from reader: inout ByteReader) throws(WireError) {
-        originSize = try reader.fixed(UInt64.self)
-        storeSize = try reader.fixed(UInt64.self)
-        chunkSize = try reader.fixed(UInt32.self)
-        _ = try reader.fixed(UInt32.self)
-        guard hasPossibleChunkSize, hasPossibleOriginSize else { throw .malformed }
-    }
 }
 
 /// What the first two blocks of a device say.

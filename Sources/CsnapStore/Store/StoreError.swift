@@ -9,13 +9,13 @@ package enum StoreError: Error, Equatable, Sendable {
     /// The store's device failed, or the gate is closed for good.
     case device(BlockDeviceError)
     /// A slot shows a higher tenure: this server is deposed.
-    case surpassed(Tenure)
-    /// A block that the store rests on is not what was written: its offset in bytes.
-    case damaged(offset: UInt64)
+    case surpassed(Tenure, NodeBoot)
     /// An earlier fatal error; nothing is done any more.
     case ended
 
     // Not fatal.
+    /// A block that the store rests on is not what was written: its offset in bytes.
+    case damaged(offset: UInt64)
     /// No room, not even in the reserve.
     case full
     case noSuchSnapshot(SnapshotNumber)
@@ -38,8 +38,8 @@ package enum StoreError: Error, Equatable, Sendable {
 
     package var isFatal: Bool {
         switch self {
-        case .device, .surpassed, .damaged, .ended: true
-        case .full, .noSuchSnapshot, .noSuchPrepared, .nameTaken, .impossibleName, .tooManySnapshots, .tooManyWriters,
+        case .device, .surpassed, .ended: true
+        case .damaged, .full, .noSuchSnapshot, .noSuchPrepared, .nameTaken, .impossibleName, .tooManySnapshots, .tooManyWriters,
             .pinned, .outOfRange, .wouldShrink, .damagedData, .originRead:
             false
         }

@@ -1,0 +1,185 @@
+import CsnapCore
+
+/// What a check has met so far.
+struct CheckWork {
+    var report = CheckReport()
+    /// Units that entries name, a bit each.
+    var units: [UInt64]
+    var nodes: NodeMap
+    /// Something could not be read: what it reaches cannot be counted.
+    var isPartial = false
+
+    mutating func found(_ problem: CheckProblem) {
+        if report.problems.count < CheckReport.problemLimit { report.problems.append(problem) }
+    }
+}
+
+extension SnapshotStore {
+    /// Verifies everything that is reachable, while the store serves; `data`: the saved data as well.
+    package mutating func check(data: Bool) throws(StoreError) -> CheckReport {
+        let units = geometry.windowCount * geometry.unitsPerWindow
+        var work = CheckWork(
+            units: [UInt64](repeating: 0, count: (units + 63) / 64), nodes: NodeMap(nodesPerWindow: geometry.nodesPerWindow))
+        work.report.snapshots = state.snapshots.count
+        if anchor.sequence > 0 {
+            try checkAnchor(&work)
+            try checkCatalog(&work)
+        }
+        if let pointer = tree.pointer {
+            try checkNode(pointer, level: tree.level, first: nil, below: nil, &work)
+        }
+        if !work.isPartial { try checkEntries(data: data, &work) }
+        if !work.isPartial {
+            checkNodeMap(&work)
+            try checkSpace(&work)
+        }
+        return work.report
+    }
+
+    private mutating func checkAnchor(_ work: inout CheckWork) throws(StoreError) {
+        for copy in 0..<2 {
+            let offset = format.anchorOffset(of: anchor.tenure, copy: copy)
+            let there = StoreAnchor(try readBytes(StoreLayout.blockSize, at: offset), format: format, copy: copy)
+            // A crash between the two leaves the second one behind; whoever takes the store writes its own.
+            if there == nil { work.found(.damagedNode(offset: offset)) }
+        }
+    }
+
+    private mutating func checkCatalog(_ work: inout CheckWork) throws(StoreError) {
+        var next = anchor.catalog
+        for offset in catalogPages {
+            reach(offset, &work)
+            guard let pointer = next, pointer.offset == offset else { continue }
+            do throws(StoreError) {
+                next = try page(pointer, .catalog).next
+            } catch {
+                try note(error, &work)
+                next = nil
+            }
+        }
+        for pointer in state.space.pointers {
+            guard let pointer else { continue }
+            reach(pointer.offset, &work)
+            do throws(StoreError) { _ = try page(pointer, .space) } catch { try note(error, &work) }
+        }
+    }
+
+    /// Damage is a finding; everything else ends the check.
+    private func note(_ error: StoreError, _ work: inout CheckWork) throws(StoreError) {
+        guard case .damaged(let offset) = error else { throw error }
+        work.found(.damagedNode(offset: offset))
+        work.isPartial = true
+    }
+
+    private func reach(_ offset: UInt64, _ work: inout CheckWork) {
+        guard let (window, index) = geometry.node(at: offset) else { return }
+        if !work.nodes.set(window, index, used: true) { work.found(.sharedPlace(offset: offset)) }
+    }
+
+    private mutating func checkNode(
+        _ pointer: NodePointer, level: UInt8, first: EntryKey?, below upper: EntryKey?, _ work: inout CheckWork
+    ) throws(StoreError) {
+        let read: TreeNode
+        do throws(StoreError) {
+            cache.remove(pointer)
+            read = try node(pointer, level: level)
+        } catch {
+            try note(error, &work)
+            return
+        }
+        reach(pointer.offset, &work)
+        work.report.nodes += 1
+        for index in 0..<read.count {
+            let key = read.key(index)
+            let isOrdered = index == 0 ? first.map { $0 == key } ?? true : read.key(index - 1) < key
+            if !isOrdered || upper.map({ key >= $0 }) ?? false {
+                work.found(.impossibleEntry(chunk: key.chunk, end: key.end))
+                work.isPartial = true
+                return
+            }
+        }
+        guard level > 0 else { return }
+        for index in 0..<read.count {
+            let below = index + 1 < read.count ? read.key(index + 1) : upper
+            try checkNode(read.entry(index).pointer, level: level - 1, first: read.key(index), below: below, &work)
+        }
+    }
+
+    private mutating func checkEntries(data: Bool, _ work: inout CheckWork) throws(StoreError) {
+        let last = EntryKey(branch: .max, chunk: .max, end: .max)
+        var key = EntryKey.first
+        var before: EntryKey?
+        while let entry = try entry(from: key, to: last) {
+            work.report.entries += 1
+            let low = before.map { $0.isSameChunk(as: entry.key) ? $0.end : 0 } ?? 0
+            check(entry, above: low, &work)
+            if data { try checkData(entry, &work) }
+            before = entry.key
+            key = entry.key.successor
+        }
+    }
+
+    private func check(_ entry: Entry, above low: UInt64, _ work: inout CheckWork) {
+        let isPossible =
+            entry.key.branch == 0 && entry.key.chunk < geometry.chunkCount(state.originSize) && entry.key.end > 0
+            && entry.key.end < state.generation
+        guard isPossible, let unit = geometry.unit(at: entry.offset) else {
+            work.found(.impossibleEntry(chunk: entry.key.chunk, end: entry.key.end))
+            return
+        }
+        if work.units[Int(unit / 64)] >> (unit % 64) & 1 == 1 { work.found(.sharedPlace(offset: entry.offset)) }
+        work.units[Int(unit / 64)] |= 1 << (unit % 64)
+        if state.sweep == nil, !state.hasSnapshot(above: low, upTo: entry.key.end) {
+            work.found(.uselessEntry(chunk: entry.key.chunk, end: entry.key.end))
+        }
+    }
+
+    private mutating func checkData(_ entry: Entry, _ work: inout CheckWork) throws(StoreError) {
+        do throws(BlockDeviceError) {
+            let bytes = try device.read(Int(geometry.chunkSize), at: entry.offset)
+            if Castagnoli.checksum(bytes) == entry.checksum { return }
+        } catch {
+            guard case .system = error else { throw .device(error) }
+        }
+        work.found(.damagedData(chunk: entry.key.chunk, end: entry.key.end))
+    }
+
+    private func checkNodeMap(_ work: inout CheckWork) {
+        // What a running checkpoint has written is reached by the next anchor only.
+        for offset in checkpoint?.allocated ?? [] { reach(offset, &work) }
+        let windows = UInt32(geometry.windowCount)
+        for window in 0..<windows {
+            let count = state.nodes.count(in: window)
+            if state.windows[Int(window)].kind == .nodes, Int(state.windows[Int(window)].used) != count {
+                work.found(.wrongCount(window: window))
+            }
+            if state.nodes.map(of: window) == work.nodes.map(of: window) { continue }
+            for index in 0..<geometry.nodesPerWindow {
+                let offset = geometry.offset(ofWindow: window) + UInt64(index) * UInt64(geometry.nodeSize)
+                switch (state.nodes.isUsed(window, index), work.nodes.isUsed(window, index)) {
+                case (true, false): work.found(.lostPlace(offset: offset))
+                case (false, true): work.found(.usedButFree(offset: offset))
+                case (true, true), (false, false): break
+                }
+            }
+        }
+    }
+
+    private mutating func checkSpace(_ work: inout CheckWork) throws(StoreError) {
+        for window in state.windows.indices {
+            var used: UInt32 = 0
+            for index in 0..<geometry.unitsPerWindow {
+                let unit = UInt64(window * geometry.unitsPerWindow + index)
+                try loadSpace(of: unit)
+                let isNamed = work.units[Int(unit / 64)] >> (unit % 64) & 1 == 1
+                let isUsed = state.space.isUsed(unit)
+                if isUsed { used += 1 }
+                if isUsed, !isNamed { work.found(.lostPlace(offset: geometry.offset(ofUnit: unit))) }
+                if !isUsed, isNamed { work.found(.usedButFree(offset: geometry.offset(ofUnit: unit))) }
+            }
+            let kind = state.windows[window].kind
+            let counted = kind == .data ? state.windows[window].used : 0
+            if counted != used { work.found(.wrongCount(window: UInt32(window))) }
+        }
+    }
+}

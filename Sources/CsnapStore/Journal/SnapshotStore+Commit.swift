@@ -1,0 +1,89 @@
+import CsnapCore
+
+extension SnapshotStore {
+    /// What a successor has to read at most: 4 MiB, or an eighth of a small store.
+    var journalCap: Int {
+        let windows = min(8, max(2, geometry.windowCount / 8))
+        return min(4 << 20, windows * Int(geometry.windowSize))
+    }
+
+    /// Records of one group: an eighth of a window at most, so that half a window always has room for some.
+    var groupRecordLimit: Int { max(1, min(1024, Int(geometry.windowSize) / 8 / StoreRecord.longest)) }
+
+    /// Makes records durable, then applies them. At the cap of the journal a checkpoint is finished first.
+    mutating func commit(_ records: [StoreRecord]) throws(StoreError) {
+        try makeRoom()
+        try append(records)
+    }
+
+    mutating func makeRoom() throws(StoreError) {
+        while journal.liveBytes >= journalCap {
+            if checkpoint == nil { beginCheckpoint() }
+            try stepCheckpoint()
+        }
+    }
+
+    /// One group: written, flushed, applied. Windows it opens may be used when this returns: the record is durable,
+    /// and the slots read after that showed no higher tenure.
+    mutating func append(_ records: [StoreRecord]) throws(StoreError) {
+        var records = records
+        for record in records { try loadSpace(for: record) }
+        let opened = records.compactMap { if case .opened(_, let window) = $0 { window } else { nil } }
+        if !journal.hasNext, journal.offset > Int(geometry.windowSize) / 2,
+            let window = pick(.journal, besides: opened.first)
+        {
+            records.append(.opened(.journal, window))
+        }
+        let opens = records.contains { if case .opened = $0 { true } else { false } }
+        let group = JournalGroup(
+            tenure: tenure, number: journal.number, predecessor: journal.predecessor, records: records)
+        let (bytes, checksum) = group.encoded(store: format.store)
+        if journal.offset + bytes.count > Int(geometry.windowSize) {
+            guard journal.hasNext else { throw .full }
+            journal.moveOn()
+            state.open.journal.removeFirst()
+        }
+        try write(bytes, at: geometry.offset(ofWindow: journal.window) + UInt64(journal.offset))
+        if !StoreMutants.active(.grantBeforeFlush) { try flush() }
+        journal.wrote(bytes.count, checksum: checksum)
+        if opens { try expectNotSurpassed() }
+        guard apply(records) else { preconditionFailure("a record of our own cannot be applied") }
+        for record in records {
+            if case .opened(.journal, let window) = record { journal.piece.windows.append(window) }
+        }
+    }
+
+    private mutating func loadSpace(for record: StoreRecord) throws(StoreError) {
+        switch record {
+        case .put(let entry): if let unit = geometry.unit(at: entry.offset) { try loadSpace(of: unit) }
+        case .remove(_, let offset): if let unit = geometry.unit(at: offset) { try loadSpace(of: unit) }
+        case .created, .deleted, .changed, .prepared, .abandoned, .writerAdded, .writerCleared, .opened, .settled,
+            .resized, .swept, .sweepEnded, .generationRaised:
+            break
+        }
+    }
+
+    /// Applies a durable group. False: it cannot be, so it is none of ours.
+    mutating func apply(_ records: [StoreRecord]) -> Bool {
+        let frees = records.contains { if case .remove = $0 { true } else { false } }
+        if frees { state.freeStamp += 1 }
+        for record in records {
+            guard state.apply(record, geometry) else { return false }
+            switch record {
+            case .put(let entry): overlay.set(Overlay.Item(entry: entry, isRemoved: false))
+            case .remove(let key, let offset):
+                overlay.set(Overlay.Item(entry: Entry(key: key, offset: offset, checksum: 0), isRemoved: true))
+            case .created, .deleted, .changed, .prepared, .abandoned, .writerAdded, .writerCleared, .opened, .settled,
+                .resized, .swept, .sweepEnded, .generationRaised:
+                break
+            }
+        }
+        return true
+    }
+
+    /// The same, with the pages of the space map that it needs.
+    mutating func replay(_ group: JournalGroup) throws(StoreError) -> Bool {
+        for record in group.records { try loadSpace(for: record) }
+        return apply(group.records)
+    }
+}

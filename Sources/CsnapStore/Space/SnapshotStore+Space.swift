@@ -1,0 +1,115 @@
+import CsnapCore
+
+extension SnapshotStore {
+    /// Windows kept for takeovers and deletion.
+    var reserve: Int {
+        let count = geometry.windowCount
+        return count < 64 ? max(2, count / 8) : max(8, count / 100)
+    }
+
+    /// Nobody uses it, nobody may be writing or reading there.
+    private func isFree(_ index: Int) -> Bool {
+        state.windows[index].used == 0 && isSettled(index)
+    }
+
+    /// No tenure writes there, no reader of freed chunks remembers it.
+    private func isSettled(_ index: Int) -> Bool {
+        let isForgotten = state.windows[index].freedAt <= forgottenStamp || StoreMutants.active(.readersForgotten)
+        return isForgotten && !state.open.contains(UInt32(index)) && !state.isQuarantined(UInt32(index))
+    }
+
+    /// The window to open next: a free one, or the sealed one of this kind with the most room. Nil: none. `besides`
+    /// is being opened just now.
+    func pick(_ kind: WindowKind, besides: UInt32? = nil) -> UInt32? {
+        let free = state.windows.indices.filter { isFree($0) && UInt32($0) != besides }
+        let isAmple = kind == .data ? free.count > reserve : !free.isEmpty
+        let partial = kind == .journal ? nil : roomiest(kind)
+        // Nodes fill holes first: the tree would otherwise scatter over the store.
+        if kind == .nodes, let partial, partial.room >= geometry.nodesPerWindow / 4 { return partial.window }
+        if isAmple, let first = free.first { return UInt32(first) }
+        return partial?.window
+    }
+
+    private func roomiest(_ kind: WindowKind) -> (window: UInt32, room: Int)? {
+        let capacity = kind == .data ? geometry.unitsPerWindow : geometry.nodesPerWindow
+        var best: (window: UInt32, room: Int)?
+        for index in state.windows.indices {
+            let window = state.windows[index]
+            let room = capacity - Int(window.used)
+            guard window.kind == kind, window.used > 0, room > (best?.room ?? 0), isSettled(index) else { continue }
+            best = (UInt32(index), room)
+        }
+        return best
+    }
+
+    /// A free place for one chunk, in a window of this tenure.
+    mutating func allocateUnit() throws(StoreError) -> UInt64 {
+        if let unit = freeUnits.popLast() { return unit }
+        guard let window = pick(.data) else { throw .full }
+        let first = UInt64(window) * UInt64(geometry.unitsPerWindow)
+        let units = first..<first + UInt64(geometry.unitsPerWindow)
+        for unit in stride(from: units.lowerBound, to: units.upperBound, by: state.space.unitsPerPage) {
+            try loadSpace(of: unit)
+        }
+        try loadSpace(of: units.upperBound - 1)
+        try append([.opened(.data, window)])
+        freeUnits = units.reversed().filter { !state.space.isUsed($0) }
+        guard let unit = freeUnits.popLast() else { throw .full }
+        return unit
+    }
+
+    /// A free place for a node, in a window of this tenure; it counts as used at once.
+    mutating func allocateNode() throws(StoreError) -> UInt64 {
+        if freeNodes.isEmpty {
+            guard let window = pick(.nodes) else { throw .full }
+            try append([.opened(.nodes, window)])
+            let start = geometry.offset(ofWindow: window)
+            freeNodes = (0..<geometry.nodesPerWindow).reversed()
+                .filter { !state.nodes.isUsed(window, $0) }
+                .map { start + UInt64($0) * UInt64(geometry.nodeSize) }
+        }
+        guard let offset = freeNodes.popLast() else { throw .full }
+        setNode(offset, used: true)
+        return offset
+    }
+
+    mutating func setNode(_ offset: UInt64, used: Bool) {
+        guard let (window, index) = geometry.node(at: offset) else { preconditionFailure("no node can lie there") }
+        if state.nodes.set(window, index, used: used) {
+            if used { state.windows[Int(window)].used += 1 } else { state.windows[Int(window)].used -= 1 }
+        }
+    }
+
+    package var space: StoreSpace {
+        let windowSize = UInt64(geometry.windowSize)
+        var used: UInt64 = 0
+        var quarantined: UInt64 = 0
+        for index in state.windows.indices {
+            let window = state.windows[index]
+            let bytes = bytesUsed(window)
+            used += bytes
+            if state.isQuarantined(UInt32(index)) { quarantined += windowSize - min(bytes, windowSize) }
+        }
+        return StoreSpace(
+            total: UInt64(geometry.windowCount) * windowSize, used: used, quarantined: quarantined,
+            reserve: UInt64(reserve) * windowSize)
+    }
+
+    private func bytesUsed(_ window: Window) -> UInt64 {
+        switch window.kind {
+        case .free: 0
+        case .data: UInt64(window.used) * UInt64(geometry.chunkSize)
+        case .nodes: UInt64(window.used) * UInt64(geometry.nodeSize)
+        case .journal: UInt64(window.used) * UInt64(geometry.windowSize)
+        }
+    }
+
+    /// Journals that no piece needs any more are free.
+    mutating func freePassedJournals(_ pieces: [JournalPiece]) {
+        let needed = pieces.flatMap { $0.windows }
+        for index in state.windows.indices
+        where state.windows[index].kind == .journal && !needed.contains(UInt32(index)) {
+            state.windows[index] = Window(freedAt: state.windows[index].freedAt)
+        }
+    }
+}

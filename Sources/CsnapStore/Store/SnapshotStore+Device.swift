@@ -1,0 +1,62 @@
+import CsnapCore
+
+extension SnapshotStore {
+    func expectAlive() throws(StoreError) {
+        guard !isEnded else { throw .ended }
+    }
+
+    /// The answer to a broken device: this store writes nothing any more.
+    mutating func end(_ error: StoreError) -> StoreError {
+        isEnded = true
+        return error
+    }
+
+    mutating func write(_ bytes: [UInt8], at offset: UInt64) throws(StoreError) {
+        do throws(BlockDeviceError) { try device.write(bytes, at: offset) } catch { throw end(.device(error)) }
+    }
+
+    mutating func flush() throws(StoreError) {
+        do throws(BlockDeviceError) { try device.flush() } catch { throw end(.device(error)) }
+    }
+
+    mutating func readBytes(_ count: Int, at offset: UInt64) throws(StoreError) -> [UInt8] {
+        do throws(BlockDeviceError) { return try device.read(count, at: offset) } catch { throw end(.device(error)) }
+    }
+
+    /// A page of the catalog or the space map.
+    mutating func page(_ pointer: NodePointer, _ kind: MetaPage.Kind) throws(StoreError) -> MetaPage {
+        guard geometry.node(at: pointer.offset) != nil else { throw .damaged(offset: pointer.offset) }
+        let bytes = try readBytes(Int(geometry.nodeSize), at: pointer.offset)
+        guard let page = MetaPage(bytes, pointer, kind: kind) else { throw .damaged(offset: pointer.offset) }
+        return page
+    }
+
+    /// Reads the page of the space map that holds this unit, if it is not there.
+    mutating func loadSpace(of unit: UInt64) throws(StoreError) {
+        let index = state.space.page(of: unit)
+        guard let pointer = state.space.missing(index) else { return }
+        let payload = try page(pointer, .space).payload
+        let words = state.space.unitsPerPage / 64
+        guard payload.count == words * 8 else { throw .damaged(offset: pointer.offset) }
+        state.space.load(
+            index, payload.withUnsafeBytes { raw in (0..<words).map { raw.little64($0 * 8) } })
+    }
+
+    /// The slots as they are now; any tenure above ours is the end.
+    mutating func expectNotSurpassed() throws(StoreError) {
+        if StoreMutants.active(.noSlotReadBeforeReuse) { return }
+        let bytes = try readBytes(format.slotsByteCount, at: StoreLayout.slotsOffset)
+        let slots = StoreSlots(bytes, format: format)
+        if let highest = slots.highest, highest.tenure > tenure { 
+            throw end(.surpassed(highest.tenure, highest.owner.process))
+        }
+    }
+
+    /// Both copies, one after the other: one of them is whole whatever tears the other.
+    mutating func writeAnchor() throws(StoreError) {
+        for copy in 0..<2 {
+            try write(anchor.encoded(copy: copy), at: format.anchorOffset(of: tenure, copy: copy))
+            try flush()
+        }
+    }
+}

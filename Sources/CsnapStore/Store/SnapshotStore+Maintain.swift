@@ -1,0 +1,43 @@
+extension SnapshotStore {
+    /// Entries that one step of the sweep looks at.
+    private static var sweepPart: Int { 512 }
+
+    /// Whether `maintain` has something to do.
+    package var needsMaintenance: Bool {
+        !isEnded && (checkpoint != nil || journal.liveBytes >= journalCap / 2 || state.sweep != nil)
+    }
+
+    /// One step of checkpoint or sweep: some ten milliseconds at most.
+    package mutating func maintain() throws(StoreError) -> MaintenanceStep {
+        try expectAlive()
+        if checkpoint != nil {
+            try stepCheckpoint()
+        } else if journal.liveBytes >= journalCap / 2 {
+            beginCheckpoint()
+        } else if state.sweep != nil {
+            try stepSweep()
+        }
+        return needsMaintenance ? .more : .idle
+    }
+
+    /// Frees entries that serve no snapshot any more: none lives above the chunk's entry before and up to its end.
+    private mutating func stepSweep() throws(StoreError) {
+        var cursor = state.sweep?.cursor
+        var records: [StoreRecord] = []
+        let last = EntryKey(branch: .max, chunk: .max, end: .max)
+        for _ in 0..<min(Self.sweepPart, groupRecordLimit - 1) {
+            guard let entry = try entry(from: cursor?.successor ?? .first, to: last) else {
+                try commit(records + [.sweepEnded])
+                return
+            }
+            let before = cursor.map { $0.isSameChunk(as: entry.key) ? $0.end : 0 } ?? 0
+            let isUseless =
+                StoreMutants.active(.sweepTooMuch)
+                ? entry.key.end < state.snapshots.last?.number.value ?? .max
+                : !state.hasSnapshot(above: before, upTo: entry.key.end)
+            if isUseless { records.append(.remove(entry.key, offset: entry.offset)) }
+            cursor = entry.key
+        }
+        if let cursor { try commit(records + [.swept(cursor)]) }
+    }
+}

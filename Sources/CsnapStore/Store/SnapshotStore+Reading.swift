@@ -1,0 +1,112 @@
+import CsnapCore
+
+extension SnapshotStore {
+    private static var partLimit: Int { 1024 }
+
+    /// Where these chunks of a snapshot lie, in order, neighbours together; at most 1024 parts (the rest: ask again).
+    package mutating func locate(
+        _ number: SnapshotNumber, _ chunks: Range<UInt64>
+    ) throws(StoreError) -> [ChunkLocation] {
+        let snapshot = try expectSnapshot(number)
+        var parts: [ChunkLocation] = []
+        var chunk = chunks.lowerBound
+        while chunk < chunks.upperBound {
+            let place = try place(of: chunk, snapshot)
+            if let last = parts.last, isNext(place, last) {
+                parts[parts.count - 1].chunks = last.chunks.lowerBound..<chunk + 1
+            } else {
+                if parts.count == Self.partLimit { break }
+                parts.append(ChunkLocation(chunks: chunk..<chunk + 1, place: place))
+            }
+            chunk += 1
+        }
+        return parts
+    }
+
+    private func isNext(_ place: ChunkPlace, _ part: ChunkLocation) -> Bool {
+        switch (part.place, place) {
+        case (.store(let first), .store(let next)):
+            next == first + UInt64(part.chunks.count) * UInt64(geometry.chunkSize)
+        case (.origin, .origin), (.zero, .zero): true
+        case (.store, _), (.origin, _), (.zero, _): false
+        }
+    }
+
+    private mutating func place(of chunk: UInt64, _ snapshot: Snapshot) throws(StoreError) -> ChunkPlace {
+        if chunk >= geometry.chunkCount(snapshot.size) { return .zero }
+        let key = EntryKey(branch: 0, chunk: chunk, end: snapshot.number.value)
+        guard let entry = try entry(from: key, to: key.lastOfChunk) else { return .origin }
+        return .store(offset: entry.offset)
+    }
+
+    /// One chunk of a snapshot, checked against its checksum where it is in the store; for nodes that do not see
+    /// the store. From the origin only under a hold.
+    package mutating func read(_ number: SnapshotNumber, chunk: UInt64) throws(StoreError) -> [UInt8] {
+        let snapshot = try expectSnapshot(number)
+        let size = Int(geometry.chunkSize)
+        guard chunk < geometry.chunkCount(snapshot.size) else { return [UInt8](repeating: 0, count: size) }
+        let key = EntryKey(branch: 0, chunk: chunk, end: number.value)
+        var bytes: [UInt8]
+        if let entry = try entry(from: key, to: key.lastOfChunk) {
+            do throws(BlockDeviceError) {
+                bytes = try device.read(size, at: entry.offset)
+            } catch {
+                throw .damagedData(number, chunk: chunk)
+            }
+            let isWhole = Castagnoli.checksum(bytes) == entry.checksum
+            guard isWhole || StoreMutants.active(.dataNotVerifiedAtReading) else {
+                throw .damagedData(number, chunk: chunk)
+            }
+        } else {
+            do throws(BlockDeviceError) {
+                try readOrigin(chunk..<chunk + 1)
+            } catch {
+                throw .originRead(chunk: chunk, error)
+            }
+            bytes = Array(buffer.part(0..<size))
+        }
+        // The origin may have grown since; behind the end of a snapshot there are zeros.
+        let end = snapshot.size - chunk * UInt64(size)
+        if end < UInt64(size) { for index in Int(end)..<size { bytes[index] = 0 } }
+        return bytes
+    }
+
+    /// Chunks that differ between `from` and `to`, or between `from` and the present origin (nil), from a chunk on;
+    /// at most `limit`.
+    package mutating func diff(
+        _ from: SnapshotNumber, _ to: SnapshotNumber?, startingAt chunk: UInt64, limit: Int
+    ) throws(StoreError) -> DiffPart {
+        let low = try expectSnapshot(from)
+        let high = try to.map { number throws(StoreError) in try expectSnapshot(number) }
+        guard high.map({ low.number <= $0.number }) ?? true, limit > 0 else { throw .outOfRange }
+        // A chunk that the older image does not have in full is another one.
+        let common = high?.size ?? state.originSize == low.size ? geometry.chunkCount(low.size) : low.size / UInt64(geometry.chunkSize)
+        let count = geometry.chunkCount(high?.size ?? state.originSize)
+        var part = DiffPart(chunks: [], next: nil)
+        var key = EntryKey(branch: 0, chunk: chunk, end: low.number.value)
+        let end = EntryKey(branch: 0, chunk: common, end: 0)
+        while key < end, let entry = try entry(from: key, to: end) {
+            if entry.key.chunk >= common { break }
+            if entry.key.end < low.number.value {
+                key = EntryKey(branch: 0, chunk: entry.key.chunk, end: low.number.value)
+                continue
+            }
+            if entry.key.end < (high?.number.value ?? .max) {
+                if part.chunks.count == limit {
+                    part.next = entry.key.chunk
+                    return part
+                }
+                part.chunks.append(entry.key.chunk)
+            }
+            key = EntryKey(branch: 0, chunk: entry.key.chunk + 1, end: low.number.value)
+        }
+        for chunk in max(chunk, common)..<max(chunk, common, count) {
+            if part.chunks.count == limit {
+                part.next = chunk
+                return part
+            }
+            part.chunks.append(chunk)
+        }
+        return part
+    }
+}

@@ -1,0 +1,69 @@
+import CsnapCore
+
+/// The snapshot store of one volume, taken for one tenure (docs/data-plane.md, "Snapshot store").
+///
+/// A value that runs on whichever thread owns its devices; each call returns when what it did is durable. One call at
+/// a time. After a fatal error every call throws `ended`: nothing is written any more.
+///
+/// The caller's duties: read holds (no grant for a chunk that somebody reads from the origin), the gate (in the
+/// device's `write`), the barrier around `create`, and `maintain` whenever there is nothing else to do.
+package struct SnapshotStore<Device: BlockDevice> {
+    package internal(set) var device: Device
+    package internal(set) var origin: Device
+    let format: StoreFormat
+    let owner: StoreOwner
+    let tenure: Tenure
+    var state: StoreState
+    /// The last checkpoint's tree.
+    var tree: TreeRoot
+    /// Entries since the last checkpoint, or since the beginning of the one that runs.
+    var overlay = Overlay()
+    var checkpoint: Checkpoint?
+    var journal: JournalWriter
+    /// The last anchor of this tenure; while loading: of the base.
+    var anchor: StoreAnchor
+    /// Free units of the open data window, in the order in which they are filled, last first.
+    var freeUnits: [UInt64] = []
+    var freeNodes: [UInt64] = []
+    /// Where the last checkpoint's catalog lies.
+    var catalogPages: [UInt64] = []
+    var forgottenStamp: UInt64 = 0
+    var cache: NodeCache
+    let buffer: AlignedBuffer
+    var isEnded = false
+
+    var geometry: StoreGeometry { format.geometry }
+}
+
+/// A tree by its root.
+struct TreeRoot: Equatable, Sendable {
+    /// None: empty.
+    var pointer: NodePointer?
+    /// 0: the root is a leaf.
+    var level: UInt8 = 0
+
+    /// 16 levels of at least seven children: more entries than there are chunks.
+    static let levelLimit: UInt8 = 16
+}
+
+extension SnapshotStore {
+    package var facts: VolumeFacts {
+        VolumeFacts(
+            store: format.store, tenure: tenure, geometry: geometry, originSize: state.originSize,
+            generation: state.generation)
+    }
+
+    /// By number, oldest first.
+    package var snapshots: [Snapshot] { state.snapshots }
+
+    /// Snapshots of several volumes whose fate is open; to be committed or abandoned before the first grant.
+    package var prepared: [PreparedSnapshot] { state.prepared }
+
+    package var writers: [WriterRecord] { state.writers }
+
+    /// Raised whenever addresses that `locate` gave become free. The space is used again only after
+    /// `readersForgot(freeStamp)`: every open session has then answered INVALIDATE with no older read running.
+    package var freeStamp: UInt64 { state.freeStamp }
+
+    package mutating func readersForgot(upTo stamp: UInt64) { forgottenStamp = max(forgottenStamp, stamp) }
+}

@@ -1,0 +1,45 @@
+/// A rule of the store that a mutant build can remove, so that a check proves it would notice (docs/testing.md).
+package enum StoreMutant: String, CaseIterable, Sendable {
+    /// Groups of an earlier use of a journal's window are taken for the present one's.
+    case noRunningNumber
+    /// A dead tenure's groups behind the cut of its successor count.
+    case cutsIgnored
+    /// Whoever claimed last is the base, whether it ever stood or not.
+    case highestSlotIsBase
+    /// No reading of the slots before a window is used.
+    case noSlotReadBeforeReuse
+    /// Nodes are free before the anchor that no longer reaches them is durable.
+    case reuseBeforeAnchor
+    /// A group whose data never arrived is replayed.
+    case dataNotVerifiedAtReplay
+    /// A dead tenure's open windows are ordinary space.
+    case windowsNotQuarantined
+    /// The grant comes before the flush.
+    case grantBeforeFlush
+    /// The flush of the nodes before the anchor is left out.
+    case anchorBeforeNodes
+    /// What was read of the dead tenure is not made durable before it is relied upon.
+    case noFlushBeforeFirstAnchor
+    /// A copy-out that could not read its origin is granted.
+    case failedCopyGranted
+    /// Space of a removed entry is used again at once, whoever may still read there.
+    case readersForgotten
+    /// Entries are kept for the newest snapshot only.
+    case sweepTooMuch
+    /// Checksums of saved data are not looked at.
+    case dataNotVerifiedAtReading
+}
+
+/// Which rule, if any, this process runs without. Always none in a build without CSNAP_MUTANTS.
+package enum StoreMutants {
+    #if CSNAP_MUTANTS
+        // Set once, before any store runs; then only read.
+        nonisolated(unsafe) package static var removed: StoreMutant?
+
+        @inline(__always)
+        static func active(_ mutant: StoreMutant) -> Bool { removed == mutant }
+    #else
+        @inline(__always)
+        static func active(_ mutant: StoreMutant) -> Bool { false }
+    #endif
+}

@@ -1,0 +1,145 @@
+import CsnapCore
+
+/// How far the sweep has come that frees entries which serve no snapshot.
+struct SweepState: Equatable, Sendable {
+    /// The last entry looked at.
+    var cursor: EntryKey?
+    /// A snapshot was deleted since this sweep began: one more is needed.
+    var again = false
+}
+
+/// Everything of a store but the entries: what the catalog keeps, plus what the journal has changed since.
+struct StoreState: Sendable {
+    /// The number that the next snapshot gets.
+    var generation: UInt64 = 1
+    var originSize: UInt64
+    /// By number.
+    var snapshots: [Snapshot] = []
+    var prepared: [PreparedSnapshot] = []
+    /// Sorted.
+    var writers: [WriterRecord] = []
+    var windows: [Window]
+    var space: SpaceMap
+    var nodes: NodeMap
+    var open = OpenWindows()
+    var quarantine: [Quarantine] = []
+    /// None: every entry serves a snapshot.
+    var sweep: SweepState?
+    /// Raised by each group of records that frees places.
+    var freeStamp: UInt64 = 0
+
+    init(_ geometry: StoreGeometry) {
+        originSize = geometry.originSize
+        windows = [Window](repeating: Window(), count: geometry.windowCount)
+        space = SpaceMap(geometry)
+        nodes = NodeMap(nodesPerWindow: geometry.nodesPerWindow)
+    }
+
+    /// A live snapshot with low < number <= high.
+    func hasSnapshot(above low: UInt64, upTo high: UInt64) -> Bool {
+        let position = position(of: low + 1)
+        return position < snapshots.count && snapshots[position].number.value <= high
+    }
+
+    func snapshot(_ number: SnapshotNumber) -> Snapshot? {
+        let position = position(of: number.value)
+        guard position < snapshots.count, snapshots[position].number == number else { return nil }
+        return snapshots[position]
+    }
+
+    /// The first snapshot whose number is not below this one.
+    func position(of number: UInt64) -> Int {
+        var low = 0
+        var high = snapshots.count
+        while low < high {
+            let middle = (low + high) / 2
+            if snapshots[middle].number.value < number { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+
+    func isQuarantined(_ window: UInt32) -> Bool {
+        quarantine.contains { $0.windows.contains(window) }
+    }
+}
+
+extension StoreState {
+    /// Applies one record to all but the entries. Each is harmless when applied twice: a checkpoint may hold what
+    /// the journal after its beginning says again. False: a record that cannot be, so the journal is damaged.
+    mutating func apply(_ record: StoreRecord, _ geometry: StoreGeometry) -> Bool {
+        switch record {
+        case .put(let entry): return setUsed(entry.offset, true, geometry)
+        case .remove(_, let offset): return setUsed(offset, false, geometry)
+        case .created(let snapshot): return applyCreated(snapshot)
+        case .deleted(let number):
+            snapshots.removeAll { $0.number == number }
+            if sweep == nil { sweep = SweepState() } else { sweep?.again = true }
+        case .changed(let number, let name, let priority, let flags):
+            let position = position(of: number.value)
+            guard position < snapshots.count, snapshots[position].number == number else { return false }
+            snapshots[position].about.name = name
+            snapshots[position].about.priority = priority
+            snapshots[position].about.flags = flags
+        case .prepared(let snapshot):
+            prepared.removeAll { $0.about.uuid == snapshot.about.uuid }
+            prepared.append(snapshot)
+        case .abandoned(let uuid): prepared.removeAll { $0.about.uuid == uuid }
+        case .writerAdded(let writer):
+            if !writers.contains(writer) {
+                writers.append(writer)
+                writers.sort()
+            }
+        case .writerCleared(let writer): writers.removeAll { $0 == writer }
+        case .opened(let kind, let window): return applyOpened(kind, window)
+        case .settled(let tenure): quarantine.removeAll { $0.tenure == tenure }
+        case .resized(let size): originSize = size
+        case .swept(let key): sweep?.cursor = key
+        case .sweepEnded: sweep = sweep?.again == true ? SweepState() : nil
+        case .generationRaised(let generation): self.generation = max(self.generation, generation)
+        }
+        return true
+    }
+
+    private mutating func applyCreated(_ snapshot: Snapshot) -> Bool {
+        prepared.removeAll { $0.about.uuid == snapshot.about.uuid }
+        if self.snapshot(snapshot.number) == snapshot { return true }
+        guard snapshots.last.map({ $0.number < snapshot.number }) ?? true else { return false }
+        snapshots.append(snapshot)
+        generation = max(generation, snapshot.number.value + 1)
+        return true
+    }
+
+    private mutating func applyOpened(_ kind: WindowKind, _ window: UInt32) -> Bool {
+        guard window < windows.count else { return false }
+        if windows[Int(window)].kind != kind {
+            windows[Int(window)].kind = kind
+            windows[Int(window)].used = 0
+        }
+        switch kind {
+        case .free: return false
+        case .data: open.data = window
+        case .nodes:
+            open.nodes = window
+            windows[Int(window)].used = UInt32(nodes.count(in: window))
+        case .journal:
+            windows[Int(window)].used = 1
+            if !open.journal.contains(window) { open.journal.append(window) }
+        }
+        return true
+    }
+
+    private mutating func setUsed(_ offset: UInt64, _ used: Bool, _ geometry: StoreGeometry) -> Bool {
+        guard let unit = geometry.unit(at: offset) else { return false }
+        let window = geometry.window(ofUnit: unit)
+        guard windows[window].kind == .data else { return false }
+        guard space.set(unit, used: used) else { return true }
+        if used {
+            windows[window].used += 1
+        } else {
+            guard windows[window].used > 0 else { return false }
+            windows[window].used -= 1
+            windows[window].freedAt = freeStamp
+        }
+        return true
+    }
+}

@@ -1,0 +1,101 @@
+import CsnapCore
+
+extension SnapshotStore {
+    /// The highest anchor that stands; nil: nobody ever stood in this store.
+    mutating func findBase(below own: Tenure?) throws(StoreError) -> StoreAnchor? {
+        let bytes = try readBytes(format.slotsByteCount, at: StoreLayout.slotsOffset)
+        let slots = StoreSlots(bytes, format: format)
+        var claims: [(tenure: Tenure, slot: Int)] = []
+        for slot in 0..<format.slotCount {
+            guard let claim = slots.newest(in: slot) else { throw .damaged(offset: format.offset(ofSlot: slot, copy: 0)) }
+            if claim.tenure != .none { claims.append((claim.tenure, slot)) }
+        }
+        claims.sort { $0.tenure > $1.tenure }
+        var best: StoreAnchor?
+        for claim in claims {
+            // Whoever claimed below the best cannot have an anchor above it.
+            if let best, best.tenure >= claim.tenure { break }
+            for anchor in try anchors(inSlot: claim.slot) where best.map({ $0.tenure < anchor.tenure }) ?? true {
+                best = anchor
+            }
+            if StoreMutants.active(.highestSlotIsBase), claim.tenure != own { break }
+        }
+        return best
+    }
+
+    /// The whole anchors of a slot, one per parity of the round.
+    private mutating func anchors(inSlot slot: Int) throws(StoreError) -> [StoreAnchor] {
+        let block = StoreLayout.blockSize
+        let bytes = try readBytes(StoreAnchor.slotByteCount, at: format.anchorsOffset(ofSlot: slot))
+        var found: [StoreAnchor] = []
+        for parity in 0..<2 {
+            let blocks = (0..<2).map { Array(bytes[(parity * 2 + $0) * block..<(parity * 2 + $0 + 1) * block]) }
+            let whole = (0..<2).compactMap { copy in
+                StoreAnchor(blocks[copy], format: format, copy: copy).flatMap { anchor in
+                    let place = format.anchorOffset(of: anchor.tenure, copy: 0)
+                    let isHere = place == format.anchorsOffset(ofSlot: slot) + UInt64(parity * 2 * block)
+                    return isHere ? anchor : nil
+                }
+            }
+            if let newest = whole.max(by: { ($0.tenure, $0.sequence) < ($1.tenure, $1.sequence) }) {
+                found.append(newest)
+            } else if blocks[1].contains(where: { $0 != 0 }) {
+                // The second copy is written only after the first was durable: something has destroyed both.
+                throw .damaged(offset: format.anchorsOffset(ofSlot: slot) + UInt64(parity * 2 * block))
+            }
+        }
+        return found
+    }
+
+    /// Takes over what a base left: catalog, tree, journal. The pieces that a successor would have to replay.
+    mutating func load(_ base: StoreAnchor) throws(StoreError) -> [JournalPiece] {
+        anchor = base
+        if let catalog = base.catalog { state = try loadCatalog(catalog, length: Int(base.catalogLength)) }
+        tree = TreeRoot(pointer: base.root, level: base.rootLevel)
+        state.quarantine = base.quarantine
+        freePassedJournals([])
+        for window in base.pieces.flatMap({ $0.windows }) {
+            state.windows[Int(window)] = Window(kind: .journal, used: 1)
+        }
+        var pieces: [JournalPiece] = []
+        for piece in base.pieces {
+            let isOwn = piece.tenure == base.tenure
+            if isOwn { openAgain(base.openWindows) }
+            let outcome = try replay(piece)
+            journal.liveBytes += outcome.bytes
+            if isOwn { state.open.journal = outcome.tail }
+            guard let last = outcome.last else { continue }
+            var replayed = piece
+            replayed.cut = last
+            pieces.append(replayed)
+        }
+        return pieces
+    }
+
+    private mutating func openAgain(_ windows: OpenWindows) {
+        state.open = windows
+        for (window, kind) in [(windows.data, WindowKind.data), (windows.nodes, .nodes)] {
+            guard let window, state.windows[Int(window)].used == 0 else { continue }
+            state.windows[Int(window)].kind = kind
+        }
+    }
+
+    private mutating func loadCatalog(_ first: NodePointer, length: Int) throws(StoreError) -> StoreState {
+        var bytes: [UInt8] = []
+        var next: NodePointer? = first
+        catalogPages = []
+        while let pointer = next, bytes.count < length {
+            let page = try page(pointer, .catalog)
+            catalogPages.append(pointer.offset)
+            guard !page.payload.isEmpty else { break }
+            bytes += page.payload
+            next = page.next
+        }
+        guard bytes.count == length else { throw .damaged(offset: first.offset) }
+        do throws(WireError) {
+            return try StoreCatalog.decode(bytes, geometry)
+        } catch {
+            throw .damaged(offset: first.offset)
+        }
+    }
+}

@@ -1,0 +1,152 @@
+import CsnapCore
+
+extension SnapshotStore {
+    /// Takes the store: claims a slot, reads what the last tenure left, and stands before all others, or refuses.
+    ///
+    /// `settled`: what is known of dead servers; more can be said later (`settle`).
+    package static func take(
+        _ claim: StoreClaim, device: Device, origin: Device, settled: [SettleFact]
+    ) throws(StoreRefusal) -> SnapshotStore {
+        var device = device
+        let format = try claimSlot(claim, &device)
+        var store = SnapshotStore(
+            device: device, origin: origin, format: format, owner: claim.owner, tenure: claim.tenure)
+        do throws(StoreError) {
+            let base = try store.findBase(below: claim.tenure)
+            if let base {
+                guard !format.isSamePlace(base.tenure, claim.tenure) else { throw .ended }
+                let pieces = try store.load(base)
+                if !StoreMutants.active(.noFlushBeforeFirstAnchor) { try store.flush() }
+                try store.stand(on: base, pieces, settled)
+            } else {
+                try store.stand(on: nil, [], settled)
+            }
+        } catch {
+            throw StoreRefusal(error, base: store.anchor.tenure)
+        }
+        return store
+    }
+
+    /// Reads a store without claiming it; nothing is ever written. For checks while no server has it.
+    package static func inspect(device: Device, origin: Device) throws(StoreRefusal) -> SnapshotStore {
+        var device = device
+        let format = try readFormat(&device)
+        let nobody = StoreOwner(
+            process: NodeBoot(node: NodeID(0), boot: Boot(0)), machineID: .zero, kernelBootID: .zero)
+        var store = SnapshotStore(
+            device: device, origin: origin, format: format, owner: nobody, tenure: .none)
+        do throws(StoreError) {
+            if let base = try store.findBase(below: nil) { _ = try store.load(base) }
+        } catch {
+            throw StoreRefusal(error, base: store.anchor.tenure)
+        }
+        store.isEnded = true
+        return store
+    }
+
+    private static func claimSlot(_ claim: StoreClaim, _ device: inout Device) throws(StoreRefusal) -> StoreFormat {
+        var taking = StoreTaking(claim)
+        var request = taking.first
+        while true {
+            switch taking.answered(device.perform(request)) {
+            case .perform(let next): request = next
+            case .taken: return try readFormat(&device)
+            case .refused(let refusal): throw refusal
+            }
+        }
+    }
+
+    private static func readFormat(_ device: inout Device) throws(StoreRefusal) -> StoreFormat {
+        guard case .bytes(let bytes) = device.perform(.read(offset: 0, count: 2 * StoreLayout.blockSize)) else {
+            throw .device(5)
+        }
+        switch StoreFormat.read(bytes) {
+        case .blank: throw .blank
+        case .other: throw .notAStore
+        case .version(let version): throw .version(version)
+        case .store(let format):
+            guard device.size >= format.geometry.storeSize else {
+                throw .truncated(device: device.size, store: format.geometry.storeSize)
+            }
+            return format
+        }
+    }
+
+    init(device: Device, origin: Device, format: StoreFormat, owner: StoreOwner, tenure: Tenure) {
+        let own = JournalPiece(tenure: tenure, windows: [], offset: 0, number: 1, predecessor: 0)
+        self.device = device
+        self.origin = origin
+        self.format = format
+        self.owner = owner
+        self.tenure = tenure
+        state = StoreState(format.geometry)
+        tree = TreeRoot()
+        journal = JournalWriter(piece: own)
+        anchor = StoreAnchor(
+            store: format.store, tenure: .none, owner: owner, sequence: 0, root: nil, rootLevel: 0, catalog: nil,
+            catalogLength: 0, openWindows: OpenWindows(), pieces: [], quarantine: [])
+        cache = NodeCache(nodeSize: format.geometry.nodeSize)
+        buffer = AlignedBuffer(byteCount: max(1 << 20, Int(format.geometry.chunkSize)))
+    }
+
+    /// From the base to our own first anchor: what the dead may still write to is kept away, then we count.
+    private mutating func stand(
+        on base: StoreAnchor?, _ pieces: [JournalPiece], _ settled: [SettleFact]
+    ) throws(StoreError) {
+        if let base {
+            state.quarantine.append(Quarantine(tenure: base.tenure, owner: base.owner, windows: state.open.all))
+            if StoreMutants.active(.windowsNotQuarantined) { state.quarantine = [] }
+        }
+        state.quarantine.removeAll { part in settled.contains { $0.settles(part) } }
+        guard state.quarantine.count <= StoreLimits.unsettledTenures, pieces.count < StoreAnchor.pieceLimit else {
+            throw .full
+        }
+        state.open = OpenWindows()
+        freePassedJournals(pieces)
+        guard let window = pick(.journal) else { throw .full }
+        state.open.journal = [window]
+        state.windows[Int(window)] = Window(kind: .journal, used: 1)
+        journal.piece.windows = [window]
+        anchor = StoreAnchor(
+            store: format.store, tenure: tenure, owner: owner, sequence: 1, root: tree.pointer, rootLevel: tree.level,
+            catalog: base?.catalog, catalogLength: base?.catalogLength ?? 0, openWindows: state.open,
+            pieces: pieces + [journal.piece], quarantine: state.quarantine)
+        try writeAnchor()
+        try expectNotSurpassed()
+        // Each takeover adds a piece; they never reach the limit while takeovers succeed.
+        if anchor.pieces.count > StoreAnchor.pieceLimit / 2 { try checkpointNow() }
+    }
+}
+
+extension SettleFact {
+    func settles(_ part: Quarantine) -> Bool {
+        switch self {
+        case .tenure(let tenure): part.tenure == tenure
+        case .process(let process): part.owner.process == process
+        case .kernelGone(let machineID, let kernelBootID):
+            part.owner.machineID == machineID && part.owner.kernelBootID != kernelBootID
+        case .node(let last): part.owner.process.node == last.node && part.owner.process.boot <= last.boot
+        }
+    }
+}
+
+extension BlockDevice {
+    /// For the machine of the taking.
+    mutating func perform(_ request: StoreRequest) -> StoreAnswer {
+        do throws(BlockDeviceError) {
+            switch request {
+            case .read(let offset, let count):
+                guard offset + UInt64(count) <= size else { return .bytes([]) }
+                return .bytes(try read(count, at: offset))
+            case .write(let offset, let bytes): try write(bytes, at: offset)
+            case .flush: try flush()
+            }
+            return .done
+        } catch {
+            switch error {
+            case .system(let code): return .failed(code)
+            case .stopped: return .failed(125)
+            }
+        }
+    }
+}
