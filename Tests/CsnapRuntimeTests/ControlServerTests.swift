@@ -1,5 +1,6 @@
 import CsnapCore
 import CsnapRuntime
+import CsnapSession
 import Foundation
 import NIOCore
 import NIOPosix
@@ -22,6 +23,16 @@ private final class FakeHost: ControlHost {
     func perform(_ command: ControlCommand, _ answer: @escaping @Sendable (OperatorOutcome) -> Void) {
         commands.withLock { $0.append(command) }
         answer(outcome.withLock { $0 })
+    }
+
+    let snapshotCommands = Mutex<[SnapshotCommand]>([])
+    let snapshotOutcome = Mutex<CommandOutcome>(.done)
+
+    func perform(
+        _ command: SnapshotCommand, _ answer: @escaping @Sendable (Result<CommandOutcome, ControlError>) -> Void
+    ) {
+        snapshotCommands.withLock { $0.append(command) }
+        answer(.success(snapshotOutcome.withLock { $0 }))
     }
 
     func events(after cursor: UInt64?, limit: Int) -> EventPage {

@@ -1,4 +1,5 @@
 import CsnapCore
+package import CsnapSession
 
 /// What one call asks for; parsing it is separate from doing it, so that it can be tested without a socket.
 package enum ControlRequest: Equatable, Sendable {
@@ -10,11 +11,15 @@ package enum ControlRequest: Equatable, Sendable {
     case sessions
     case events(since: UInt64?, follow: Bool)
     case command(ControlCommand)
+    case snapshot(SnapshotCommand)
 
     /// Whether the caller must be root, of group csnap, or the agent's own user.
     package var changes: Bool {
-        if case .command = self { return true }
-        return false
+        switch self {
+        case .info, .description, .status, .why, .members, .sessions, .events: false
+        case .command, .snapshot(.create), .snapshot(.delete), .snapshot(.rename): true
+        case .snapshot(.list), .snapshot(.examine): false
+        }
     }
 
     package init(_ call: VarlinkCall) throws(ControlError) {
@@ -29,6 +34,28 @@ package enum ControlRequest: Equatable, Sendable {
         case "io.csnap.Agent.GetMembers": self = .members
         case "io.csnap.Agent.GetSessions": self = .sessions
         case "io.csnap.Agent.Events": self = try ControlRequest.events(parameters, more: call.more == true)
+        case "io.csnap.Agent.CreateSnapshot":
+            // The caller may give the uuid, to ask again what became of it.
+            let uuid = try parameters["uuid"].map { value throws(ControlError) in
+                guard let uuid = value.string.flatMap({ Bits128(hex: $0) }) else { throw .invalidParameter("uuid") }
+                return uuid
+            }
+            self = .snapshot(
+                .create(
+                    volume: try text(parameters, "volume"), name: try text(parameters, "name"),
+                    uuid: uuid ?? RandomBits.draw()))
+        case "io.csnap.Agent.DeleteSnapshot":
+            self = .snapshot(.delete(volume: try text(parameters, "volume"), name: try text(parameters, "name")))
+        case "io.csnap.Agent.RenameSnapshot":
+            self = .snapshot(
+                .rename(
+                    volume: try text(parameters, "volume"), from: try text(parameters, "name"),
+                    to: try text(parameters, "newName")))
+        case "io.csnap.Agent.ListSnapshots":
+            let after = parameters["after"]?.integer ?? 0
+            guard after >= 0 else { throw .invalidParameter("after") }
+            self = .snapshot(.list(volume: try text(parameters, "volume"), after: UInt64(after)))
+        case "io.csnap.Agent.GetVolume": self = .snapshot(.examine(volume: try text(parameters, "volume")))
         default: self = .command(try ControlRequest.command(call.method, parameters))
         }
     }
@@ -78,4 +105,12 @@ package enum ControlRequest: Equatable, Sendable {
         }
         return NodeID(UInt32(number))
     }
+}
+
+/// A name: not longer than the frames to the server carry; what it may contain is the server's to say.
+private func text(_ parameters: JSONValue, _ name: String) throws(ControlError) -> String {
+    guard let text = parameters[name]?.string, !text.isEmpty, text.utf8.count <= SnapshotName.limit else {
+        throw .invalidParameter(name)
+    }
+    return text
 }

@@ -1,4 +1,5 @@
 package import CsnapCore
+package import CsnapSession
 
 /// What the agent's shell offers to the control socket. Calls may come from any thread; answers too.
 package protocol ControlHost: Sendable {
@@ -6,6 +7,10 @@ package protocol ControlHost: Sendable {
 
     /// Runs a command of a person; the answer comes when it is done or refused.
     func perform(_ command: ControlCommand, _ answer: @escaping @Sendable (OperatorOutcome) -> Void)
+
+    /// Carries a snapshot command to whoever serves.
+    func perform(
+        _ command: SnapshotCommand, _ answer: @escaping @Sendable (Result<CommandOutcome, ControlError>) -> Void)
 
     /// The events after `cursor` (nil: from the oldest kept), at most `limit`, oldest first.
     func events(after cursor: UInt64?, limit: Int) -> EventPage

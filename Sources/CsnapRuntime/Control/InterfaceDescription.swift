@@ -27,6 +27,13 @@ package enum InterfaceDescription {
           peer: ?int, peerBoot: ?int, text: string
         )
 
+        type Snapshot (number: int, uuid: string, name: string, size: int, created: int)
+        type Hold (node: int, reads: int, chunks: int)
+        type VolumeReport (
+          name: string, generation: int, snapshots: int, originSize: int, storeSize: int, storeUsed: int,
+          quarantined: int, sessions: int, waitingWrites: int, holds: []Hold, lostWriters: []int
+        )
+
         # Everything on one screen.
         method GetStatus() -> (status: Status)
         # What is waited for, with the remedy; empty if nothing.
@@ -36,6 +43,10 @@ package enum InterfaceDescription {
         # Events after `since`, oldest first; `follow` needs `more` and never ends.
         method Events(since: ?int, follow: ?bool) -> (events: []Event)
 
+        # Snapshots with numbers above `after`, a page at a time.
+        method ListSnapshots(volume: string, after: ?int) -> (snapshots: []Snapshot, hasMore: bool)
+        method GetVolume(volume: string) -> (volume: VolumeReport)
+
         # Root and group csnap only, from here.
         method Found() -> ()
         method Leave() -> ()
@@ -44,6 +55,10 @@ package enum InterfaceDescription {
         method Disable() -> ()
         method Enable() -> ()
         method SetVoters(voters: []int) -> ()
+        # With the same uuid again: the snapshot that the first call made.
+        method CreateSnapshot(volume: string, name: string, uuid: ?string) -> (snapshot: Snapshot)
+        method DeleteSnapshot(volume: string, name: string) -> ()
+        method RenameSnapshot(volume: string, name: string, newName: string) -> ()
 
         # Nobody serves, or the quorum is missing.
         error NoServer (message: string)

@@ -117,6 +117,32 @@ package struct AgentCaller {
         _ = try client.call("io.csnap.Agent.\(name)", parameters)
     }
 
+    // MARK: Snapshots
+
+    /// `uuid` makes the call safe to repeat.
+    package func createSnapshot(_ volume: String, _ name: String, uuid: String? = nil) throws -> SnapshotItem {
+        var parameters: [String: JSONValue] = ["volume": .string(volume), "name": .string(name)]
+        if let uuid { parameters["uuid"] = .string(uuid) }
+        let reply = try client.call("io.csnap.Agent.CreateSnapshot", parameters)
+        return try JSON.convert(reply["snapshot"] ?? .null, to: SnapshotItem.self)
+    }
+
+    package func snapshots(_ volume: String) throws -> [SnapshotItem] {
+        var items: [SnapshotItem] = []
+        while true {
+            let after = Int64(clamping: items.last?.number ?? 0)
+            let reply = try client.call(
+                "io.csnap.Agent.ListSnapshots", ["volume": .string(volume), "after": .integer(after)])
+            items += try JSON.convert(reply["snapshots"] ?? .array([]), to: [SnapshotItem].self)
+            if reply["hasMore"]?.bool != true { return items }
+        }
+    }
+
+    package func volume(_ name: String) throws -> VolumeItem {
+        let reply = try client.call("io.csnap.Agent.GetVolume", ["volume": .string(name)])
+        return try JSON.convert(reply["volume"] ?? .null, to: VolumeItem.self)
+    }
+
     package func events(since: UInt64?) throws -> [EventItem] {
         let reply = try client.call("io.csnap.Agent.Events", AgentCaller.parameters(since, follow: false))
         return try JSON.convert(reply["events"] ?? .array([]), to: [EventItem].self)

@@ -1,4 +1,5 @@
 import CsnapCore
+import CsnapSession
 import NIOConcurrencyHelpers
 import NIOCore
 
@@ -104,6 +105,15 @@ final class VarlinkConnection: ChannelInboundHandler {
         case .sessions:
             withStatus(context) { try ["clients": JSON.value($0.clients), "admissions": JSON.value($0.admissions)] }
         case .events(let since, let follow): try startEvents(since, follow: follow, context: context)
+        case .snapshot(let command):
+            let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+            let loop = context.eventLoop
+            host.perform(command) { result in
+                loop.execute {
+                    let (connection, context) = bound.value
+                    connection.reply(VarlinkConnection.reply(to: command, result), context: context)
+                }
+            }
         case .command(let command):
             let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
             let loop = context.eventLoop
@@ -117,6 +127,16 @@ final class VarlinkConnection: ChannelInboundHandler {
                     }
                 }
             }
+        }
+    }
+
+    private static func reply(
+        to command: SnapshotCommand, _ result: Result<CommandOutcome, ControlError>
+    ) -> VarlinkReply {
+        do {
+            return VarlinkReply(parameters: try result.get().reply(to: command))
+        } catch {
+            return VarlinkReply(error as? ControlError ?? .malformed("\(error)"))
         }
     }
 

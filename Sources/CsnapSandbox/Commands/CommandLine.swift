@@ -12,7 +12,8 @@ package struct ControlCommandLine: ParsableCommand {
         subcommands: [
             StatusCommand.self, WhyCommand.self, EventsCommand.self, MembersCommand.self, SessionsCommand.self,
             FoundCommand.self, LeaveCommand.self, TransferCommand.self, DisableCommand.self, EnableCommand.self,
-            StrikeCommand.self, VotersCommand.self, VolumeCommand.self, KeyCommand.self, SandboxCommand.self,
+            StrikeCommand.self, VotersCommand.self, VolumeCommand.self, SnapshotCommand.self,
+            HoldsCommand.self, KeyCommand.self, SandboxCommand.self,
         ])
 
     package init() {}

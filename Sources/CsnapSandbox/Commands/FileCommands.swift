@@ -31,7 +31,8 @@ struct KeyCommand: ParsableCommand {
 
 struct VolumeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "volume", abstract: "Volumes: an origin and its snapshot store.", subcommands: [Create.self])
+        commandName: "volume", abstract: "Volumes: an origin and its snapshot store.",
+        subcommands: [Create.self, List.self])
 
     struct Create: ParsableCommand {
         static let configuration = CommandConfiguration(

@@ -1,4 +1,5 @@
 import CsnapCore
+import CsnapSession
 import NIOCore
 
 /// The agent as the control socket sees it.
@@ -16,6 +17,12 @@ struct AgentControl: ControlHost {
             case .failure: answer(.refused(.busy))
             }
         }
+    }
+
+    func perform(
+        _ command: SnapshotCommand, _ answer: @escaping @Sendable (Result<CommandOutcome, ControlError>) -> Void
+    ) {
+        daemon.snapshots.perform(command, answer)
     }
 
     func events(after cursor: UInt64?, limit: Int) -> EventPage {

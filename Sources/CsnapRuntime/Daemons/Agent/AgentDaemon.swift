@@ -21,6 +21,8 @@ package final class AgentDaemon: Sendable {
     private let transport: NIOLoopBound<any PacketTransport>
     /// Keeps agent.lock.
     private let start: AgentStart
+    /// Carries snapshot commands to whoever serves.
+    let snapshots: SnapshotForwarder
 
     private init(
         start: AgentStart, loop: any EventLoop, logger: Logger, transport: any PacketTransport, eventLog: EventLog
@@ -47,7 +49,16 @@ package final class AgentDaemon: Sendable {
         self.logger = logger
         self.eventLog = eventLog
         self.start = start
-        self.core = NIOLoopBound(core, eventLoop: loop)
+        let bound = NIOLoopBound(core, eventLoop: loop)
+        self.core = bound
+        let machine = MachineIdentity(
+            machineID: start.settings.machineID, kernelBootID: start.settings.kernelBootID)
+        snapshots = SnapshotForwarder(configuration: configuration, machine: machine) {
+            let status = try? loop.submit { bound.value.agent.status(at: BootClock.now()) }.wait()
+            guard let status, let claim = status.claim, claim.phase == .active else { return nil }
+            return SnapshotForwarder.Target(
+                tenure: claim.tenure, address: claim.serviceAddress, process: status.process)
+        }
         self.server = NIOLoopBound(server, eventLoop: loop)
         self.clients = NIOLoopBound(clients, eventLoop: loop)
         self.transport = NIOLoopBound(transport, eventLoop: loop)

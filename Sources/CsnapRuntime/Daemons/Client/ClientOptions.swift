@@ -46,7 +46,7 @@ package struct ClientOptions: Equatable, Sendable {
             node: configuration.node, machine: machine, source: configuration.listen, key: key)
     }
 
-    private static func key(_ configuration: CsnapConfiguration) throws(ClientError) -> [UInt8]? {
+    static func key(_ configuration: CsnapConfiguration) throws(ClientError) -> [UInt8]? {
         guard !configuration.insecure, let path = configuration.keyFile else { return nil }
         do throws(KeyFileError) {
             return try KeyRing.load(path).sealing.bytes

@@ -1,0 +1,116 @@
+import CsnapCore
+package import CsnapSession
+
+/// A snapshot as `ListSnapshots` answers it; the keys are stable.
+package struct SnapshotItem: Codable, Equatable, Sendable {
+    package var number: UInt64
+    package var uuid: String
+    package var name: String
+    /// Bytes.
+    package var size: UInt64
+    /// Seconds since 1970, by the clock of the node that served.
+    package var created: UInt64
+
+    package init(_ entry: SnapshotEntry) {
+        number = entry.number
+        uuid = entry.uuid.hex
+        name = entry.name
+        size = entry.size
+        created = entry.createdAt
+    }
+}
+
+/// A volume as `GetVolume` answers it; the keys are stable. Sizes are bytes.
+package struct VolumeItem: Codable, Equatable, Sendable {
+    package struct Hold: Codable, Equatable, Sendable {
+        package var node: UInt32
+        package var reads: UInt32
+        package var chunks: UInt64
+    }
+
+    package var name: String
+    package var generation: UInt64
+    package var snapshots: UInt32
+    package var originSize: UInt64
+    package var storeSize: UInt64
+    package var storeUsed: UInt64
+    /// Free, but a dead server's late writes may still land there.
+    package var quarantined: UInt64
+    package var sessions: UInt32
+    /// Writes that wait for a snapshot's readers, or for room in the store.
+    package var waitingWrites: UInt32
+    package var holds: [Hold]
+    /// Nodes that wrote and are gone without proof that nothing of theirs can land: no snapshot is made until then.
+    package var lostWriters: [UInt32]
+
+    package init(_ name: String, _ report: VolumeReport) {
+        self.name = name
+        generation = report.generation
+        snapshots = report.snapshots
+        originSize = report.originSize
+        storeSize = report.storeSize
+        storeUsed = report.storeUsed
+        quarantined = report.quarantined
+        sessions = report.sessions
+        waitingWrites = report.waitingWrites
+        holds = report.holds.map { Hold(node: $0.node.value, reads: $0.reads, chunks: $0.chunks) }
+        lostWriters = report.lostWriters.map(\.value)
+    }
+}
+
+extension CommandOutcome {
+    /// What the control socket answers; a refusal is an error with its remedy.
+    func reply(to command: SnapshotCommand) throws -> JSONValue {
+        switch self {
+        case .done: return .object([:])
+        case .snapshot(let entry): return .object(["snapshot": try JSON.value(SnapshotItem(entry))])
+        case .snapshots(let entries, let hasMore):
+            let items = try JSON.value(entries.map { SnapshotItem($0) })
+            return .object(["snapshots": items, "hasMore": .bool(hasMore)])
+        case .volume(let report): return .object(["volume": try JSON.value(VolumeItem(command.volume, report))])
+        case .refused(let reason, let culprit):
+            throw ControlError.refused(code: reason.code, message: reason.sentence(culprit))
+        }
+    }
+}
+
+extension CommandRefusal {
+    /// Stable; explained in docs/troubleshooting.md.
+    var code: String {
+        switch self {
+        case .notActive: "notActive"
+        case .unknownVolume: "unknownVolume"
+        case .unknownSnapshot: "unknownSnapshot"
+        case .nameTaken: "nameTaken"
+        case .badName: "badName"
+        case .busy: "busy"
+        case .writerLost: "writerLost"
+        case .clientLate: "clientLate"
+        case .storeFull: "storeFull"
+        case .storeFailed: "storeFailed"
+        case .tooManySnapshots: "tooManySnapshots"
+        case .inUse: "inUse"
+        }
+    }
+
+    func sentence(_ culprit: String) -> String {
+        switch self {
+        case .notActive: "the server is not active yet: `csnapctl why` says what it waits for"
+        case .unknownVolume: "the server has no volume '\(culprit)': use one configuration on all nodes"
+        case .unknownSnapshot: "there is no snapshot '\(culprit)': `csnapctl snapshot list` shows them"
+        case .nameTaken: "there is a snapshot '\(culprit)' already: choose another name, or delete it"
+        case .badName:
+            "'\(culprit)' is no name for a snapshot: 1 to 64 letters, digits and - _ . : + @, no - or . in front"
+        case .busy: "another snapshot of \(culprit) is being made: try again when it is done"
+        case .writerLost:
+            "\(culprit) wrote to the volume and is not connected: what it gave to the disk may still land. "
+                + "Bring it back, or power it off and run `csnapctl strike NODE --fenced`"
+        case .clientLate:
+            "\(culprit) did not finish its writes in time, so no snapshot was made: examine its disk, then try again"
+        case .storeFull: "the store of \(culprit) is full: delete snapshots, then try again"
+        case .storeFailed: "the store of \(culprit) failed: the server's log says how"
+        case .tooManySnapshots: "\(culprit) has as many snapshots as a store keeps: delete some"
+        case .inUse: "the snapshot is pinned"
+        }
+    }
+}

@@ -1,0 +1,138 @@
+import CsnapCore
+import CsnapSession
+import Glibc
+import Synchronization
+
+/// Carries snapshot commands from this node's control socket to whoever serves, over a session of its own.
+///
+/// Who may ask is checked at the control socket, as for every command; the session is sealed by the group's key and
+/// comes from an admitted node (docs/decisions/0051-commands-by-session.md).
+final class SnapshotForwarder: Sendable {
+    /// Where the server of this moment is, and who asks.
+    struct Target: Sendable {
+        var tenure: Tenure
+        var address: Address
+        var process: NodeBoot
+    }
+
+    private static let atOnce = 8
+    private static let stackSize = 256 << 10
+    /// A fail-over and a barrier's deadline fit it several times.
+    private static let patience = Interval.seconds(30)
+    private static let retry = Interval.milliseconds(100)
+
+    private let configuration: CsnapConfiguration
+    private let machine: MachineIdentity
+    private let target: @Sendable () -> Target?
+    private let running = Mutex(0)
+
+    /// `target` is asked from the forwarder's threads, and may wait for the agent's loop.
+    init(configuration: CsnapConfiguration, machine: MachineIdentity, target: @escaping @Sendable () -> Target?) {
+        self.configuration = configuration
+        self.machine = machine
+        self.target = target
+    }
+
+    /// Never waits; `answer` comes once, from another thread.
+    func perform(
+        _ command: SnapshotCommand, _ answer: @escaping @Sendable (Result<CommandOutcome, ControlError>) -> Void
+    ) {
+        let mayRun = running.withLock { running in
+            guard running < Self.atOnce else { return false }
+            running += 1
+            return true
+        }
+        guard mayRun else { return answer(.failure(.busy)) }
+        let started = Threads.start(stackSize: Self.stackSize) { [self] in
+            answer(carry(command))
+            running.withLock { $0 -= 1 }
+        }
+        if !started {
+            running.withLock { $0 -= 1 }
+            answer(.failure(.busy))
+        }
+    }
+
+    /// Repeats it while the server moves: a snapshot's uuid makes creation safe to repeat, and what is deleted stays so.
+    private func carry(_ command: SnapshotCommand) -> Result<CommandOutcome, ControlError> {
+        let key: [UInt8]?
+        do throws(ClientError) {
+            key = try ClientOptions.key(configuration)
+        } catch {
+            return .failure(.refused(code: "key", message: error.description))
+        }
+        let until = BootClock.now() + Self.patience
+        var wasSent = false
+        while BootClock.now() < until {
+            if let target = target() {
+                let hello = SessionHello(
+                    versions: SessionWire.versions, process: target.process, client: RandomBits.draw(),
+                    machineID: machine.machineID, kernelBootID: machine.kernelBootID, volume: "",
+                    image: SessionHello.commands, tenure: target.tenure)
+                var source = configuration.listen
+                source.port = 0
+                let session = CommandSession(
+                    target.address, source: source, key: key, hello: hello, until: until)
+                switch session?.ask(command, &wasSent) {
+                case .refused(.notActive, _), nil: break
+                case .refused(.unknownSnapshot, _) where wasSent && command.isDelete: return .success(.done)
+                case .some(let outcome): return .success(outcome)
+                }
+            }
+            usleep(UInt32(Self.retry.nanoseconds / 1000))
+        }
+        return .failure(.noServer("no server carried the command out in time: `csnapctl why` says what it waits for"))
+    }
+}
+
+extension SnapshotCommand {
+    fileprivate var isDelete: Bool {
+        if case .delete = self { true } else { false }
+    }
+}
+
+/// One session for one command, on a thread that may block.
+private struct CommandSession {
+    private let link: SessionLink
+    private let hello: SessionHello
+    private let until: Instant
+
+    init?(_ address: Address, source: Address?, key: [UInt8]?, hello: SessionHello, until: Instant) {
+        guard let socket = StreamSocket.connect(address, source: source) else { return nil }
+        link = SessionLink(socket: socket, key: key)
+        self.hello = hello
+        self.until = until
+    }
+
+    /// Nil: the session ended without an answer. `wasSent`: an earlier try of the command may have been carried out.
+    func ask(_ command: SnapshotCommand, _ wasSent: inout Bool) -> CommandOutcome? {
+        var sentNow = false
+        defer { wasSent = wasSent || sentNow }
+        while BootClock.now() < until {
+            let isWriting = link.isConnecting || link.socket.wantsToWrite
+            var entry = pollfd(
+                fd: link.socket.descriptor, events: Int16(isWriting ? POLLIN | POLLOUT : POLLIN), revents: 0)
+            guard poll(&entry, 1, 500) > 0 else { continue }
+            if isWriting, entry.revents & Int16(POLLOUT | POLLERR | POLLHUP) != 0, !link.write() { return nil }
+            guard entry.revents & Int16(POLLIN | POLLHUP | POLLERR) != 0 else { continue }
+            switch link.receive() {
+            case .nothing: continue
+            case .broken: return nil
+            case .ready:
+                guard link.send(.hello(hello)) else { return nil }
+            case .frames(let frames):
+                for frame in frames {
+                    switch frame {
+                    case .welcome:
+                        sentNow = true
+                        guard link.send(.command(request: 1, epoch: hello.tenure.epoch, command)) else { return nil }
+                    case .outcome(_, _, let outcome): return outcome
+                    case .refused, .goAway: return nil
+                    default: continue
+                    }
+                }
+            }
+        }
+        return nil
+    }
+}

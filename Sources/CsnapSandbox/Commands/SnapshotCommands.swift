@@ -1,0 +1,180 @@
+import ArgumentParser
+import CsnapRuntime
+import Glibc
+
+struct SnapshotCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "snapshot",
+        abstract: "Snapshots of a volume.",
+        discussion: """
+            A snapshot is read on every node as the NBD export 'snap/NAME' of the volume's client.
+            """,
+        subcommands: [Create.self, List.self, Delete.self, Rename.self])
+
+    /// Which volume, and how to say the answer.
+    struct Options: ParsableArguments {
+        @Option(help: ArgumentHelp("The volume; not needed if the node has one.", valueName: "name"))
+        var volume: String?
+        @Flag(help: "Print JSON.") var json = false
+        @OptionGroup var agent: AgentOptions
+
+        func name(_ caller: AgentCaller) throws -> String {
+            if let volume { return volume }
+            let volumes = try caller.status().volumes
+            guard volumes.count == 1, let only = volumes.first else {
+                let names = volumes.map(\.name).joined(separator: ", ")
+                throw CommandFailure.usage("csnapctl: which volume? Give --volume; this node has \(names)")
+            }
+            return only.name
+        }
+    }
+
+    struct Create: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "create",
+            abstract: "Make a snapshot of this instant.",
+            discussion: """
+                All nodes finish their writes, the origin is flushed, the snapshot is recorded, and all go on. Exits \
+                with 4 if a node could not, and names it; nothing has changed then.
+                """)
+
+        @Argument(help: "Its name: 1 to 64 letters, digits and - _ . : + @.") var name: String
+        @Option(help: ArgumentHelp("Of an earlier call, to ask what became of it.", valueName: "uuid"))
+        var uuid: String?
+        @OptionGroup var options: Options
+
+        func run() throws {
+            let made = try options.agent.call(waitingFor: "all nodes to finish their writes") {
+                try $0.createSnapshot(try options.name($0), name, uuid: uuid)
+            }
+            if options.json { return Terminal.say(try SnapshotCommand.json(made)) }
+            Terminal.say("snapshot \(made.name), number \(made.number), \(ByteText.short(made.size))")
+        }
+    }
+
+    struct List: ParsableCommand {
+        static let configuration = CommandConfiguration(commandName: "list", abstract: "List the snapshots.")
+
+        @OptionGroup var options: Options
+
+        func run() throws {
+            let items = try options.agent.call(waitingFor: "the server to answer") {
+                try $0.snapshots(try options.name($0))
+            }
+            if options.json { return Terminal.say(try SnapshotCommand.json(items)) }
+            for item in items {
+                Terminal.say(
+                    "\(item.number)\t\(ClockText.text(item.created))\t\(ByteText.short(item.size))\t\(item.name)")
+            }
+        }
+    }
+
+    struct Delete: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "delete", abstract: "Delete a snapshot; its space comes back by and by.")
+
+        @Argument(help: "Its name.") var name: String
+        @OptionGroup var options: Options
+
+        func run() throws {
+            try options.agent.call(waitingFor: "the server to store it") {
+                try $0.command(
+                    "DeleteSnapshot", ["volume": .string(try options.name($0)), "name": .string(name)])
+            }
+        }
+    }
+
+    struct Rename: ParsableCommand {
+        static let configuration = CommandConfiguration(commandName: "rename", abstract: "Rename a snapshot.")
+
+        @Argument(help: "Its name.") var name: String
+        @Argument(help: "Its new name.") var newName: String
+        @OptionGroup var options: Options
+
+        func run() throws {
+            try options.agent.call(waitingFor: "the server to store it") {
+                try $0.command(
+                    "RenameSnapshot",
+                    [
+                        "volume": .string(try options.name($0)), "name": .string(name), "newName": .string(newName),
+                    ])
+            }
+        }
+    }
+
+    static func json(_ value: some Encodable) throws -> String {
+        String(decoding: try JSON.encode(value), as: UTF8.self)
+    }
+}
+
+struct HoldsCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "holds", abstract: "Who reads snapshots from the origin, and what waits for it.")
+
+    @OptionGroup var options: SnapshotCommand.Options
+
+    func run() throws {
+        let volume = try options.agent.call(waitingFor: "the server to answer") {
+            try $0.volume(try options.name($0))
+        }
+        if options.json { return Terminal.say(try SnapshotCommand.json(volume.holds)) }
+        for hold in volume.holds {
+            Terminal.say("node \(hold.node): \(hold.reads) reads hold \(hold.chunks) chunks")
+        }
+        Terminal.say("\(volume.waitingWrites) writes wait")
+    }
+}
+
+extension VolumeCommand {
+    struct List: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "list", abstract: "List this node's volumes, as the server knows them.")
+
+        @Flag(help: "Print JSON.") var json = false
+        @OptionGroup var agent: AgentOptions
+
+        func run() throws {
+            let volumes = try agent.call(waitingFor: "the server to answer") { caller in
+                try caller.status().volumes.map { try caller.volume($0.name) }
+            }
+            if json { return Terminal.say(try SnapshotCommand.json(volumes)) }
+            for volume in volumes {
+                let percent = volume.storeSize == 0 ? 0 : volume.storeUsed * 100 / volume.storeSize
+                var line = "\(volume.name)\t\(ByteText.short(volume.originSize))\t\(volume.snapshots) snapshots\t"
+                line += "\(percent) % of \(ByteText.short(volume.storeSize)) used"
+                if volume.quarantined > 0 { line += ", \(ByteText.short(volume.quarantined)) quarantined" }
+                Terminal.say(line)
+                for node in volume.lostWriters {
+                    Terminal.say("\tnode \(node) was lost with writes that may still land: no snapshot can be made")
+                }
+            }
+        }
+    }
+}
+
+/// Sizes for people.
+enum ByteText {
+    static func short(_ bytes: UInt64) -> String {
+        let units = ["B", "KiB", "MiB", "GiB", "TiB"]
+        var value = Double(bytes)
+        var unit = 0
+        while value >= 1024, unit < units.count - 1 {
+            value /= 1024
+            unit += 1
+        }
+        let tenths = Int((value * 10).rounded())
+        return tenths % 10 == 0 ? "\(tenths / 10) \(units[unit])" : "\(tenths / 10).\(tenths % 10) \(units[unit])"
+    }
+}
+
+/// Dates for people, in local time.
+enum ClockText {
+    static func text(_ seconds: UInt64) -> String {
+        var time = time_t(clamping: seconds)
+        var parts = tm()
+        localtime_r(&time, &parts)
+        var buffer = [CChar](repeating: 0, count: 32)
+        let length = strftime(&buffer, buffer.count, "%Y-%m-%d %H:%M:%S", &parts)
+        return String(decoding: buffer[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    }
+}
