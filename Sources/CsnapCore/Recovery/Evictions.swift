@@ -122,7 +122,14 @@ extension Agent {
             }
             return .refused(.busy)
         }
-        guard let boot = current.admitted[node] else { return .refused(.notMember) }
+        guard let boot = current.admitted[node] else {
+            // Evicted already: that its machine is off is news to the server, which clears its writers.
+            guard fenced, current.phase == .active, let entry = current.table.table[node] else {
+                return .refused(.notMember)
+            }
+            actions.append(.toServer(.strike(entry.process, .fenced)))
+            return .done
+        }
         let eviction = PendingEviction(
             process: NodeBoot(node: node, boot: boot), cause: fenced ? .fenced : .leasePassed,
             notBefore: fenced ? now : clientLeaseEnd(of: node, in: current), ordered: true)

@@ -7,7 +7,7 @@ struct SandboxCommand: ParsableCommand {
         commandName: "sandbox",
         abstract: "A whole group of real processes on this machine's loopback, without root.",
         discussion: "Scenarios:\n"
-            + Scenarios.all.map { "  " + $0.name + String(repeating: " ", count: 18 - $0.name.count) + $0.summary }
+            + Scenarios.all.map { "  " + $0.name + String(repeating: " ", count: 26 - $0.name.count) + $0.summary }
             .joined(separator: "\n"))
 
     @Option(help: "How many nodes; default 3, or what the scenario needs.") var nodes: Int?

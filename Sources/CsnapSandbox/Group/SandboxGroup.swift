@@ -14,7 +14,9 @@ package final class SandboxGroup: Sendable {
     private let supervisor: Supervisor
 
     package static let originSize = UInt64(SandboxAddresses.maximumNodes) * NodeLoad.region
-    package static let storeSize: UInt64 = 64 << 20
+    /// Sparse, and large enough for what the loads overwrite in a scenario with snapshots.
+    package static let storeSize: UInt64 = 1 << 30
+    package static let volume = "data"
 
     /// Makes everything a group needs and starts no node yet.
     package init(_ options: SandboxOptions, witnesses: [Int] = []) throws {

@@ -34,7 +34,8 @@ package enum Scenarios {
     package static let all: [any Scenario] = [
         KillNode(), LowerIDJoins(), StopAgent(), KillServer(), KillAgent(), StopServer(), StopNode(),
         ClientNodeDies(), PartitionScenario(), LossScenario(), PowerCut(), TransferScenario(), LeaveScenario(),
-        OutlineScenario(), CascadeScenario(),
+        OutlineScenario(), CascadeScenario(), SnapshotUnderLoad(), SnapshotThroughKillNode(),
+        ClientLateForBarrier(),
     ]
 
     package static func named(_ name: String) -> (any Scenario)? { all.first { $0.name == name } }

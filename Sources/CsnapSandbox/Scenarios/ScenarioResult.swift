@@ -17,6 +17,8 @@ package struct ScenarioResult: Equatable, Sendable {
     package var serverAfter: Int?
     package var epochBefore: UInt64?
     package var epochAfter: UInt64?
+    /// Regions of snapshots that were compared with the model of their instant.
+    package var snapshots = SnapshotTally()
     package var timeline: [TimelineEntry] = []
     /// What was expected and did not come true; empty when it passed.
     package var failures: [String] = []
@@ -40,6 +42,8 @@ package struct ScenarioResult: Equatable, Sendable {
             "serverBefore": number(serverBefore), "serverAfter": number(serverAfter),
             "epochBefore": number(epochBefore.map { Int(clamping: $0) }),
             "epochAfter": number(epochAfter.map { Int(clamping: $0) }),
+            "snapshotsVerified": number(snapshots.verified), "snapshotsWrong": number(snapshots.wrong),
+            "createPauseMedianSeconds": snapshots.medianPause.map { .number($0) } ?? .null,
             "timeline": try JSON.value(timeline), "failures": .array(failures.map { .string($0) }),
         ]
         return try JSON.text(JSONValue.object(fields))
@@ -52,6 +56,10 @@ package struct ScenarioResult: Equatable, Sendable {
         let servers = serversAtOnceMax <= 1 ? "one server at a time" : "\(serversAtOnceMax) SERVERS AT ONCE"
         let errors = "\(ioErrors) I/O errors"
         let blocks = "\(bytesVerifiedAfterFault / UInt64(BlockPattern.size)) blocks verified"
-        return [service, servers, errors, blocks].joined(separator: " · ")
+        guard let pause = snapshots.medianPause else {
+            return [service, servers, errors, blocks].joined(separator: " · ")
+        }
+        let made = "\(snapshots.verified) images of snapshots right, \(snapshots.wrong) wrong"
+        return [service, servers, errors, blocks, made, "pause \(decimals(pause)) s"].joined(separator: " · ")
     }
 }

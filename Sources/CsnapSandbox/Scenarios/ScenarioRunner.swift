@@ -30,6 +30,8 @@ package struct ScenarioRunner {
             stage.fail("\(error)")
             for node in stage.survivors { stage.explain(node) }
         }
+        stage.stopCyclicLoads()
+        result.snapshots = stage.tally
         judgeService(stage, &result)
         stopLoads(stage, &result)
         if stage.faultAt != nil, !Interruption.isRequested { verify(stage, &result) }

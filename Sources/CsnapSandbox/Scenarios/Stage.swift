@@ -17,6 +17,9 @@ package final class Stage {
     /// Nodes that were stopped or cut off: their pause is not counted, but no error and no lost block is allowed.
     package private(set) var impaired: Set<Int> = []
     package private(set) var joined: [Int] = []
+    /// Loads whose image is known at every instant, by node.
+    package internal(set) var cyclic: [Int: CyclicLoad] = [:]
+    package internal(set) var tally = SnapshotTally()
     package private(set) var faultAt: Int64?
     package private(set) var before: ServiceView?
     /// Hears what is waited for.

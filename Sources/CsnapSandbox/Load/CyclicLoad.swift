@@ -1,0 +1,114 @@
+import Synchronization
+
+/// Writes the same blocks of one node's device over and over, one request at a time, in an order that is known: so a
+/// snapshot of any instant is the image after exactly so many writes, and nothing else.
+package final class CyclicLoad: Sendable {
+    /// 32 chunks of 64 KiB: after each snapshot every write of the first round needs a copy-out.
+    package static let slots: UInt64 = 512
+    /// Coprime to `slots`, so that neighbours in time are not neighbours on disk.
+    private static let step: UInt64 = 37
+    /// Behind the regions of `NodeLoad`.
+    private static let start: UInt64 = 3 << 30
+    package static let regionSize = Int(slots) * BlockPattern.size
+
+    package let node: Int
+    package let base: UInt64
+    /// Numbers of the newest write that was begun, and that was answered.
+    private let begun = Atomic<UInt64>(0)
+    private let done = Atomic<UInt64>(0)
+    private let stopping = Atomic<Bool>(false)
+    private let record = Mutex((requests: [LoadRecord.Request](), error: String?.none))
+    private let thread: Mutex<ThreadedTask?>
+
+    package init(node: Int, socket: String, periodMilliseconds: Int) {
+        self.node = node
+        base = CyclicLoad.start + UInt64(node) * UInt64(CyclicLoad.regionSize)
+        thread = Mutex(nil)
+        let task = ThreadedTask { self.run(socket: socket, periodMilliseconds) }
+        thread.withLock { $0 = task }
+    }
+
+    package var issued: UInt64 { begun.load(ordering: .sequentiallyConsistent) }
+    package var acknowledged: UInt64 { done.load(ordering: .sequentiallyConsistent) }
+    package var error: String? { record.withLock { $0.error } }
+    package var isFilled: Bool { acknowledged >= CyclicLoad.slots }
+
+    /// Lets the request in hand end.
+    package func stop() {
+        stopping.store(true, ordering: .relaxed)
+        thread.withLock { $0.take() }?.join()
+    }
+
+    /// The longest that a request waited which was in hand at some time between those instants; nanoseconds.
+    package func longestWait(from begin: Int64, to end: Int64) -> Int64 {
+        record.withLock { record in
+            record.requests.lazy.map { request in
+                let completed = request.completed ?? end
+                return request.issued <= end && completed >= begin ? completed - request.issued : 0
+            }.max() ?? 0
+        }
+    }
+
+    private func run(socket: String, _ period: Int) {
+        do {
+            let device = try NBDClient(
+                path: socket, export: "origin", cancelled: { [self] in stopping.load(ordering: .relaxed) })
+            var sequence: UInt64 = 0
+            while !stopping.load(ordering: .relaxed) {
+                sequence += 1
+                try write(sequence, device)
+                if sequence > CyclicLoad.slots { pause(milliseconds: period) }
+            }
+            device.disconnect()
+        } catch SandboxError.cancelled {
+            return
+        } catch {
+            record.withLock { $0.error = "node \(node): \(error)" }
+        }
+    }
+
+    private func write(_ sequence: UInt64, _ device: NBDClient) throws {
+        let block = pattern(sequence)
+        record.withLock { $0.requests.append(.init(issued: boottime(), completed: nil)) }
+        begun.store(sequence, ordering: .sequentiallyConsistent)
+        try device.write(block.bytes, offset: block.offset)
+        done.store(sequence, ordering: .sequentiallyConsistent)
+        record.withLock { $0.requests[$0.requests.count - 1].completed = boottime() }
+    }
+
+    private func pattern(_ sequence: UInt64) -> BlockPattern {
+        let slot = sequence &* CyclicLoad.step % CyclicLoad.slots
+        return BlockPattern(
+            node: UInt32(node), sequence: sequence, offset: base + slot * UInt64(BlockPattern.size))
+    }
+
+    // MARK: Judging
+
+    /// What is wrong with an image of the region that was taken when between `least` and `most` writes were done; nil
+    /// if it is the image after exactly one such number of writes.
+    package func fault(in image: [UInt8], least: UInt64, most: UInt64) -> String? {
+        guard image.count == CyclicLoad.regionSize else { return "node \(node): \(image.count) bytes" }
+        let newest = newestSequence(in: image)
+        guard newest >= least, newest <= most else {
+            return "node \(node): the newest write in it is \(newest), wanted \(least) to \(most)"
+        }
+        for sequence in (newest >= CyclicLoad.slots ? newest - CyclicLoad.slots + 1 : 1)...max(newest, 1) {
+            let pattern = pattern(sequence)
+            let start = Int(pattern.offset - base)
+            if let fault = pattern.fault(in: image[start..<start + BlockPattern.size]) {
+                return "node \(node), image after write \(newest): \(fault)"
+            }
+        }
+        return nil
+    }
+
+    private func newestSequence(in image: [UInt8]) -> UInt64 {
+        var newest: UInt64 = 0
+        for block in stride(from: 0, to: image.count, by: BlockPattern.size) {
+            // The third word of a block is its number.
+            let number = (0..<8).reduce(UInt64(0)) { $0 | UInt64(image[block + 16 + $1]) << UInt64($1 * 8) }
+            newest = max(newest, number)
+        }
+        return newest
+    }
+}
