@@ -175,7 +175,7 @@ struct ReadHoldTests {
         #expect(rig.served.answer(.full) == [])
         #expect(rig.create() == [])
         #expect(rig.served.answer() == Rig.begins())
-        #expect(rig.served.pass(.seconds(1)) == [])
+        #expect(rig.served.pass(.milliseconds(500)) == [])
         #expect(rig.served.waiting.isEmpty, "it is asked for again after END")
     }
 }

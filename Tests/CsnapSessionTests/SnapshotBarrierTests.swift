@@ -35,8 +35,8 @@ struct SnapshotBarrierTests {
         var rig = Rig()
         _ = rig.create()
         _ = rig.acknowledge(on: 1)
-        #expect(rig.served.table.nextWake == Instant(nanoseconds: 0) + .seconds(3))
-        #expect(rig.served.pass(.milliseconds(2999)) == [])
+        #expect(rig.served.table.nextWake == Instant(nanoseconds: 0) + .seconds(1))
+        #expect(rig.served.pass(.milliseconds(999)) == [])
         let aborted =
             Rig.ends(generation: 4) + [Rig.outcome(.refused(.clientLate, culprit: "node 2, node 3"))]
         #expect(rig.served.pass(.milliseconds(1)) == aborted)
@@ -49,7 +49,7 @@ struct SnapshotBarrierTests {
     func attempts() {
         var rig = Rig()
         _ = rig.create()
-        _ = rig.served.pass(.seconds(3))
+        _ = rig.served.pass(.seconds(1))
         _ = rig.create()
         for id in 1...3 as ClosedRange<UInt64> {
             #expect(rig.acknowledge(Rig.attempt, on: id) == [], "of the first attempt")
@@ -176,7 +176,7 @@ struct SnapshotBarrierTests {
         var rig = Rig()
         _ = rig.create()
         #expect(rig.create(request: 2) == [Rig.outcome(.refused(.busy, culprit: "data"), request: 2)])
-        _ = rig.served.pass(.seconds(3))
+        _ = rig.served.pass(.seconds(1))
         for name in ["", "-x", ".x", "a b", "a/b", String(repeating: "a", count: 65), "ä"] {
             #expect(rig.create(name) == [Rig.outcome(.refused(.badName, culprit: name))])
         }

@@ -3,16 +3,7 @@ import Synchronization
 /// Writes the same blocks of one node's device over and over, one request at a time, in an order that is known: so a
 /// snapshot of any instant is the image after exactly so many writes, and nothing else.
 package final class CyclicLoad: Sendable {
-    /// 32 chunks of 64 KiB: after each snapshot every write of the first round needs a copy-out.
-    package static let slots: UInt64 = 512
-    /// Coprime to `slots`, so that neighbours in time are not neighbours on disk.
-    private static let step: UInt64 = 37
-    /// Behind the regions of `NodeLoad`.
-    private static let start: UInt64 = 3 << 30
-    package static let regionSize = Int(slots) * BlockPattern.size
-
-    package let node: Int
-    package let base: UInt64
+    package let model: CyclicModel
     /// Numbers of the newest write that was begun, and that was answered.
     private let begun = Atomic<UInt64>(0)
     private let done = Atomic<UInt64>(0)
@@ -21,8 +12,7 @@ package final class CyclicLoad: Sendable {
     private let thread: Mutex<ThreadedTask?>
 
     package init(node: Int, socket: String, periodMilliseconds: Int) {
-        self.node = node
-        base = CyclicLoad.start + UInt64(node) * UInt64(CyclicLoad.regionSize)
+        model = CyclicModel(node: node)
         thread = Mutex(nil)
         let task = ThreadedTask { self.run(socket: socket, periodMilliseconds) }
         thread.withLock { $0 = task }
@@ -31,7 +21,7 @@ package final class CyclicLoad: Sendable {
     package var issued: UInt64 { begun.load(ordering: .sequentiallyConsistent) }
     package var acknowledged: UInt64 { done.load(ordering: .sequentiallyConsistent) }
     package var error: String? { record.withLock { $0.error } }
-    package var isFilled: Bool { acknowledged >= CyclicLoad.slots }
+    package var isFilled: Bool { acknowledged >= CyclicModel.slots }
 
     /// Lets the request in hand end.
     package func stop() {
@@ -57,42 +47,60 @@ package final class CyclicLoad: Sendable {
             while !stopping.load(ordering: .relaxed) {
                 sequence += 1
                 try write(sequence, device)
-                if sequence > CyclicLoad.slots { pause(milliseconds: period) }
+                if sequence > CyclicModel.slots { pause(milliseconds: period) }
             }
             device.disconnect()
         } catch SandboxError.cancelled {
             return
         } catch {
-            record.withLock { $0.error = "node \(node): \(error)" }
+            record.withLock { $0.error = "node \(model.node): \(error)" }
         }
     }
 
     private func write(_ sequence: UInt64, _ device: NBDClient) throws {
-        let block = pattern(sequence)
+        let block = model.pattern(sequence)
         record.withLock { $0.requests.append(.init(issued: boottime(), completed: nil)) }
         begun.store(sequence, ordering: .sequentiallyConsistent)
         try device.write(block.bytes, offset: block.offset)
         done.store(sequence, ordering: .sequentiallyConsistent)
         record.withLock { $0.requests[$0.requests.count - 1].completed = boottime() }
     }
+}
 
-    private func pattern(_ sequence: UInt64) -> BlockPattern {
-        let slot = sequence &* CyclicLoad.step % CyclicLoad.slots
+/// Which block a node's cyclic load writes when, and so what its region looks like after each write.
+package struct CyclicModel: Equatable, Sendable {
+    /// 32 chunks of 64 KiB: after each snapshot every write of the first round needs a copy-out.
+    package static let slots: UInt64 = 512
+    /// Coprime to `slots`, so that neighbours in time are not neighbours on disk.
+    private static let step: UInt64 = 37
+    /// Behind the regions of `NodeLoad`.
+    private static let start: UInt64 = 3 << 30
+    package static let regionSize = Int(slots) * BlockPattern.size
+
+    package let node: Int
+    package let base: UInt64
+
+    package init(node: Int) {
+        self.node = node
+        base = CyclicModel.start + UInt64(node) * UInt64(CyclicModel.regionSize)
+    }
+
+    /// Writes are numbered from 1.
+    package func pattern(_ sequence: UInt64) -> BlockPattern {
+        let slot = sequence &* CyclicModel.step % CyclicModel.slots
         return BlockPattern(
             node: UInt32(node), sequence: sequence, offset: base + slot * UInt64(BlockPattern.size))
     }
 
-    // MARK: Judging
-
     /// What is wrong with an image of the region that was taken when between `least` and `most` writes were done; nil
     /// if it is the image after exactly one such number of writes.
     package func fault(in image: [UInt8], least: UInt64, most: UInt64) -> String? {
-        guard image.count == CyclicLoad.regionSize else { return "node \(node): \(image.count) bytes" }
+        guard image.count == CyclicModel.regionSize else { return "node \(node): \(image.count) bytes" }
         let newest = newestSequence(in: image)
         guard newest >= least, newest <= most else {
             return "node \(node): the newest write in it is \(newest), wanted \(least) to \(most)"
         }
-        for sequence in (newest >= CyclicLoad.slots ? newest - CyclicLoad.slots + 1 : 1)...max(newest, 1) {
+        for sequence in (newest > CyclicModel.slots ? newest - CyclicModel.slots + 1 : 1)...max(newest, 1) {
             let pattern = pattern(sequence)
             let start = Int(pattern.offset - base)
             if let fault = pattern.fault(in: image[start..<start + BlockPattern.size]) {

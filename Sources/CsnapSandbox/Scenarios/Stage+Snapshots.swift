@@ -37,7 +37,7 @@ extension Stage {
     package func stopCyclicLoads() {
         for load in cyclic.values {
             load.stop()
-            if let error = load.error, !lost.contains(load.node) { fail("I/O error: \(error)") }
+            if let error = load.error, !lost.contains(load.model.node) { fail("I/O error: \(error)") }
         }
         cyclic = [:]
     }
@@ -46,12 +46,12 @@ extension Stage {
     @discardableResult
     package func snapshot(_ name: String, by node: Int) throws -> KnownSnapshot {
         var known = KnownSnapshot(name: name)
-        for load in cyclic.values { known.least[load.node] = load.acknowledged }
+        for load in cyclic.values { known.least[load.model.node] = load.acknowledged }
         let begin = boottime()
         let caller = try AgentCaller(path: group.directory.controlSocket(node))
         _ = try caller.createSnapshot(SandboxGroup.volume, name)
         let end = boottime()
-        for load in cyclic.values { known.most[load.node] = load.issued }
+        for load in cyclic.values { known.most[load.model.node] = load.issued }
         let waits = survivors.compactMap { cyclic[$0]?.longestWait(from: begin, to: end) }
         tally.pauses.append(Double(waits.max() ?? 0) / 1e9)
         mark("snapshot \(name), by node \(node), in \(decimals(Double(end - begin) / 1e9)) s")
@@ -65,12 +65,12 @@ extension Stage {
     }
 
     /// Reads all nodes' regions of the snapshot through one node's client, and compares them with the model.
-    package func verify(_ known: KnownSnapshot, on node: Int) throws {
+    package func verify(_ known: KnownSnapshot, on reader: Int) throws {
         let end = boottime() + Int64(options.patience * 1e9)
         var device: NBDClient?
-        try wait("node \(node) offers the snapshot \(known.name)") {
+        try wait("node \(reader) offers the snapshot \(known.name)") {
             device = try? NBDClient(
-                path: self.group.directory.volumeSocket(node), export: "snap/\(known.name)",
+                path: self.group.directory.volumeSocket(reader), export: "snap/\(known.name)",
                 cancelled: { boottime() > end || Interruption.isRequested })
             return device != nil
         }
@@ -78,14 +78,15 @@ extension Stage {
         for load in cyclic.values {
             var image: [UInt8] = []
             let part = 128 << 10
-            for start in stride(from: 0, to: CyclicLoad.regionSize, by: part) {
-                image += try device.read(offset: load.base + UInt64(start), count: part)
+            for start in stride(from: 0, to: CyclicModel.regionSize, by: part) {
+                image += try device.read(offset: load.model.base + UInt64(start), count: part)
             }
-            let fault = load.fault(
-                in: image, least: known.least[load.node] ?? 0, most: known.most[load.node] ?? 0)
+            let node = load.model.node
+            let fault = load.model.fault(
+                in: image, least: known.least[node] ?? 0, most: known.most[node] ?? 0)
             if let fault {
                 tally.wrong += 1
-                fail("snapshot \(known.name) read on node \(node): \(fault)")
+                fail("snapshot \(known.name) read on node \(reader): \(fault)")
             } else {
                 tally.verified += 1
             }

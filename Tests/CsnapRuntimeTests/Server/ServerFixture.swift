@@ -216,14 +216,15 @@ final class TestSession {
 
     func hello(
         _ process: NodeBoot = ServerFixture.node, tenure: Tenure = ServerFixture.tenure, volume: String = "data",
-        client: UInt64 = 1
+        client: UInt64 = 1, image: String = SessionHello.origin
     ) throws -> ServerFrame? {
         try send(
             .hello(
                 SessionHello(
                     versions: 1...1, process: process, client: Bits128(high: 0, low: client),
-                    machineID: Bits128(high: 2, low: UInt64(process.node.value)), kernelBootID: Bits128(high: 3, low: 3),
-                    volume: volume, image: "origin", tenure: tenure)))
+                    machineID: Bits128(high: 2, low: UInt64(process.node.value)),
+                    kernelBootID: Bits128(high: 3, low: 3),
+                    volume: volume, image: image, tenure: tenure)))
         return try hear()
     }
 

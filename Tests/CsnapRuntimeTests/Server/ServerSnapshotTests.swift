@@ -1,0 +1,111 @@
+import CsnapCore
+import CsnapRuntime
+import CsnapSession
+import Testing
+
+/// Snapshots on a real server process and a real store.
+@Suite("Server snapshots", .serialized)
+struct ServerSnapshotTests {
+    static let epoch = ServerFixture.tenure.epoch
+    static let uuid = Bits128(high: 7, low: 7)
+    static let chunk = [ChunkRange(first: 3, count: 1)]
+
+    static func ask(_ session: TestSession, _ command: SnapshotCommand, epoch: Epoch = epoch) throws -> CommandOutcome?
+    {
+        try session.send(.command(request: 1, epoch: epoch, command))
+        guard case .outcome(_, _, let outcome) = try session.hear() else { return nil }
+        return outcome
+    }
+
+    static func map(_ session: TestSession, _ request: UInt64, epoch: Epoch = epoch) throws -> MapPiece.Place? {
+        try session.send(.queryRead(request: request, epoch: epoch, snapshot: 1, ranges: chunk))
+        guard case .map(request, _, let pieces) = try session.hear(), pieces.count == 1 else { return nil }
+        return pieces[0].place
+    }
+
+    /// A server with a client's session and one for commands, active.
+    static func start(_ fixture: ServerFixture, _ tenure: Tenure = ServerFixture.tenure) throws
+        -> (client: TestSession, commander: TestSession)
+    {
+        #expect(try fixture.hear() == .inert)
+        fixture.start(tenure)
+        #expect(try fixture.hear() == .started(tenure, port: 7001))
+        let client = try TestSession(fixture.address)
+        _ = try client.hello(tenure: tenure)
+        #expect(try fixture.hear() == .sessions(ServerFixture.node, count: 1))
+        fixture.tell(.activate(tenure))
+        let commander = try TestSession(fixture.address)
+        _ = try commander.hello(tenure: tenure, volume: "", client: 2, image: SessionHello.commands)
+        return (client, commander)
+    }
+
+    @Test("a snapshot is made in a barrier, holds its chunk for a reader, then keeps it, also for the next server")
+    func story() throws {
+        let fixture = try ServerFixture()
+        let (client, commander) = try Self.start(fixture)
+        let create = SnapshotCommand.create(volume: "data", name: "monday", uuid: Self.uuid)
+        try commander.send(.command(request: 1, epoch: Self.epoch, create))
+        let attempt = BarrierAttempt(tenure: ServerFixture.tenure, counter: 1)
+        #expect(try client.hear() == .barrierBegin(attempt))
+        try client.send(.barrierAck(attempt))
+        #expect(try client.hear() == .barrierEnd(attempt, generation: 2))
+        #expect(try client.hear() == .snapshotsChanged(epoch: Self.epoch, from: 1))
+        guard case .outcome(1, _, .snapshot(let made)) = try commander.hear() else {
+            Issue.record("no snapshot")
+            return
+        }
+        #expect(made.name == "monday" && made.number == 1 && made.uuid == Self.uuid && made.size == 1 << 20)
+        #expect(try Self.ask(commander, create) == .snapshot(made), "the same command again finds it")
+
+        #expect(try Self.map(client, 5) == .origin)
+        try client.send(.queryWrite(request: 6, epoch: Self.epoch, ranges: Self.chunk))
+        try client.send(.ping(epoch: Self.epoch))
+        #expect(try client.hear() == .pong(epoch: Self.epoch), "the write waits for the reader")
+        try client.send(.endRead(request: 5, epoch: Self.epoch))
+        #expect(try client.hear() == .grant(request: 6, epoch: Self.epoch, generation: 2))
+        let place = try Self.map(client, 7)
+        guard case .store = place else {
+            Issue.record("not in the store: \(String(describing: place))")
+            return
+        }
+        fixture.tell(.stop)
+        _ = try fixture.waitForEnd()
+
+        let next = try ServerFixture(store: fixture.storePath)
+        let tenure = Tenure(epoch: Epoch(8), round: Round(1))
+        let (heir, asker) = try Self.start(next, tenure)
+        let list = try Self.ask(asker, .list(volume: "data", after: 0), epoch: tenure.epoch)
+        #expect(list == .snapshots([made], hasMore: false))
+        #expect(try Self.map(heir, 1, epoch: tenure.epoch) == place)
+        let deleted = try Self.ask(asker, .delete(volume: "data", name: "monday"), epoch: tenure.epoch)
+        #expect(deleted == .snapshot(made))
+        #expect(try heir.hear() == .snapshotsChanged(epoch: tenure.epoch, from: 1))
+        #expect(try Self.map(heir, 2, epoch: tenure.epoch) == nil, "an error, no place")
+    }
+
+    @Test("a writer on record that the next server does not hear of makes it refuse, by name, until it is fenced")
+    func writersOutliveServers() throws {
+        let fixture = try ServerFixture()
+        _ = try Self.start(fixture)
+        fixture.tell(.stop)
+        _ = try fixture.waitForEnd()
+        let next = try ServerFixture(store: fixture.storePath)
+        #expect(try next.hear() == .inert)
+        let tenure = Tenure(epoch: Epoch(8), round: Round(1))
+        next.start(tenure)
+        #expect(try next.hear() == .started(tenure, port: 7001))
+        next.tell(.activate(tenure))
+        let commander = try TestSession(next.address)
+        _ = try commander.hello(tenure: tenure, volume: "", client: 2, image: SessionHello.commands)
+        let create = SnapshotCommand.create(volume: "data", name: "monday", uuid: Self.uuid)
+        let refused = try Self.ask(commander, create, epoch: tenure.epoch)
+        #expect(refused == .refused(.writerLost, culprit: "node 1"))
+        // Its own boot stays admitted: a lower one is the one that is off.
+        next.tell(.strike(NodeBoot(node: ServerFixture.node.node, boot: Boot(4)), .fenced))
+        #expect(try next.hear() == .struck(NodeBoot(node: ServerFixture.node.node, boot: Boot(4))))
+        guard case .snapshot = try Self.ask(commander, create, epoch: tenure.epoch) else {
+            Issue.record("still refused")
+            return
+        }
+    }
+}

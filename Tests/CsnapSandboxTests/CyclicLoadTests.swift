@@ -1,0 +1,48 @@
+import CsnapSandbox
+import Testing
+
+@Suite("Cyclic load")
+struct CyclicLoadTests {
+    static let model = CyclicModel(node: 2)
+
+    /// The region after that many writes.
+    static func image(after count: UInt64, without missing: UInt64? = nil) -> [UInt8] {
+        var image = [UInt8](repeating: 0, count: CyclicModel.regionSize)
+        for sequence in 1...count where sequence != missing {
+            let pattern = model.pattern(sequence)
+            let start = Int(pattern.offset - model.base)
+            image.replaceSubrange(start..<start + BlockPattern.size, with: pattern.bytes)
+        }
+        return image
+    }
+
+    @Test("every write of one round has a block of its own")
+    func permutation() {
+        #expect(Set((1...CyclicModel.slots).map { Self.model.pattern($0).offset }).count == Int(CyclicModel.slots))
+    }
+
+    @Test("the image after so many writes is right for that number, and for no other")
+    func right() {
+        let image = Self.image(after: 700)
+        #expect(Self.model.fault(in: image, least: 700, most: 700) == nil)
+        #expect(Self.model.fault(in: image, least: 690, most: 710) == nil)
+        #expect(Self.model.fault(in: image, least: 701, most: 710) != nil, "an acknowledged write is missing")
+        #expect(Self.model.fault(in: image, least: 600, most: 699) != nil, "a write is in it that came later")
+    }
+
+    @Test("a hole in the history, a changed byte or a short image is wrong")
+    func wrong() {
+        let hole = Self.image(after: 700, without: 650)
+        #expect(Self.model.fault(in: hole, least: 600, most: 800) != nil)
+        var changed = Self.image(after: 700)
+        changed[100_000] ^= 1
+        #expect(Self.model.fault(in: changed, least: 600, most: 800) != nil)
+        #expect(Self.model.fault(in: Array(changed.dropLast()), least: 600, most: 800) != nil)
+        // One block of a later time, as a missing copy-out shows it.
+        var late = Self.image(after: 700)
+        let pattern = Self.model.pattern(701)
+        let start = Int(pattern.offset - Self.model.base)
+        late.replaceSubrange(start..<start + BlockPattern.size, with: pattern.bytes)
+        #expect(Self.model.fault(in: late, least: 690, most: 700) != nil)
+    }
+}
