@@ -8,6 +8,8 @@ import Synchronization
 /// because of them (docs/data-plane.md, "Client").
 package final class ClientDaemon: Sendable {
     private static let stackSize = 512 << 10
+    /// Threads for calls that block; all disk I/O is on them where there is no ring.
+    private static let workers = 16
     /// How long a stop waits for writes that are at the disk.
     private static let drain = Interval.seconds(10)
 
@@ -17,6 +19,7 @@ package final class ClientDaemon: Sendable {
     private let monitor: ClientMonitor
     private let listener: NBDListener
     private let log: @Sendable (String) -> Void
+    private let engine: DiskEngine
     /// What clients may open; the origin first.
     private let exports: ExportTable
     private let snapshots: SnapshotReader
@@ -36,6 +39,7 @@ package final class ClientDaemon: Sendable {
         }
         do throws(SystemError) {
             device = try OriginDevice(path: options.origin)
+            engine = options.engine ?? device.preferredEngine
             monitor = try ClientMonitor(core: Self.core(options, device))
             try Self.waitForPredecessor(options, device, log)
             let export = NBDExport(
@@ -44,8 +48,10 @@ package final class ClientDaemon: Sendable {
             exports = ExportTable([ServedExport(export: export)])
             snapshots = SnapshotReader(options: options, monitor: monitor, origin: device, exports: exports, log: log)
             listener = try NBDListener(
-                path: options.runtime.volumeSocket(options.volume), monitor: monitor, device: device,
-                exports: exports)
+                path: options.runtime.volumeSocket(options.volume),
+                context: ConnectionContext(
+                    monitor: monitor, device: device, pool: WorkerPool(threads: Self.workers), exports: exports,
+                    engine: engine))
         } catch {
             throw .system(error)
         }
@@ -85,8 +91,8 @@ package final class ClientDaemon: Sendable {
 
     /// Serves until `stop`. Then no new request goes to the disk, and those there are waited for.
     package func run() {
-        let how = device.isDirect ? "O_DIRECT" : "synchronous buffered"
-        log("serving \(options.origin) (\(device.size) bytes, \(how) I/O) at \(listener.path)")
+        let how = device.isDirect ? "O_DIRECT" : "O_DSYNC"
+        log("serving \(options.origin) (\(device.size) bytes, \(how), \(engine.rawValue)) at \(listener.path)")
         let accepting = Threads.start(stackSize: Self.stackSize) { [self] in
             listener.run { stopping.load(ordering: .acquiring) }
         }

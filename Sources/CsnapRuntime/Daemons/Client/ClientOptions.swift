@@ -14,10 +14,12 @@ package struct ClientOptions: Equatable, Sendable {
     package var source: Address?
     /// The cluster key; nil only with `insecure: true`.
     package var key: [UInt8]?
+    /// Nil: what fits the origin and this machine.
+    package var engine: DiskEngine?
 
     package init(
         runtime: RuntimeDirectory, volume: String, origin: String, store: String? = nil, node: NodeID,
-        machine: MachineIdentity, source: Address?, key: [UInt8]?
+        machine: MachineIdentity, source: Address?, key: [UInt8]?, engine: DiskEngine? = nil
     ) {
         self.runtime = runtime
         self.volume = volume
@@ -27,6 +29,7 @@ package struct ClientOptions: Equatable, Sendable {
         self.machine = machine
         self.source = source
         self.key = key
+        self.engine = engine
     }
 
     /// Reads the key file. Throws `ClientError`, for a volume that the file does not name too.

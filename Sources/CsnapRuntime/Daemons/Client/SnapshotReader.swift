@@ -169,7 +169,7 @@ final class SnapshotReader: Sendable {
         _ buffer: UnsafeMutableRawBufferPointer, _ place: MapPiece.Place, from offset: UInt64, pieceStart: UInt64
     ) -> Int32 {
         switch place {
-        case .origin: return origin.read(buffer, offset: offset)
+        case .origin: return StoreReader.fill(buffer, origin.descriptor, at: offset)
         case .store(let address): return store?.read(buffer, at: address + (offset - pieceStart)) ?? ENODEV
         case .zero:
             buffer.initializeMemory(as: UInt8.self, repeating: 0)
@@ -216,19 +216,20 @@ final class StoreReader: Sendable {
         let block = UInt64(Self.block)
         let isAligned = offset % block == 0 && buffer.count % Self.block == 0
             && UInt(bitPattern: buffer.baseAddress) % UInt(block) == 0
-        guard isDirect, !isAligned else { return fill(buffer, at: offset) }
+        guard isDirect, !isAligned else { return Self.fill(buffer, descriptor, at: offset) }
         // Past the page cache only whole blocks can be read.
         let start = offset / block * block
         let length = Int((offset + UInt64(buffer.count) + block - 1) / block * block - start)
         let whole = UnsafeMutableRawBufferPointer.allocate(byteCount: length, alignment: Self.block)
         defer { whole.deallocate() }
-        let error = fill(whole, at: start)
+        let error = Self.fill(whole, descriptor, at: start)
         let skipped = Int(offset - start)
         buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: whole[skipped..<skipped + buffer.count]))
         return error
     }
 
-    private func fill(_ buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) -> Int32 {
+    /// The whole buffer: 0 or an errno.
+    static func fill(_ buffer: UnsafeMutableRawBufferPointer, _ descriptor: Int32, at offset: UInt64) -> Int32 {
         var done = 0
         while done < buffer.count {
             let count = pread(
