@@ -58,11 +58,11 @@ struct ServerLeaseTests {
     func hard() throws {
         let server = try ServerFixture()
         let before = BootClock.now()
-        try server.serve(soft: .milliseconds(400), hard: .milliseconds(700))
+        try server.serve(soft: .seconds(3), hard: .seconds(4))
         #expect(try server.waitForEnd() == .exited(3))
-        #expect(BootClock.now() - before >= .milliseconds(700))
+        #expect(BootClock.now() - before >= .seconds(4))
         let record = try #require(try ServiceRecord.read(server.runtime.serviceRecord).last)
-        #expect(try #require(record.lastServiceAt) < before + .milliseconds(700))
+        #expect(try #require(record.lastServiceAt) < before + .seconds(4))
         #expect(record.gateOpenAt >= before)
     }
 
