@@ -87,7 +87,7 @@ let package = Package(
         .testTarget(
             name: "CsnapSimulationTests", dependencies: ["CsnapSimulation", "CsnapCore"], swiftSettings: settings),
         .testTarget(
-            name: "CsnapSandboxTests", dependencies: ["CsnapSandbox", "CsnapRuntime"], swiftSettings: settings),
+            name: "CsnapSandboxTests", dependencies: ["CsnapSandbox", "CsnapRuntime", "CsnapCore"], swiftSettings: settings),
         .testTarget(
             name: "ContainerTests", dependencies: ["CsnapSandbox", "CsnapRuntime", "CsnapCore"],
             swiftSettings: settings),

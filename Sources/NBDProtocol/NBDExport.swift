@@ -9,18 +9,26 @@ package struct NBDExport: Equatable, Sendable {
     package var minimumBlock: UInt32
     /// Bytes; what clients should use: the chunk size.
     package var preferredBlock: UInt32
+    /// What would change it is refused with EPERM.
+    package var isReadOnly: Bool
 
-    package init(name: String, description: String, size: UInt64, minimumBlock: UInt32, preferredBlock: UInt32) {
+    package init(
+        name: String, description: String, size: UInt64, minimumBlock: UInt32, preferredBlock: UInt32,
+        isReadOnly: Bool = false
+    ) {
         self.name = name
         self.description = description
         self.minimumBlock = minimumBlock
         self.preferredBlock = max(preferredBlock, minimumBlock)
+        self.isReadOnly = isReadOnly
         self.size = size - size % UInt64(max(minimumBlock, 1))
     }
 
-    var transmissionFlags: UInt16 {
-        TransmissionFlag.hasFlags | TransmissionFlag.sendFlush | TransmissionFlag.sendFUA
-            | TransmissionFlag.sendTrim | TransmissionFlag.sendWriteZeroes | TransmissionFlag.sendDF
+    package var transmissionFlags: UInt16 {
+        let always =
+            TransmissionFlag.hasFlags | TransmissionFlag.sendFlush | TransmissionFlag.sendDF
             | TransmissionFlag.canMultiConnection | TransmissionFlag.sendCache
+        if isReadOnly { return always | TransmissionFlag.readOnly }
+        return always | TransmissionFlag.sendFUA | TransmissionFlag.sendTrim | TransmissionFlag.sendWriteZeroes
     }
 }

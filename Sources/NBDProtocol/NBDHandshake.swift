@@ -188,7 +188,8 @@ package struct NBDHandshake: Equatable, Sendable {
         guard queries.count == count, reader.remaining == 0 else { return answer(code, .invalid) }
         guard let index = find(name) else { return answer(code, .unknown) }
         let setting = option == .setMetaContext
-        let matches = queries.contains(NBD.allocationContext)
+        let matches =
+            queries.contains(NBD.allocationContext)
             || (!setting && (queries.isEmpty || queries.contains("base:")))
         if setting { allocationFor = matches ? index : nil }
         var context: [UInt8] = []

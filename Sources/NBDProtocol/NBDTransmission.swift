@@ -64,6 +64,7 @@ package struct NBDTransmission: Equatable, Sendable {
 
     private func check(_ code: CommandCode, flags: UInt16, offset: UInt64, length: UInt32) -> NBDError? {
         guard flags & ~allowed(code) == 0 else { return .invalid }
+        if export.isReadOnly && changes(code) { return .notPermitted }
         switch code {
         case .flush, .disconnect: return nil
         case .blockStatus where !blockStatus: return .invalid
@@ -76,6 +77,13 @@ package struct NBDTransmission: Equatable, Sendable {
             return code == .write || code == .writeZeroes || code == .trim ? .noSpace : .invalid
         }
         return nil
+    }
+
+    private func changes(_ code: CommandCode) -> Bool {
+        switch code {
+        case .write, .trim, .writeZeroes: true
+        case .read, .disconnect, .flush, .cache, .blockStatus: false
+        }
     }
 
     private func allowed(_ code: CommandCode) -> UInt16 {

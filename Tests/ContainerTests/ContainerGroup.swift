@@ -1,6 +1,7 @@
 import CsnapSandbox
 import Foundation
 import Glibc
+import Testing
 
 /// Containers on a network of their own, by Tests/Containers/group, which removes all of them when this one ends.
 final class ContainerGroup {
@@ -38,10 +39,28 @@ final class ContainerGroup {
         _ = try answer()
     }
 
-    /// Ends every container and removes every file; returns when it is done.
+    /// Ends every container and removes every file; returns when it is done. What is left nevertheless fails the test.
     func end() {
         try? commands.fileHandleForWriting.close()
         process.waitUntilExit()
+        for thing in leftovers { Issue.record("left behind: \(thing)") }
+    }
+
+    /// Files, mounts, control groups and processes of this group; the script names them all after its process.
+    private var leftovers: [String] {
+        let files = FileManager.default
+        func entries(_ path: String) -> [String] { (try? files.contentsOfDirectory(atPath: path)) ?? [] }
+        let name = "csnap-test-\(process.processIdentifier)"
+        let kept = ProcessInfo.processInfo.environment["CSNAP_TEST_KEEP"] != nil
+        let hierarchies = entries("/sys/fs/cgroup").map { "/sys/fs/cgroup/\($0)/\(name)" }
+        var found = (hierarchies + ["/sys/fs/cgroup/\(name)"] + (kept ? [] : [directory])).filter(files.fileExists)
+        let mounts = (try? String(contentsOfFile: "/proc/self/mountinfo", encoding: .utf8)) ?? ""
+        found += mounts.split(separator: "\n").filter { $0.contains(directory) }.map { "mount \($0)" }
+        for process in entries("/proc") where Int32(process) != nil {
+            let command = (try? String(contentsOfFile: "/proc/\(process)/cmdline", encoding: .utf8)) ?? ""
+            if command.contains(name) || command.contains(directory) { found.append("process \(process): \(command)") }
+        }
+        return found
     }
 
     private func makeFiles() throws {
@@ -64,8 +83,16 @@ final class ContainerGroup {
 
     /// Boots a container, until systemd in it has started everything.
     @discardableResult
-    func boot(_ number: Int) throws -> ContainerNode {
-        let words = try command("start \(number)").split(separator: " ").map(String.init)
+    func boot(_ number: Int) throws -> ContainerNode { try boot(number, by: "start \(number)") }
+
+    /// Boots one machine more, made from a copy of another's state directory while that one runs; `wholeMachine`: with
+    /// its /etc/machine-id too. Its address is its own.
+    func boot(_ number: Int, cloneOf original: Int, wholeMachine: Bool) throws -> ContainerNode {
+        try boot(number, by: "clone \(number) \(original) \(wholeMachine ? "same" : "other")")
+    }
+
+    private func boot(_ number: Int, by line: String) throws -> ContainerNode {
+        let words = try command(line).split(separator: " ").map(String.init)
         guard words.count >= 3, let leader = Int32(words[0]) else {
             throw ContainerFailure("node \(number) answered \(words)")
         }
@@ -77,6 +104,12 @@ final class ContainerGroup {
     /// From one moment to the next nothing of that node runs.
     func cutPower(_ number: Int) throws {
         _ = try command("cut \(number)")
+        nodes[number] = nil
+    }
+
+    /// Shuts a container down, as a person would.
+    func shutDown(_ number: Int) throws {
+        _ = try command("stop \(number)")
         nodes[number] = nil
     }
 

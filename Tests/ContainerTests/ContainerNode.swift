@@ -22,6 +22,11 @@ struct ContainerNode {
         var voters: [UInt32]
         var members: [Member]
         var clientsResumed: Bool
+        var waits: [Wait]
+
+        struct Wait: Decodable {
+            var kind: String
+        }
 
         var isActive: Bool { phase == "active" }
         /// In the order of their ids.
@@ -33,6 +38,9 @@ struct ContainerNode {
     func run(_ words: String...) throws -> String { try Program.output(inside + words) }
 
     func exitCode(_ words: String...) throws -> Int32 { try Program.run(inside + words).exitCode }
+
+    /// What `csnapctl why` says, whether something waits or not.
+    var why: String { (try? Program.run(inside + ["csnapctl", "why"]).output) ?? "" }
 
     private var inside: [String] { ["nsenter", "-t", "\(leader)", "-m", "-u", "-i", "-n", "-p", "-C", "--"] }
 
@@ -52,6 +60,14 @@ struct ContainerNode {
         try run("journalctl", "--sync")
         return try run("journalctl", "-u", "csnap-agent", "CSNAP_EPOCH=\(epoch)", "--output", "cat", "--no-pager")
             .split(separator: "\n").map(String.init)
+    }
+
+    /// Messages of the agent with this MESSAGE_ID, oldest first.
+    func journal(of messageID: String) throws -> [String] {
+        try run("journalctl", "--sync")
+        return try run(
+            "journalctl", "-u", "csnap-agent", "MESSAGE_ID=\(messageID)", "--output", "cat", "--no-pager"
+        ).split(separator: "\n").map(String.init)
     }
 
     /// What a person would look at first.

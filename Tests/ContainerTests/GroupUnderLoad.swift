@@ -72,6 +72,15 @@ final class GroupUnderLoad {
         }
     }
 
+    /// One machine more, with a copy of a node's state directory; its units are started like any other's.
+    func startClone(_ number: Int, of original: Int, wholeMachine: Bool) throws -> ContainerNode {
+        let clone = try group.boot(number, cloneOf: original, wholeMachine: wholeMachine)
+        try clone.run("systemctl", "start", "csnap-agent", "csnap-client@data")
+        return clone
+    }
+
+    func shutDown(_ number: Int) throws { try group.shutDown(number) }
+
     func startLoad(_ number: Int) {
         guard let node = group.nodes[number] else { return }
         loads[number] = node.startLoad(generation: generations[number, default: 0])

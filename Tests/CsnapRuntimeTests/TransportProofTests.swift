@@ -57,6 +57,22 @@ import Testing
         #expect(bob.opener.drops[.olderBoot] == 2)
     }
 
+    /// A cloned machine counts its boot up like any other; until the group answers it, the original is heard.
+    @Test(arguments: [false, true]) func aCloneOfAHigherBootDoesNotShutTheOriginalOut(knowsUs: Bool) throws {
+        let clone = SealedPeer(node: 1, boot: 6, startBits: 99)
+        let echo = knowsUs ? bob.startBits : .zero
+        #expect(try bob.open(alice.seal([makeRenew(1)], echo: bob.startBits), from: alice)?.messages.count == 1)
+        for round in UInt64(1)...20 {
+            let join = try #require(try bob.open(clone.seal([makeJoin(clone)], echo: echo), from: clone))
+            #expect(join.messages == [makeJoin(clone)], "the core must hear of it, to name the conflict")
+            #expect(try bob.open(clone.seal([makePing(round), makeRenew(round)]), from: clone) != nil)
+            #expect(try bob.open(clone.seal([], echo: echo), from: clone) != nil)
+            let original = try bob.open(alice.seal([makeRenew(round)], echo: bob.startBits), from: alice)
+            #expect(original?.messages == [makeRenew(round)])
+        }
+        #expect(bob.opener.drops[.olderBoot] == 0)
+    }
+
     /// The same boot with other start bits: a cloned machine, or a recording. It may ask, and takes no one's echo.
     @Test func otherProcessOfTheSameBoot() throws {
         let clone = SealedPeer(node: 1, boot: 5, startBits: 99)

@@ -22,12 +22,14 @@ import Testing
         let inbox = Inbox()
         let address: Address
 
-        static func start(node: UInt32, boot: UInt64 = 1, port: UInt16 = 0) async throws -> Node {
+        static func start(
+            node: UInt32, boot: UInt64 = 1, startBits: UInt64? = nil, port: UInt16 = 0
+        ) async throws -> Node {
             let loopback = Address.ipv4(127, 0, 0, 1, port: port)
             let loop = MultiThreadedEventLoopGroup.singleton.next()
             let identity = TransportIdentity(
                 clusterName: "lab", keys: SealedPeer.keys, process: NodeBoot(node: NodeID(node), boot: Boot(boot)),
-                startBits: Bits128(high: UInt64(node), low: boot), advertised: loopback)
+                startBits: Bits128(high: UInt64(node), low: startBits ?? boot), advertised: loopback)
             let transport = try await UDPTransport.bind(
                 listen: loopback, identity: identity, cluster: SealedPeer.group, on: loop
             ).get()
@@ -107,6 +109,29 @@ import Testing
         }
         try await alice.stop()
         try await again.stop()
+    }
+
+    /// A clone of node 1 on another machine has counted a boot more: it asks again and again, and node 1 is heard.
+    @Test func aCloneThatAsksDoesNotShutTheOriginalOut() async throws {
+        let alice = try await Node.start(node: 1)
+        let bob = try await Node.start(node: 2)
+        let clone = try await Node.start(node: 1, boot: 2, startBits: 99)
+        try await wait {
+            try await alice.send([makeRenew(1)], to: bob)
+            return bob.inbox.messages.contains(makeRenew(1))
+        }
+        let join = makeJoin(SealedPeer(node: 1, boot: 2))
+        for round in UInt64(2)...6 {
+            try await clone.send([join], to: bob)
+            // Until it has our start bits, and so could prove itself.
+            try await wait { bob.inbox.messages.count { $0 == join } >= round - 1 }
+            try await bob.send([.idConflict(IdConflict(nonce: 77, node: NodeID(1), address: alice.address))], to: clone)
+            try await wait { clone.inbox.messages.count >= round - 1 }
+            try await alice.send([makeRenew(round)], to: bob)
+            try await wait { bob.inbox.messages.contains(makeRenew(round)) }
+        }
+        #expect(try await bob.drops()[.olderBoot] == 0)
+        for node in [alice, bob, clone] { try await node.stop() }
     }
 
     @Test func garbageIsCountedOnceASummary() async throws {

@@ -126,6 +126,17 @@ struct RelayTests {
         #expect(one.receive(seconds: 30)?.text == "answer")
     }
 
+    @Test func whatEachNodeSendsIsCountedEvenIfItIsLost() throws {
+        let network = try Network()
+        let one = try network.agent(1)
+        network.relay.faults.cut(from: 1, to: 2)
+        one.send("hello", to: network.addresses.advertise(2), port: network.port)
+        one.send("again!", to: network.addresses.advertise(2), port: network.port)
+        try waitUntil("both are counted", seconds: 30) { network.relay.sent[0].packets == 2 }
+        #expect(network.relay.sent[0].bytes == 11)
+        #expect(network.relay.sent[1].packets == 0)
+    }
+
     @Test func aCutWorksOneWay() throws {
         let network = try Network()
         let one = try network.agent(1)

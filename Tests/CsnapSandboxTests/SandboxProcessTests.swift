@@ -4,7 +4,7 @@ import Foundation
 import Testing
 
 /// csnapctl as a process of its own, its output in a file.
-private final class Tool {
+final class Tool {
     static let directory: String = {
         var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
         let count = readlink("/proc/self/exe", &buffer, buffer.count - 1)

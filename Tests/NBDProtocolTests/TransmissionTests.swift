@@ -86,6 +86,17 @@ import Testing
         #expect(refusal(decode(Client.request(7), simple)) == .invalid)
     }
 
+    @Test func aReadOnlyExportRefusesChanges() {
+        var export = Client.origin
+        export.isReadOnly = true
+        let machine = NBDTransmission(export: export, structuredReplies: true, blockStatus: true)
+        for type in [UInt16(1), 4, 6] { #expect(refusal(decode(Client.request(type), machine)) == .notPermitted) }
+        #expect(command(decode(Client.request(0), machine)) == .read)
+        #expect(command(decode(Client.request(3, length: 0), machine)) == .flush)
+        #expect(export.transmissionFlags & 2 != 0)
+        #expect(export.transmissionFlags & (1 << 3 | 1 << 5 | 1 << 6) == 0)
+    }
+
     @Test func garbageCloses() {
         #expect(decode([UInt8](repeating: 0, count: 28)) == .close)
         #expect(decode(Array(Client.request(0).dropLast())) == .close)

@@ -90,7 +90,7 @@ extension Agent {
         if let stop = holder.stop { return [Wait(kind: .serverStop, since: stop.since, nodes: [own.node])] }
         guard let recovery = holder.recovery else { return [] }
         func nodes(_ condition: (Recovery.Participant) -> Bool) -> [NodeID] {
-            recovery.participants.filter { condition($0.1) }.map(\.0)
+            recovery.participants.filter { condition($0.1) }.map { $0.0 }
         }
         switch recovery.stage {
         case .gathering:

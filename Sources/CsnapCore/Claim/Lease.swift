@@ -83,7 +83,7 @@ extension Agent {
         let voters = voters
         return membership.others
             .filter { $0.state != .left && isReachable($0.process.node) && !voters.contains($0.process.node) }
-            .map(\.process.node)
+            .map { $0.process.node }
     }
 
     /// Asks again whoever has not answered in this period, each time with a fresh nonce.

@@ -89,7 +89,7 @@ extension Agent {
         }
         // The holder itself may be a learner: it is as stable as its lease.
         let own = committed.voters.contains(own.node) ? [] : [own.node]
-        let added = (own + stable.map(\.process.node)).sorted().prefix(2)
+        let added = (own + stable.map { $0.process.node }).sorted().prefix(2)
         guard added.count == 2 else { return nil }
         return VoterSet(version: committed.version + 1, voters: (committed.voters + added).sorted())
     }

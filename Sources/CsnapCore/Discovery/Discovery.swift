@@ -108,7 +108,7 @@ extension Agent {
         guard isJoined else { return addresses }
         let heard = membership.others
             .filter { isReachable($0.process.node) }
-            .map(\.address)
+            .map { $0.address }
         return addresses.filter { !heard.contains($0) }
     }
 

@@ -26,7 +26,7 @@ struct Dissemination: Equatable, Sendable {
         if told.count < 2 { return told.keys }
         return zip(told.keys, told.values)
             .sorted { $0.1 == $1.1 ? $0.0 < $1.0 : $0.1 < $1.1 }
-            .map(\.0)
+            .map { $0.0 }
     }
 
     /// It was put into one message; after `limit` of them it is news no more.

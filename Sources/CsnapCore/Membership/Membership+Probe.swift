@@ -11,7 +11,7 @@ extension Membership {
         periodEnds = now + period
         relayed.removeAll { $0.until <= now }
         guard own.state != .left else { return }
-        let members = zip(peers.keys, peers.values).filter { $0.1.isProbed }.map(\.0)
+        let members = zip(peers.keys, peers.values).filter { $0.1.isProbed }.map { $0.0 }
         let target = ring.next(members: members, &generator) { [peers, probes] node in
             guard let peer = peers[node], peer.isProbed, peer.lastHeard <= now - period else { return false }
             return !probes.contains { $0.target.node == node }

@@ -9,12 +9,12 @@ extension Membership {
     }
 
     /// All but our own node, in order of id, with the state this agent believes.
-    package var others: [MemberRecord] { peers.values.map(\.view) }
+    package var others: [MemberRecord] { peers.values.map { $0.view } }
 
     /// The highest evidence about all others, in order of id: what to tell a joiner.
     ///
     /// Not `others`: a state that only this agent believes (not heard yet) is no evidence and must not travel.
-    package var records: [MemberRecord] { peers.values.map(\.record) }
+    package var records: [MemberRecord] { peers.values.map { $0.record } }
 
     /// The believed state; a member not heard since this agent's start is unreachable.
     package func state(of node: NodeID) -> MemberState? {

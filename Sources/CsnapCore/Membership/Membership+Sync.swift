@@ -13,7 +13,7 @@ extension Membership {
         let wanted = syncWith
         syncWith = nil
         let target =
-            wanted.flatMap { peers[$0] }.flatMap { $0.isProbed ? $0 : nil } ?? pick(1, where: \.isProbed).first
+            wanted.flatMap { peers[$0] }.flatMap { $0.isProbed ? $0 : nil } ?? pick(1, where: { $0.isProbed }).first
         guard let target else { return }
         let digest = SyncDigest(
             ranges: ranges, configurationHash: configuration?.hash ?? 0, claimHash: claim?.syncHash ?? 0)
@@ -34,7 +34,7 @@ extension Membership {
 
     /// All records, our own included, in order of id.
     private var allRecords: [MemberRecord] {
-        var all = peers.values.map(\.record)
+        var all = peers.values.map { $0.record }
         let place = all.firstIndex { $0.process.node > own.process.node } ?? all.count
         all.insert(own, at: place)
         return all
@@ -98,7 +98,7 @@ extension Membership {
     }
 
     private func newer(than records: [MemberRecord]) -> [MemberRecord] {
-        guard let first = records.map(\.process.node).min(), let last = records.map(\.process.node).max() else {
+        guard let first = records.map({ $0.process.node }).min(), let last = records.map({ $0.process.node }).max() else {
             return []
         }
         return allRecords.filter { ours in

@@ -66,6 +66,6 @@ package struct AdmissionTable: Equatable, Sendable {
 
     /// The (node, boot)s that may have sessions, in order.
     package var admitted: [NodeBoot] {
-        entries.filter(\.status.isAdmitted).map(\.process)
+        entries.filter { $0.status.isAdmitted }.map { $0.process }
     }
 }

@@ -135,7 +135,7 @@ extension Agent {
             }
         }
         holder?.recovery = recovery
-        let settled = recovery.participants.values.filter(\.isSettled).count
+        let settled = recovery.participants.values.filter { $0.isSettled }.count
         let enough = Mutants.active(.activeOnMajorityOfReady) ? recovery.participants.count / 2 + 1 : .max
         if settled == recovery.participants.count || settled >= enough { storeTable() }
     }
@@ -223,7 +223,7 @@ extension Agent {
             report(.evicted(recovery.tenure, NodeBoot(node: node, boot: participant.last), cause))
         }
         holder?.recovery = recovery
-        let back = recovery.participants.values.filter(\.isBack).count
+        let back = recovery.participants.values.filter { $0.isBack }.count
         let enough = Mutants.active(.activeOnMajorityOfReady) ? recovery.participants.count / 2 + 1 : .max
         if back == recovery.participants.count || back >= enough { sealEvictions(since: since) }
     }

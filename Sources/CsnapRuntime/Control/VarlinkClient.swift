@@ -16,9 +16,9 @@ package final class VarlinkClient {
         self.path = path
         self.cancelled = cancelled
         descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        // From here on a throw runs `deinit`, which closes: a second close would hit what another thread just opened.
         guard descriptor >= 0 else { throw .unreachable("no socket: \(VarlinkClient.reason())") }
         guard var address = sockaddr_un(path: path) else {
-            close(descriptor)
             throw .unreachable("\(path): the path of a socket has at most 107 bytes")
         }
         let result = withUnsafePointer(to: &address) { pointer in
@@ -28,7 +28,6 @@ package final class VarlinkClient {
         }
         guard result == 0 else {
             let why = VarlinkClient.reason()
-            close(descriptor)
             throw .unreachable("\(path): \(why). Is csnap-agent running? `systemctl status csnap-agent`")
         }
         guard cancelled != nil else { return }

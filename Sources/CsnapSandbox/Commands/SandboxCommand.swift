@@ -74,7 +74,10 @@ struct SandboxCommand: ParsableCommand {
         group.faults.setLoss(percent: options.lossPercent)
         let ready = ReadyLine(group)
         Terminal.say(json ? try JSON.text(ready) : ready.text(directory: group.directory.path))
-        while !Interruption.isRequested { pause(milliseconds: 50) }
+        var console = SandboxConsole(group)
+        while !Interruption.isRequested {
+            for answer in console.obey(milliseconds: 50) { Terminal.say(answer) }
+        }
     }
 
     /// Where this program lies: agent, server and client lie beside it.

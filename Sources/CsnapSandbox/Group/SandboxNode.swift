@@ -11,6 +11,8 @@ package final class SandboxNode: Sendable {
     struct State: Sendable {
         var wantsAgent = false
         var wantsClient = false
+        /// Nothing is started while it is set, whatever is wanted: the machine is off.
+        var isHeld = false
         var agent: ChildProcess?
         var client: ChildProcess?
         /// When a dead agent or client may be started again.
@@ -47,6 +49,9 @@ package final class SandboxNode: Sendable {
         guard let pid = serverPid else { return false }
         return kill(pid, number) == 0
     }
+
+    /// While held, what dies stays dead.
+    package func hold(_ held: Bool) { state.withLock { $0.isHeld = held } }
 
     /// From now on it is started by nobody; every process of it is gone on return.
     func end() {

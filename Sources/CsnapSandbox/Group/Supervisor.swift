@@ -58,7 +58,7 @@ final class Supervisor: Sendable {
             state.agentNotBefore = boottime() + (code == Supervisor.newBoot ? 0 : Supervisor.pause)
             if code == 0 || code == Supervisor.olderProcess { state.wantsAgent = false }
         }
-        guard state.wantsAgent, boottime() >= state.agentNotBefore else { return }
+        guard state.wantsAgent, !state.isHeld, boottime() >= state.agentNotBefore else { return }
         state.agent = try ChildProcess(
             binaries + "/csnap-agent", ["--config", directory.configuration(number)],
             log: directory.log(number, "agent"))
@@ -70,7 +70,7 @@ final class Supervisor: Sendable {
             state.client = nil
             state.clientNotBefore = boottime() + Supervisor.pause
         }
-        guard state.wantsClient, boottime() >= state.clientNotBefore else { return }
+        guard state.wantsClient, !state.isHeld, boottime() >= state.clientNotBefore else { return }
         state.client = try ChildProcess(
             binaries + "/csnap-client", ["--config", directory.configuration(number), "--volume", "data"],
             log: directory.log(number, "client"))

@@ -96,7 +96,7 @@ final class NBDConnection {
         address.sun_family = sa_family_t(AF_UNIX)
         let bytes = Array(path.utf8)
         guard descriptor >= 0, bytes.count < MemoryLayout.size(ofValue: address.sun_path) else {
-            if descriptor >= 0 { close(descriptor) }
+            // `deinit` closes: a second close would hit what another thread just opened.
             throw SandboxError.nbd("\(path): no socket, or the path is longer than 107 bytes")
         }
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
@@ -105,11 +105,7 @@ final class NBDConnection {
                 connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
             }
         }
-        guard result == 0 else {
-            let error = SandboxError.nbd("\(path): \(lastError())")
-            close(descriptor)
-            throw error
-        }
+        guard result == 0 else { throw SandboxError.nbd("\(path): \(lastError())") }
     }
 
     deinit { close(descriptor) }

@@ -7,12 +7,21 @@ package final class Relay: Sendable {
     package let faults: LinkFaults
     private let stopping = Atomic<Bool>(false)
     private let strangers = Atomic<Int>(0)
+    private let amounts: Mutex<[Amount]>
     private let thread: Mutex<ThreadedTask?>
+
+    /// What one node's agent has sent.
+    package struct Amount: Equatable, Sendable {
+        package var packets: UInt64 = 0
+        /// Payload of UDP.
+        package var bytes: UInt64 = 0
+    }
 
     /// Binds the advertised addresses of nodes 1 to `nodes` and starts.
     package init(addresses: SandboxAddresses, nodes: Int, faults: LinkFaults) throws {
         self.faults = faults
         thread = Mutex(nil)
+        amounts = Mutex(Array(repeating: Amount(), count: nodes))
         let loop = try RelayLoop(addresses: addresses, nodes: nodes, faults: faults)
         let box = Mutex<RelayLoop?>(loop)
         let task = ThreadedTask { [weak self] in
@@ -20,6 +29,7 @@ package final class Relay: Sendable {
             while let relay = self, !relay.stopping.load(ordering: .relaxed) {
                 loop.turn()
                 relay.strangers.store(loop.strangers, ordering: .relaxed)
+                relay.amounts.withLock { $0 = loop.sent }
             }
             loop.close()
         }
@@ -28,6 +38,9 @@ package final class Relay: Sendable {
 
     /// Packets and connections whose source is no node's address.
     package var strangersSeen: Int { strangers.load(ordering: .relaxed) }
+
+    /// By node, from 1: what its agent has sent to others, before any loss.
+    package var sent: [Amount] { amounts.withLock { $0 } }
 
     package func stop() {
         stopping.store(true, ordering: .relaxed)
@@ -47,6 +60,7 @@ struct RelayLoop: Sendable {
     private var buffer = [UInt8](repeating: 0, count: TCPSplice.chunk)
     private var random = SystemRandomNumberGenerator()
     private(set) var strangers = 0
+    private(set) var sent: [Relay.Amount] = []
 
     private static let maximumHeld = 10_000
     private static let maximumSplices = 1024
@@ -61,6 +75,7 @@ struct RelayLoop: Sendable {
     init(addresses: SandboxAddresses, nodes: Int, faults: LinkFaults) throws {
         self.addresses = addresses
         self.faults = faults
+        sent = Array(repeating: Relay.Amount(), count: nodes)
         do {
             for node in 1...nodes {
                 datagrams.append(
@@ -103,6 +118,8 @@ struct RelayLoop: Sendable {
                 strangers += 1
                 continue
             }
+            sent[from - 1].packets += 1
+            sent[from - 1].bytes += UInt64(count)
             guard let delay = faults.fate(from: from, to: node, random: &random) else { continue }
             let bytes = Array(buffer[0..<count])
             if delay == 0 {
@@ -152,13 +169,20 @@ struct RelayLoop: Sendable {
         var server: Int16 = 0
         if mayMove(splice.from, splice.to, splice.forward, at: now) {
             if splice.server == nil { return [] }
-            if !splice.connected { server |= Int16(POLLOUT) }
-            else if splice.forward.bytes.isEmpty { client |= splice.forward.ended ? 0 : Int16(POLLIN) }
-            else { server |= Int16(POLLOUT) }
+            if !splice.connected {
+                server |= Int16(POLLOUT)
+            } else if splice.forward.bytes.isEmpty {
+                client |= splice.forward.ended ? 0 : Int16(POLLIN)
+            } else {
+                server |= Int16(POLLOUT)
+            }
         }
         if splice.connected, mayMove(splice.to, splice.from, splice.backward, at: now) {
-            if splice.backward.bytes.isEmpty { server |= splice.backward.ended ? 0 : Int16(POLLIN) }
-            else { client |= Int16(POLLOUT) }
+            if splice.backward.bytes.isEmpty {
+                server |= splice.backward.ended ? 0 : Int16(POLLIN)
+            } else {
+                client |= Int16(POLLOUT)
+            }
         }
         var wanted: [pollfd] = []
         if client != 0 { wanted.append(pollfd(fd: splice.client, events: client, revents: 0)) }

@@ -302,4 +302,23 @@ import Testing
         #expect(core.enter(1, offset: 0, length: 0, now: Self.at(1000)) == .hold)
         #expect(core.writesInFlight == 1)
     }
+
+    @Test func aBarrierHoldsWritesAndSaysOnceWhenTheyAreDrained() {
+        var core = Self.serving()
+        core.holdWrites()
+        #expect(core.takeActions() == [.writesDrained])
+        core.releaseWrites()
+        #expect(core.takeActions() == [.wake])
+        #expect(core.enter(0, offset: 0, length: 0, now: Self.at(1)) == .go)
+        core.holdWrites()
+        #expect(core.enter(1, offset: 0, length: 0, now: Self.at(1)) == .hold)
+        #expect(core.mayRead(Self.at(1)))
+        #expect(core.takeActions().isEmpty)
+        core.leave()
+        #expect(core.takeActions() == [.writesDrained])
+        #expect(core.enter(1, offset: 0, length: 0, now: Self.at(1)) == .hold)
+        #expect(core.takeActions().isEmpty)
+        core.releaseWrites()
+        #expect(core.enter(1, offset: 0, length: 0, now: Self.at(1)) == .go)
+    }
 }

@@ -72,6 +72,7 @@ final class ClientControl {
         case .send(let frame):
             if let session, !session.send(frame) { lose(nil) }
         case .wake: break  // `takeActions` woke them
+        case .writesDrained: break  // nothing asks for it yet
         case .note(let text): log(text)
         }
     }

@@ -14,6 +14,8 @@ package struct ClientCore: Equatable, Sendable {
         case send(ClientFrame)
         /// Held requests are to look again.
         case wake
+        /// `holdWrites` was asked for, and no write is at the disk any more.
+        case writesDrained
         case note(String)
     }
 
@@ -91,7 +93,7 @@ package struct ClientCore: Equatable, Sendable {
     }
 
     private mutating func examine(_ ticket: UInt32, offset: UInt64, length: UInt64, now: Instant) -> Admission {
-        guard gate.isOpen(now) else { return .hold }
+        guard gate.admitsWrites(now) else { return .hold }
         if length == 0 { return .go }
         guard let bitmap else { return .hold }
         let range = bitmap.range(offset: offset, length: length)
@@ -107,6 +109,20 @@ package struct ClientCore: Equatable, Sendable {
     /// The write has returned from the disk.
     package mutating func leave() {
         if let tenure = gate.leave() { actions.append(.tell(.suspended(tenure, writesInFlight: 0))) }
+        if gate.takeDrained() { actions.append(.writesDrained) }
+    }
+
+    // MARK: - Barrier
+
+    /// No write, trim, write-zeroes or flush enters any more. `writesDrained` says when none is at the disk: now, or
+    /// with the last one's `leave`. Reads go on.
+    package mutating func holdWrites() {
+        if gate.holdWrites() { actions.append(.writesDrained) }
+    }
+
+    package mutating func releaseWrites() {
+        gate.releaseWrites()
+        actions.append(.wake)
     }
 
     /// The connection is gone and waits for nothing.

@@ -16,6 +16,8 @@ package final class ClientDaemon: Sendable {
     private let monitor: ClientMonitor
     private let listener: NBDListener
     private let log: @Sendable (String) -> Void
+    /// What clients may open; the origin first.
+    private let exports: ExportTable
     private let stopping = Atomic<Bool>(false)
 
     /// Takes the volume's lock, opens the origin, listens. Throws `ClientError`.
@@ -36,9 +38,10 @@ package final class ClientDaemon: Sendable {
             let export = NBDExport(
                 name: "origin", description: "origin of volume \(options.volume)", size: device.size,
                 minimumBlock: device.minimumBlock, preferredBlock: 64 << 10)
+            exports = ExportTable([ServedExport(export: export)])
             listener = try NBDListener(
                 path: options.runtime.volumeSocket(options.volume), monitor: monitor, device: device,
-                exports: [export])
+                exports: exports)
         } catch {
             throw .system(error)
         }

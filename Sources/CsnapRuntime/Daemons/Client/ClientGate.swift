@@ -8,12 +8,36 @@ struct ClientGate: Equatable, Sendable {
     private(set) var adopted = Tenure.none
     private(set) var resumed = false
     private(set) var leaseUntil = Instant.distantPast
+    /// A barrier holds what changes the origin; reads go on.
+    private(set) var holdsWrites = false
     /// Writes, trims, write-zeroes and flushes that went to the disk and have not returned.
     private(set) var writesInFlight: UInt32 = 0
     /// `suspended` was said for this tenure with a number above 0: it is said again at 0.
     private var owesZeroFor: Tenure?
+    private var owesDrained = false
 
     func isOpen(_ now: Instant) -> Bool { resumed && now < leaseUntil }
+
+    func admitsWrites(_ now: Instant) -> Bool { isOpen(now) && !holdsWrites }
+
+    /// True if no write is at the disk; else `takeDrained` will say when.
+    mutating func holdWrites() -> Bool {
+        holdsWrites = true
+        owesDrained = writesInFlight > 0
+        return !owesDrained
+    }
+
+    mutating func releaseWrites() {
+        holdsWrites = false
+        owesDrained = false
+    }
+
+    /// Once per `holdWrites` that was not drained at once.
+    mutating func takeDrained() -> Bool {
+        guard owesDrained, writesInFlight == 0 else { return false }
+        owesDrained = false
+        return true
+    }
 
     /// Adopts a higher tenure: closed, without a lease. Returns false for any other.
     mutating func adopt(_ tenure: Tenure) -> Bool {

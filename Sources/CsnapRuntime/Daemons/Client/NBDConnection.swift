@@ -1,6 +1,7 @@
 import CShims
 import Glibc
 import NBDProtocol
+import Synchronization
 
 /// One NBD connection, served by a thread of its own: blocking, one request at a time.
 ///
@@ -31,9 +32,10 @@ struct NBDConnection {
     }
 
     /// Returns when the peer is gone, said good-bye or spoke no NBD.
-    func run(_ exports: [NBDExport]) {
-        guard let transmission = handshake(exports) else { return }
-        while receive(header), serve(transmission) {}
+    func run(_ exports: [ServedExport]) {
+        guard let transmission = handshake(exports.map(\.export)) else { return }
+        let backend = exports.first { $0.export.name == transmission.export.name }?.backend
+        while receive(header), serve(transmission, backend) {}
         monitor.with { $0.withdraw(ticket) }
     }
 
@@ -76,7 +78,7 @@ struct NBDConnection {
     // MARK: - Transmission
 
     /// False: close the connection.
-    private func serve(_ transmission: NBDTransmission) -> Bool {
+    private func serve(_ transmission: NBDTransmission, _ backend: (any ExportBackend)?) -> Bool {
         switch transmission.decode(UnsafeRawBufferPointer(header)) {
         case .disconnect, .close: return false
         case .refuse(let cookie, let error, let payload, let isRead):
@@ -84,8 +86,40 @@ struct NBDConnection {
             return reply(transmission.failure(cookie, error, isRead: isRead))
         case .perform(let command):
             defer { if command.length > UInt32(Self.residentData) { trimBuffer() } }
+            if let backend { return ask(backend, command, transmission) }
             return perform(command, transmission)
         }
+    }
+
+    private func ask(_ backend: any ExportBackend, _ command: NBDCommand, _ transmission: NBDTransmission) -> Bool {
+        var length: UInt32 = 0
+        switch command.action {
+        case .cache: return reply(transmission.done(command.cookie))
+        case .blockStatus:
+            let extents = [NBDExtent(length: command.length, isHole: false)]
+            return send(transmission.status(command.cookie, extents: extents))
+        case .read: length = command.length
+        case .write:
+            length = command.length
+            guard receive(data(length)) else { return false }
+        case .flush, .trim, .writeZeroes: break
+        }
+        let answer = BackendAnswer()
+        backend.begin(
+            ExportRequest(command: command, data: data(length), ticket: ticket) { error in answer.set(error) })
+        var isWithdrawn = false
+        while answer.value == nil {
+            answer.wait()
+            if !isWithdrawn && !peerIsThere {
+                isWithdrawn = true
+                backend.withdraw(ticket)
+            }
+        }
+        let isRead = command.action == .read
+        if let error = answer.value, error != 0 {
+            return reply(transmission.failure(command.cookie, Self.error(error), isRead: isRead))
+        }
+        return isRead ? sendData(command, transmission) : reply(transmission.done(command.cookie))
     }
 
     private func trimBuffer() { buffer.release(from: Self.dataOffset + Self.residentData) }
@@ -120,6 +154,10 @@ struct NBDConnection {
         guard error == 0 else {
             return reply(transmission.failure(command.cookie, Self.error(error), isRead: true))
         }
+        return sendData(command, transmission)
+    }
+
+    private func sendData(_ command: NBDCommand, _ transmission: NBDTransmission) -> Bool {
         let header = transmission.data(command.cookie, offset: command.offset, length: command.length)
         let start = Self.dataOffset - header.count
         header.write(to: UnsafeMutableRawBufferPointer(rebasing: buffer.bytes[start..<Self.dataOffset]))
@@ -214,5 +252,25 @@ struct NBDConnection {
             done += moved
         }
         return true
+    }
+}
+
+/// What a backend answers, and the waiting for it.
+private final class BackendAnswer: Sendable {
+    private let error = Mutex<Int32?>(nil)
+    private let wakeup = csnap_wakeup_make()
+
+    deinit { close(wakeup) }
+
+    var value: Int32? { error.withLock { $0 } }
+
+    func set(_ value: Int32) {
+        error.withLock { $0 = value }
+        csnap_wakeup_signal(wakeup)
+    }
+
+    func wait() {
+        var entry = pollfd(fd: wakeup, events: Int16(POLLIN), revents: 0)
+        _ = poll(&entry, 1, 500)
     }
 }

@@ -13,11 +13,11 @@ final class NBDListener: Sendable {
     private let descriptor: Int32
     private let monitor: ClientMonitor
     private let device: OriginDevice
-    private let exports: [NBDExport]
+    private let exports: ExportTable
     private let tickets = Mutex([Bool](repeating: false, count: maximumConnections))
 
     /// Replaces whatever lies at `path`: only the holder of the volume's lock may do so.
-    init(path: String, monitor: ClientMonitor, device: OriginDevice, exports: [NBDExport]) throws(SystemError) {
+    init(path: String, monitor: ClientMonitor, device: OriginDevice, exports: ExportTable) throws(SystemError) {
         self.path = path
         self.monitor = monitor
         self.device = device
@@ -74,7 +74,7 @@ final class NBDListener: Sendable {
         let started = Threads.start(stackSize: Self.stackSize) { [self] in
             let connection = try? NBDConnection(
                 socket: peer, ticket: UInt32(ticket), monitor: monitor, device: device)
-            connection?.run(exports)
+            connection?.run(exports.current)
             close(peer)
             tickets.withLock { $0[ticket] = false }
         }
@@ -94,11 +94,13 @@ enum Threads {
         pthread_attr_setstacksize(&attributes, stackSize)
         pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
         var thread = pthread_t()
-        let result = pthread_create(&thread, &attributes, { argument in
-            guard let argument else { return nil }
-            Unmanaged<ThreadBody>.fromOpaque(argument).takeRetainedValue().body()
-            return nil
-        }, box.toOpaque())
+        let result = pthread_create(
+            &thread, &attributes,
+            { argument in
+                guard let argument else { return nil }
+                Unmanaged<ThreadBody>.fromOpaque(argument).takeRetainedValue().body()
+                return nil
+            }, box.toOpaque())
         if result != 0 { box.release() }
         return result == 0
     }
