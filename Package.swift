@@ -62,6 +62,7 @@ let package = Package(
             dependencies: ["CsnapRuntime", "CsnapCore", "CShims", argumentParser, nioCore, nioPosix],
             swiftSettings: settings),
         .target(name: "CsnapSimulation", dependencies: ["CsnapCore"], swiftSettings: settings),
+        .target(name: "CsnapStoreSimulation", dependencies: ["CsnapStore", "CsnapCore"], swiftSettings: settings),
 
         .executableTarget(
             name: "csnap-agent", dependencies: ["CsnapRuntime", argumentParser], swiftSettings: settings),
@@ -72,11 +73,15 @@ let package = Package(
         .executableTarget(
             name: "csnapctl", dependencies: ["CsnapRuntime", "CsnapSandbox", argumentParser], swiftSettings: settings),
         .executableTarget(
-            name: "csnap-sim", dependencies: ["CsnapSimulation", argumentParser], swiftSettings: settings),
+            name: "csnap-sim",
+            dependencies: ["CsnapSimulation", "CsnapStoreSimulation", "CsnapStore", argumentParser],
+            swiftSettings: settings),
 
         .testTarget(name: "CsnapCoreTests", dependencies: ["CsnapCore"], swiftSettings: settings),
         .testTarget(name: "CsnapSessionTests", dependencies: ["CsnapSession", "CsnapCore"], swiftSettings: settings),
-        .testTarget(name: "CsnapStoreTests", dependencies: ["CsnapStore", "CsnapCore"], swiftSettings: settings),
+        .testTarget(
+            name: "CsnapStoreTests", dependencies: ["CsnapStore", "CsnapStoreSimulation", "CsnapCore"],
+            swiftSettings: settings),
         .testTarget(name: "NBDProtocolTests", dependencies: ["NBDProtocol"], swiftSettings: settings),
         .testTarget(
             name: "CsnapRuntimeTests",

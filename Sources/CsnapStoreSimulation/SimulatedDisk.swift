@@ -92,7 +92,7 @@ package final class SimulatedDisk {
 
     package init(_ image: DiskImage) { self.image = image }
 
-    func begin() {
+    package func begin() {
         while let first = late.first, first.at <= requests {
             image.write(first.write)
             late.removeFirst()
