@@ -60,7 +60,8 @@ package struct LateWrites {
     private mutating func run(_ life: [StoreOperation], death: Int, _ successor: [StoreOperation], moment: Int) {
         report.sequences += 1
         func note(_ text: String) {
-            report.problem("life \(life.count), death at \(death), successor \(successor.count), late at \(moment): \(text)")
+            report.problem(
+                "life \(life.count), death at \(death), successor \(successor.count), late at \(moment): \(text)")
         }
         do {
             var dead = try StoreWorld(format)
@@ -94,7 +95,11 @@ package struct LateWrites {
             disk.begin()
             if let problem = heir.problem() { return note("the heir, late: \(problem)") }
             var next = try StoreWorld(disk, heir.originDisk, heir.model, epoch: heir.epoch + 1)
-            if let problem = next.problem() { return note("the next one: \(problem)") }
+            if let problem = next.problem() {
+                return note(
+                    "the next one: \(problem); late \(late.map { ($0.offset - 8388608) / 32768 }) journal \(heir.store.journalWindows.map { (Int($0.lowerBound) - 8388608) / 32768 }) \(heir.store.unsettled) \(next.store.facts)"
+                )
+            }
             report.images += 1
         } catch {
             note("\(error)")

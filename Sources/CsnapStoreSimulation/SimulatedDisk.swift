@@ -22,7 +22,9 @@ package struct DiskImage: Sendable {
             if pages[page].isEmpty {
                 part.initializeMemory(as: UInt8.self, repeating: 0)
             } else {
-                pages[page].withUnsafeBytes { part.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[start..<start + count])) }
+                pages[page].withUnsafeBytes {
+                    part.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[start..<start + count]))
+                }
             }
             done += count
         }

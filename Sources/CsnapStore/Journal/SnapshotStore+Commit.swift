@@ -87,13 +87,3 @@ extension SnapshotStore {
         return apply(group.records)
     }
 }
-
-extension SnapshotStore {
-    /// Where this tenure's journal lies since the last checkpoint, in bytes; for tests and `csnapctl volume check`.
-    package var journalWindows: [Range<UInt64>] {
-        journal.piece.windows.map { window in
-            let start = geometry.offset(ofWindow: window)
-            return start..<start + UInt64(geometry.windowSize)
-        }
-    }
-}
