@@ -42,6 +42,12 @@ package enum Mutant: String, CaseIterable, Sendable {
     case lowTableAccepted
     case strikeBeforeEvictMajority
     case tableNotCarriedAtGrowth
+    // Votes that were lost
+    case votesWithoutProposal
+    case pendingVoterForgets
+    case voteRecoveredAtOnce
+    case voteRecoveredByOne
+    case lateGrantCounted
     // Liveness
     case pendingInHash
     case resumeSentOnce

@@ -127,7 +127,9 @@ extension ControlError {
                 code: "answersStill", message: "that node still answers: stop it first, then strike it")
         case .notStored:
             self = .refused(
-                code: "notStored", message: "the state file could not be written: look at the state directory")
+                code: "notStored",
+                message:
+                    "the state file cannot be written yet; it is tried again each second: look at the state directory")
         case .groupHeard:
             self = .refused(
                 code: "groupHeard", message: "a group with this name answers already: this node will join it")

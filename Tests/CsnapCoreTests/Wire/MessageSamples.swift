@@ -43,7 +43,7 @@ extension Samples {
     mutating func joinAck(records count: Int) -> JoinAck {
         JoinAck(
             nonce: word(), cluster: bits(), records: (0..<count).map { _ in record() }, claim: optional { $0.claim() },
-            configuration: optional { $0.voters() }, highestEpoch: epoch())
+            configuration: optional { $0.voters() }, pending: optional { $0.pending() }, highestEpoch: epoch())
     }
 
     private mutating func membershipMessages() -> [Message] {
@@ -112,6 +112,12 @@ extension Samples {
             .configAck(ConfigAck(epoch: epoch(), version: word())),
             .configCommit(ConfigCommit(epoch: epoch(), committed: voters())),
             .configCommitAck(ConfigCommitAck(epoch: epoch(), version: word())),
+            .voteRecover(VoteRecover(nonce: word())),
+            .voteRecoverAck(
+                VoteRecoverAck(
+                    nonce: word(), highestEpoch: epoch(), promise: optional { $0.promise() },
+                    floor: epoch(), admissions: entries(), committed: voters(),
+                    pending: optional { $0.pending() })),
         ]
     }
 
@@ -148,6 +154,7 @@ extension Samples {
         state.promise = optional { $0.promise() }
         state.highestEpoch = epoch()
         state.committed = optional { $0.voters() }
+        state.floor = epoch()
         state.pending = optional { $0.pending() }
         state.admissions = AdmissionTable(merging: entries())
         state.mayVote = flag()
