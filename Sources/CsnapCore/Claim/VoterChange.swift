@@ -71,14 +71,15 @@ extension Agent {
             if let pending = stored.pending, !Mutants.active(.pendingConfigurationIgnored) {
                 // Found with the epoch: proposed again, under ours.
                 storePending(pending.set)
-            } else if let grown = grownSet() {
-                startChange(to: grown)
+            } else if let wanted = wantedSet {
+                startChange(to: wanted)
             }
         case .warming(let set, let since):
             if isWarm(set, current) {
                 storePending(set)
             } else if now - since > timing.promise * 4 {
                 holder?.change = .none
+                voterChangeEnded(.refused(.voterSilent))
             }
         case .storing: break
         case .proposing(var ballots):
@@ -96,24 +97,6 @@ extension Agent {
             sendCommit(ballots)
             countCommits(ballots)
         }
-    }
-
-    /// 1 → 3 → 5 with stable eligible learners, lowest ids first; nil while there is nothing to grow.
-    private func grownSet() -> VoterSet? {
-        guard let committed = stored.committed, committed.voters.count + 2 <= settings.maximumVoters else { return nil }
-        let stable = membership.others.filter { record in
-            // One that lost its vote never acknowledges a Renew.
-            guard record.eligible, !committed.voters.contains(record.process.node),
-                holder?.lease.acknowledged[record.process.node] ?? .distantPast >= now - timing.promise,
-                let since = membership.reachableSince(record.process.node)
-            else { return false }
-            return now - since >= timing.stable
-        }
-        // The holder itself may be a learner: it is as stable as its lease.
-        let own = committed.voters.contains(own.node) ? [] : [own.node]
-        let added = (own + stable.map { $0.process.node }).sorted().prefix(2)
-        guard added.count == 2 else { return nil }
-        return VoterSet(version: committed.version + 1, voters: (committed.voters + added).sorted())
     }
 
     mutating func startChange(to set: VoterSet) {
@@ -260,6 +243,7 @@ extension Agent {
         }
         holder?.change = .none
         report(.votersChanged(ballots.set))
+        voterChangeEnded(.done)
     }
 
     // MARK: Learning
@@ -269,7 +253,10 @@ extension Agent {
         guard set.version > (stored.committed?.version ?? 0), !set.voters.isEmpty else { return }
         if holder == nil { abandonVoteForNewConfiguration() }
         // What this holder was proposing is committed already, by a holder before it.
-        if let running = holder?.change.set, running.version <= set.version { holder?.change = .none }
+        if let running = holder?.change.set, running.version <= set.version {
+            holder?.change = .none
+            voterChangeEnded(running == set ? .done : .refused(.busy))
+        }
         noticeLostVote(in: set)
         stored.committed = set
         if let pending = stored.pending, pending.set.version <= set.version { stored.pending = nil }

@@ -50,6 +50,7 @@ package enum Mutant: String, CaseIterable, Sendable {
     case lateGrantCounted
     // Liveness
     case pendingInHash
+    case lostVoterKept
     case resumeSentOnce
     case candidateNeverRetries
     case rejoinGivesUp

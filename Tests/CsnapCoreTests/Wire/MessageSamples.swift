@@ -124,8 +124,9 @@ extension Samples {
     private mutating func recoveryMessages() -> [Message] {
         let verbs: [OperatorVerb] = [
             .transfer(node()), .strike(node(), fenced: flag()), .voters(list(upTo: 7) { $0.node() }),
+            .addVoters(list(upTo: 7) { $0.node() }), .replaceVoter(node(), by: node()), .leaving(node()),
         ]
-        let refusals = (0...12).compactMap { RefusalCode(rawValue: $0) }
+        let refusals = (0...17).compactMap { RefusalCode(rawValue: $0) }
         return [
             .clientLease(ClientLease(nonce: word(), tenure: tenure(), clients: word32(), suspended: flag())),
             .clientLeaseAck(ClientLeaseAck(nonce: word(), tenure: tenure(), remaining: interval())),
