@@ -19,6 +19,7 @@ package struct Agent: Sendable {
     var membership: Membership
     var generator: Generator
     var voter: Voter
+    var voteRecovery = VoteRecovery()
     var candidacy = Candidacy.idle
     var holder: Holder?
     var server = ServerProcess()
@@ -89,7 +90,7 @@ package struct Agent: Sendable {
     /// When to send `wake` next; distantFuture when there is nothing to wait for.
     package var nextWake: Instant {
         var next = min(membership.nextWake, persistence.retryAt, discovery.nextWake(node.mayTalk))
-        next = min(next, candidateWake, nodeWake, forwardedWake)
+        next = min(next, candidateWake, nodeWake, forwardedWake, voteRecoveryWake)
         if let holder { next = min(next, holderWake(holder)) }
         if let releasing { next = min(next, releasing.nextSend) }
         if let departure { next = min(next, departure.nextWake) }
@@ -111,6 +112,7 @@ package struct Agent: Sendable {
         runMembership { membership, now, effects in membership.advance(to: now, into: &effects) }
         retryPersist()
         tickDiscovery()
+        tickVoteRecovery()
         tickNode()
         tickCandidate()
         tickHolder()

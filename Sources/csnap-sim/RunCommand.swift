@@ -96,7 +96,7 @@ struct Batch: Sendable {
             """
             fail-overs \(s.failovers), activations \(s.activations), recoveries cut short \(s.barriersCut), \
             second failures inside a recovery \(s.secondFailures), long pauses \(s.longPauses), \
-            one-way cuts \(s.oneWayCuts), crashes \(s.crashes), power cuts \(s.powerCuts), lost states \(s.lostStates), \
+            one-way cuts \(s.oneWayCuts), crashes \(s.crashes), power cuts \(s.powerCuts), lost states \(s.lostStates), votes restored \(s.restoredVotes), \
             failed state writes \(s.failedWrites), voter changes \(s.votersChanged), evictions \(s.evictions), \
             commands \(s.commands), client I/Os \(s.clientIOs), service events \(s.serviceEvents), \
             packets lost \(s.packetsLost), cut \(s.packetsCut), doubled \(s.packetsDuplicated), \

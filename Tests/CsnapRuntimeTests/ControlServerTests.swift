@@ -136,15 +136,26 @@ struct ControlServerTests {
         try caller.command("Transfer", ["node": .integer(2)])
         try caller.command("Strike", ["node": .integer(3), "fenced": .bool(true)])
         try caller.command("SetVoters", ["voters": .array([.integer(1), .integer(2), .integer(3)])])
+        try caller.command("AddVoters", ["voters": .array([.integer(4), .integer(5)])])
+        try caller.command("ReplaceVoter", ["old": .integer(3), "new": .integer(6)])
         #expect(
             fixture.host.commands.withLock { $0 } == [
                 .found, .transfer(NodeID(2)), .strike(NodeID(3), fenced: true),
-                .voters([NodeID(1), NodeID(2), NodeID(3)]),
+                .voters([NodeID(1), NodeID(2), NodeID(3)]), .addVoters([NodeID(4), NodeID(5)]),
+                .replaceVoter(NodeID(3), by: NodeID(6)),
             ])
         #expect(throws: ControlError.invalidParameter("node")) { try caller.command("Transfer") }
         #expect(throws: ControlError.invalidParameter("node")) {
             try caller.command("Strike", ["node": .integer(-1)])
         }
+    }
+
+    @Test func aVoterThatLeavesWithoutAReplacementIsTold() throws {
+        let fixture = try Fixture()
+        let caller = try AgentCaller(path: fixture.path)
+        #expect(try caller.leave() == nil)
+        fixture.host.outcome.withLock { $0 = .doneButVoter }
+        #expect(try caller.leave()?.contains("remains a voter") == true)
     }
 
     @Test(arguments: [(RefusalCode.noServer, Int32(3)), (.notHolder, 3), (.alreadyInGroup, 4), (.notMember, 4)])

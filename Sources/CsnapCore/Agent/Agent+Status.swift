@@ -74,8 +74,8 @@ extension Agent {
         if persistence.retryAt != .distantFuture {
             waits.append(Wait(kind: .stateFile, since: now, nodes: [own.node]))
         }
-        if !stored.mayVote { waits.append(Wait(kind: .noVote, since: voter.startedAt, nodes: [own.node])) }
-        if now < server.backOffUntil {
+        if !stored.mayVote { waits.append(Wait(kind: .noVote, since: voter.lostAt, nodes: missingWitnesses)) }
+        if now < server.backOffUntil || serverStaysAway {
             waits.append(Wait(kind: .store, since: server.lastFailureAt, nodes: [own.node]))
         }
         if let holder { waits += holderWaits(holder) } else { waits += claimWaits }
@@ -119,7 +119,8 @@ extension Agent {
             return [Wait(kind: .noQuorum, since: since, nodes: voters.filter { !isReachable($0) })]
         }
         if !promiseIsOpen { return [Wait(kind: .promise, since: now, nodes: [])] }
-        let eligible = membership.own.eligible || membership.others.contains { $0.eligible && isReachable($0.process.node) }
+        let eligible =
+            membership.own.eligible || membership.others.contains { $0.eligible && isReachable($0.process.node) }
         return eligible ? [] : [Wait(kind: .noEligible, since: since, nodes: [])]
     }
 

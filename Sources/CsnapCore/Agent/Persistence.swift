@@ -79,6 +79,7 @@ enum HeldBack: Equatable, Sendable {
     case ownCommitted(version: UInt64)
     case reply(Bits128, OperatorOutcome)
     case founded(Bits128)
+    case voteRestored
     case exit(ExitReason)
 }
 
@@ -100,13 +101,22 @@ extension Agent {
     }
 
     mutating func didFailToPersist(_ token: UInt64) {
-        let waiting = persistence.fail(token)
+        let waiting = answerFailed(persistence.fail(token))
         report(.stateWriteFailed)
         if persistence.isIdle {
             persistence.retryAt = now + .seconds(1)
             persistence.parked += waiting
         } else {
             for effect in waiting { _ = persistence.holdBack(effect) }
+        }
+    }
+
+    /// A person is told at once; what was asked for stays in the record, which is written again each second.
+    private mutating func answerFailed(_ effects: [HeldBack]) -> [HeldBack] {
+        effects.filter { effect in
+            guard case .reply(let command, _) = effect else { return true }
+            actions.append(.reply(command: command, .refused(.notStored)))
+            return false
         }
     }
 
@@ -128,6 +138,7 @@ extension Agent {
         case .ownCommitted(let version): ownCommitIsDurable(version)
         case .reply(let command, let outcome): actions.append(.reply(command: command, outcome))
         case .founded(let cluster): groupIsFounded(cluster)
+        case .voteRestored: report(.voteRestored)
         case .exit(let reason): actions.append(.exit(reason))
         }
     }

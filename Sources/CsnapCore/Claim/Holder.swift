@@ -18,6 +18,8 @@ struct Holder: Equatable, Sendable {
     /// Resume not yet acknowledged: when to send it again.
     var resuming = SortedTable<NodeID, Instant>()
     var change = VoterChange.none
+    /// Who waits for the end of that change, if a person asked for it.
+    var order: VoterChangeOrder?
     var stop: Stop?
 
     var tenure: Tenure { Tenure(epoch: epoch, round: round) }
@@ -117,6 +119,7 @@ extension Agent {
     /// Ends our epoch: the server is stopped, its group proven empty, then the promise is released (§5.6 b).
     mutating func stopServing(_ kind: StopKind) {
         guard holder != nil, holder?.stop == nil else { return }
+        voterChangeEnded(.refused(.notHolder))
         holder?.phase = .releasing
         holder?.recovery = nil
         announceOwnClaim()

@@ -8,6 +8,8 @@ struct ServerProcess: Equatable, Sendable {
     /// Why the last one failed, for `why`.
     var lastFailure: ServerFailure?
     var lastFailureAt = Instant.distantPast
+    /// The store shows a tenure that surpasses ours: how often in a row. This node claims above it.
+    var surpassed = 0
     /// Who should serve next, when an operator transferred the service.
     var successor: NodeID?
 
@@ -22,6 +24,8 @@ struct ServerProcess: Equatable, Sendable {
         case stopping
     }
 
+    /// A store that surpasses each new epoch is broken, or written by somebody else: then it is a failure like others.
+    static let surpassedLimit = 4
     static let firstBackOff = Interval.seconds(1)
     static let longestBackOff = Interval.seconds(60)
 }
@@ -36,6 +40,7 @@ extension Agent {
             guard server.state == .starting(tenure) else { return }
             server.state = .started(tenure)
             server.failures = 0
+            server.surpassed = 0
             serverHasStarted(tenure, port: port)
         case .sessions, .struck: break
         case .failed(let failure, let epochSeen): serverFailed(failure, epochSeen: epochSeen)
@@ -61,8 +66,9 @@ extension Agent {
         server.lastFailure = failure
         server.lastFailureAt = now
         report(.serverFailed(failure))
-        if failure == .storeTenure {
+        if failure == .storeTenure, server.surpassed < ServerProcess.surpassedLimit {
             // A slot shows a higher tenure: this node claims above it at once.
+            server.surpassed += 1
             stopServing(.release)
             return
         }
@@ -96,8 +102,11 @@ extension Agent {
 
     /// May this node run the server, as its member record says?
     var isEligible: Bool {
-        settings.serves && stored.enabled && departure == nil && now >= server.backOffUntil
+        settings.serves && stored.enabled && departure == nil && now >= server.backOffUntil && !serverStaysAway
     }
+
+    /// A server that failed again and again and is not loaded now.
+    var serverStaysAway: Bool { server.failures >= 2 && server.state == .absent }
 
     mutating func updateEligible() {
         if membership.own.eligible != isEligible {

@@ -65,8 +65,8 @@ extension Agent {
     mutating func tickDiscovery() {
         guard node.mayTalk, now >= discovery.nextJoin, departure?.hasLeft != true else { return }
         if discovery.conflict != nil, now - discovery.conflictAt >= timing.promise { discovery.conflict = nil }
-        discovery.nextJoin =
-            now + (isJoined ? timing.rejoin : max(timing.retry * 2, .milliseconds(50)))
+        let often = max(timing.retry * 2, .milliseconds(50))
+        discovery.nextJoin = now + (!isJoined ? often : voter.answers || !stored.mayVote ? timing.rejoin : timing.renew)
         if Mutants.active(.rejoinGivesUp), discovery.turn > 8 { return discovery.nextJoin = .distantFuture }
         let addresses = addressesToJoin
         guard !addresses.isEmpty else { return }
@@ -107,9 +107,14 @@ extension Agent {
         for record in membership.others { add(record.address) }
         guard isJoined else { return addresses }
         let heard = membership.others
-            .filter { isReachable($0.process.node) }
+            .filter { isReachable($0.process.node) && !isAwaited($0.process) }
             .map { $0.address }
         return addresses.filter { !heard.contains($0) }
+    }
+
+    /// A voter that has not answered our Join, while we need a majority of them.
+    private func isAwaited(_ process: NodeBoot) -> Bool {
+        !voter.answers && voters.contains(process.node) && !discovery.acquainted.contains { $0.node == process.node }
     }
 
     mutating func dispatchDiscovery(_ message: Message, from sender: Sender) {
@@ -134,7 +139,8 @@ extension Agent {
     // MARK: Join at a member
 
     private mutating func receiveJoin(_ join: Join, from sender: Sender) {
-        guard stored.cluster != .zero, stored.committed != nil, node.mayTalk, join.record.process == sender.process else { return }
+        guard stored.cluster != .zero, stored.committed != nil, node.mayTalk, join.record.process == sender.process
+        else { return }
         let address = join.record.address
         guard sender.cluster == .zero || sender.cluster == stored.cluster else {
             tellOfStranger(
@@ -171,7 +177,8 @@ extension Agent {
             .joinAck(
                 JoinAck(
                     nonce: join.nonce, cluster: stored.cluster, records: Array(records.prefix(Self.joinRecords)),
-                    claim: claim, configuration: stored.committed, highestEpoch: stored.highestEpoch)), at: address)
+                    claim: claim, configuration: stored.committed, pending: stored.pending,
+                    highestEpoch: stored.highestEpoch)), at: address)
         if !discovery.acquainted.contains(sender.process) { introduce(to: sender) }
     }
 
@@ -225,7 +232,7 @@ extension Agent {
         }
         sawEpoch(ack.highestEpoch)
         learn(committed: configuration)
-        voter.answers = true
+        if !voter.answers { considerVoting(ack.pending) }
         for record in ack.records where record.process.node != own.node {
             let direct = record.process == sender.process
             runMembership { membership, now, effects in
@@ -235,13 +242,22 @@ extension Agent {
         if let claim = ack.claim { learn(claim: claim) }
     }
 
+    /// A node without promises of its own answers nobody before a majority of the voters has answered it: one of them
+    /// knows any set in which this node may once have counted.
+    private mutating func considerVoting(_ pending: PendingVoterSet?) {
+        if let pending, !Mutants.active(.pendingVoterForgets) { noticeLostVote(in: pending.set) }
+        guard let committed = stored.committed else { return }
+        let answered = committed.voters.filter { voter in discovery.acquainted.contains { $0.node == voter } }
+        if answered.count >= committed.quorum || Mutants.active(.pendingVoterForgets) { voter.answers = true }
+    }
+
     private mutating func receiveBootTooOld(_ answer: BootTooOld) {
         guard discovery.nonces.contains(answer.nonce), answer.highest >= own.boot,
             answer.highest > stored.process.boot || stored.process == own
         else { return }
         stored.process.boot = answer.highest
         // Whoever was surpassed has lost its file, or runs on an old copy: it must not vote under that name (§1).
-        stored.mayVote = false
+        loseVote()
         persist(then: [.exit(.newBoot)])
     }
 

@@ -104,6 +104,8 @@ package enum Command: Equatable, Sendable {
     case disable
     case enable
     case voters([NodeID])
+    case addVoters([NodeID])
+    case replaceVoter(NodeID, by: NodeID)
 }
 
 /// One output of the agent's step, to be carried out in order.

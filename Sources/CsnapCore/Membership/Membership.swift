@@ -86,7 +86,8 @@ package struct Membership: Equatable, Sendable {
         case .syncPage(let page): receivePage(page, from: sender, now, &effects)
         case .join, .joinAck, .bootTooOld, .foreignGroup, .idConflict, .preClaim, .preGrant, .preDeny, .voteRequest,
             .grant, .deny, .renew, .renewAck, .renewNak, .release, .transfer, .configPropose, .configAck,
-            .configCommit, .configCommitAck, .clientLease, .clientLeaseAck, .evicted, .table, .tableAck, .recover,
+            .configCommit, .configCommitAck, .voteRecover, .voteRecoverAck, .clientLease, .clientLeaseAck, .evicted,
+            .table, .tableAck, .recover,
             .ready, .started, .reconnected, .resume, .resumeAck, .operatorRequest, .operatorReply:
             break
         }

@@ -43,6 +43,9 @@ struct AdmissionWriter: Equatable, Sendable {
         acknowledged[voter] = max(acknowledged[voter] ?? 0, sequence)
     }
 
+    /// A node's acknowledgements count no more: they are not on its disk.
+    mutating func forget(_ node: NodeID) { acknowledged[node] = nil }
+
     /// Takes the effects that `sequence`, now on a majority, allows.
     mutating func becomeDurable(_ sequence: UInt64) -> [Effect] {
         durable = max(durable, sequence)

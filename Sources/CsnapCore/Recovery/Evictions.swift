@@ -114,6 +114,8 @@ extension Agent {
     mutating func strike(_ node: NodeID, fenced: Bool) -> OperatorOutcome {
         guard let current = holder, current.stop == nil else { return .refused(.notHolder) }
         guard node != own.node else { return .refused(.isSelf) }
+        // Whoever says that a machine is off must not be wrong: one that is heard is not.
+        if fenced, membership.state(of: node) == .alive { return .refused(.answersStill) }
         if current.recovery?.participants[node] != nil {
             if fenced {
                 holder?.recovery?.participants[node]?.fenced = true

@@ -6,6 +6,11 @@ struct Recovery: Equatable, Sendable {
     var participants: SortedTable<NodeID, Participant>
     var stage = Stage.gathering
     var nextTick: Instant
+    /// It was said whom this recovery waits for.
+    var isWaitTold = false
+
+    /// After so many requests without an answer it is news whom the recovery waits for.
+    static let attemptsBeforeNews = 3
 
     enum Stage: Equatable, Sendable {
         /// Recover is sent until each node is Ready or evicted.
@@ -127,6 +132,7 @@ extension Agent {
                 recovery.participants[node]?.attempts += 1
                 send(message, to: node)
             }
+            tellWait(&recovery)
         }
         for (node, participant) in recovery.participants where !participant.isSettled {
             if let cause = evictionCause(of: node, participant, in: recovery) {
@@ -138,6 +144,13 @@ extension Agent {
         let settled = recovery.participants.values.filter { $0.isSettled }.count
         let enough = Mutants.active(.activeOnMajorityOfReady) ? recovery.participants.count / 2 + 1 : .max
         if settled == recovery.participants.count || settled >= enough { storeTable() }
+    }
+
+    private mutating func tellWait(_ recovery: inout Recovery) {
+        let silent = recovery.participants.filter { !$0.1.isSettled && $0.1.attempts >= Recovery.attemptsBeforeNews }
+        guard !silent.isEmpty, !recovery.isWaitTold else { return }
+        recovery.isWaitTold = true
+        report(.waitingFor(recovery.tenure, silent.map { NodeBoot(node: $0.0, boot: $0.1.boot) }))
     }
 
     /// Why a node that has not answered Recover is given up; nil: it is still waited for.

@@ -61,15 +61,19 @@ package enum ControlRequest: Equatable, Sendable {
         case "Transfer": return .transfer(try node(parameters["node"], "node"))
         case "Strike":
             return .strike(try node(parameters["node"], "node"), fenced: parameters["fenced"]?.bool ?? false)
-        case "SetVoters":
-            guard case .array(let values) = parameters["voters"], values.count <= 7 else {
-                throw .invalidParameter("voters")
-            }
-            var voters: [NodeID] = []
-            for value in values { voters.append(try node(value, "voters")) }
-            return .voters(voters)
+        case "SetVoters": return .voters(try nodes(parameters["voters"], "voters"))
+        case "AddVoters": return .addVoters(try nodes(parameters["voters"], "voters"))
+        case "ReplaceVoter":
+            return .replaceVoter(try node(parameters["old"], "old"), by: try node(parameters["new"], "new"))
         default: throw .unknownMethod(method)
         }
+    }
+
+    private static func nodes(_ value: JSONValue?, _ name: String) throws(ControlError) -> [NodeID] {
+        guard case .array(let values) = value, values.count <= 7 else { throw .invalidParameter(name) }
+        var nodes: [NodeID] = []
+        for value in values { nodes.append(try node(value, name)) }
+        return nodes
     }
 
     private static func node(_ value: JSONValue?, _ name: String) throws(ControlError) -> NodeID {

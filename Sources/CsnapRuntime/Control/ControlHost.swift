@@ -24,6 +24,8 @@ package enum ControlCommand: Equatable, Sendable {
     case disable
     case enable
     case voters([NodeID])
+    case addVoters([NodeID])
+    case replaceVoter(NodeID, by: NodeID)
 }
 
 /// A part of the event log. `missed`: events before the first one were dropped from the log unread.

@@ -38,12 +38,16 @@ package enum InterfaceDescription {
 
         # Root and group csnap only, from here.
         method Found() -> ()
-        method Leave() -> ()
+        # `note`: what a person should know; the node remains a voter if nobody could take its place.
+        method Leave() -> (note: ?string)
         method Transfer(node: int) -> ()
         method Strike(node: int, fenced: ?bool) -> ()
         method Disable() -> ()
         method Enable() -> ()
+        # Answered when a majority of the new voters has stored the change.
         method SetVoters(voters: []int) -> ()
+        method AddVoters(voters: []int) -> ()
+        method ReplaceVoter(old: int, new: int) -> ()
 
         # Nobody serves, or the quorum is missing.
         error NoServer (message: string)

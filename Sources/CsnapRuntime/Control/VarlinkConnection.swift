@@ -112,6 +112,10 @@ final class VarlinkConnection: ChannelInboundHandler {
                     let (connection, context) = bound.value
                     switch outcome {
                     case .done: connection.reply(VarlinkReply(parameters: .object([:])), context: context)
+                    case .doneButVoter:
+                        connection.reply(
+                            VarlinkReply(parameters: .object(["note": .string(VotersWords.leftAsVoter)])),
+                            context: context)
                     case .refused(let code):
                         connection.reply(VarlinkReply(ControlError(code)), context: context)
                     }

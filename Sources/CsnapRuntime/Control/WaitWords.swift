@@ -117,3 +117,10 @@ struct WaitWords {
         }
     }
 }
+
+/// What a person is told of voters beside waits and refusals.
+enum VotersWords {
+    static let leftAsVoter =
+        "this node left, but remains a voter: no stable member could take its place. Until it returns, or is put "
+        + "another in its place with `csnapctl voters replace`, one voter less may fail."
+}

@@ -112,6 +112,7 @@ final class Oracles {
     func onDurable(_ world: World, node: Int, old: StoredState?, new: StoredState) {
         checkDurablePromise(world, node: node, old: old, new: new)
         checkPreemption(world, old: old, new: new)
+        checkRestoredVote(world, node: node, old: old, new: new)
         checkConfiguration(world, node: node, old: old, new: new)
     }
 

@@ -10,9 +10,9 @@ final class SimNode {
     var clock: NodeClock
     /// The durable state file; nil when there is none.
     var disk: StoredState?
-    /// What a lost state file held: it was counted, and its node never counts again.
+    /// What a lost state file held: it was counted, and its node does not count before its vote is restored.
     var lostDisk: StoredState?
-    /// A state file that named this node as a voter, or held a promise, is gone: it must not vote again.
+    /// A state file that named this node as a voter, or held a promise, is gone: it must not vote.
     var lostVote = false
     var agent: SimAgent?
     var server: SimServer?

@@ -195,6 +195,7 @@ package struct Statistics: Sendable {
     package var crashes = 0
     package var powerCuts = 0
     package var lostStates = 0
+    package var restoredVotes = 0
     package var failedWrites = 0
     package var barriersCut = 0
     package var votersChanged = 0
@@ -221,6 +222,7 @@ package struct Statistics: Sendable {
         crashes += other.crashes
         powerCuts += other.powerCuts
         lostStates += other.lostStates
+        restoredVotes += other.restoredVotes
         failedWrites += other.failedWrites
         barriersCut += other.barriersCut
         votersChanged += other.votersChanged

@@ -38,6 +38,8 @@ extension Command {
         case .disable: self = .disable
         case .enable: self = .enable
         case .voters(let nodes): self = .voters(nodes)
+        case .addVoters(let nodes): self = .addVoters(nodes)
+        case .replaceVoter(let old, let new): self = .replaceVoter(old, by: new)
         }
     }
 }
