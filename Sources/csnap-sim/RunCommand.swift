@@ -1,6 +1,7 @@
 import ArgumentParser
 import CsnapCore
 import CsnapSimulation
+import Glibc
 
 struct RunCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -56,12 +57,21 @@ struct RunCommand: AsyncParsableCommand {
     }
 }
 
+/// Processor time of all threads so far: what a core does in a second, however many others want it too.
+private func processorSeconds() -> Double {
+    var time = timespec()
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
+    return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+}
+
 /// The results of some seeds.
 struct Batch: Sendable {
     var seeds = 0
     var failed: [SeedResult] = []
     var statistics = Statistics()
     var simulated: TrueTime = 0
+    /// Of all traces, whatever their order: two builds that agree in it behaved alike.
+    var hash: UInt64 = 0
 
     mutating func run(_ seed: UInt64, _ settings: RunSettings) {
         var result = SeedRun(seed: seed, settings: settings).run()
@@ -73,6 +83,7 @@ struct Batch: Sendable {
         }
         seeds += 1
         simulated += result.simulated
+        hash ^= result.hash
         statistics.add(result.statistics)
         if result.violation != nil { failed.append(result) }
     }
@@ -82,6 +93,7 @@ struct Batch: Sendable {
         failed = (failed + other.failed).sorted { $0.seed < $1.seed }
         statistics.add(other.statistics)
         simulated += other.simulated
+        hash ^= other.hash
     }
 
     func print(elapsed: Duration, arguments: String) {
@@ -104,10 +116,11 @@ struct Batch: Sendable {
             """)
         let seconds = Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) / 1e18
         let rate = Double(simulated) / 1e9 / max(seconds, 1e-9)
+        let perCore = Double(simulated) / 1e9 / max(processorSeconds(), 1e-9)
         Swift.print(
             """
             {"seeds": \(seeds), "failed": \(failed.count), "failovers": \(s.failovers), \
-            "clusterSecondsPerSecond": \(Int(rate))}
+            "clusterSecondsPerSecond": \(Int(rate)), "perCoreSecond": \(Int(perCore)), "hash": "\(String(hash, radix: 16))"}
             """)
     }
 }

@@ -48,8 +48,8 @@ extension Agent {
     }
 
     mutating func tickVoterChange() {
-        guard let current = holder, current.phase == .active, leaseIsValid else { return }
-        switch current.change {
+        guard holder?.phase == .active, let change = holder?.change, leaseIsValid else { return }
+        switch change {
         case .none:
             if let pending = stored.pending, !Mutants.active(.pendingConfigurationIgnored) {
                 // Found with the epoch: proposed again, under ours.
@@ -58,7 +58,7 @@ extension Agent {
                 startChange(to: grown)
             }
         case .warming(let set, let since):
-            if isWarm(set, current) { storePending(set) }
+            if isWarm(set) { storePending(set) }
             else if now - since > timing.promise * 4 { holder?.change = .none }
         case .storing: break
         case .proposing(var ballots):
@@ -79,6 +79,8 @@ extension Agent {
     /// 1 → 3 → 5 with stable eligible learners, lowest ids first; nil while there is nothing to grow.
     private func grownSet() -> VoterSet? {
         guard let committed = stored.committed, committed.voters.count + 2 <= settings.maximumVoters else { return nil }
+        let learners = membership.peers.keys.count { !committed.voters.contains($0) }
+        guard learners + (isVoter ? 0 : 1) >= 2 else { return nil }
         let stable = membership.others.filter { record in
             // One that lost its vote never acknowledges a Renew.
             guard record.eligible, !committed.voters.contains(record.process.node),
@@ -101,10 +103,10 @@ extension Agent {
 
     /// A majority of the new set acknowledged so lately that deadlines already told to the server and the clients, under
     /// the old set, end before those voters' promises do.
-    private func isWarm(_ set: VoterSet, _ holder: Holder) -> Bool {
+    private func isWarm(_ set: VoterSet) -> Bool {
         let slack = timing.promise - timing.hardWithDrift - timing.kill
         let fresh = set.voters.filter { voter in
-            voter == own.node || (holder.lease.acknowledged[voter] ?? .distantPast) >= now - slack
+            voter == own.node || (holder?.lease.acknowledged[voter] ?? .distantPast) >= now - slack
         }
         return fresh.count >= set.quorum
     }

@@ -88,9 +88,9 @@ extension World {
             agent.scheduledWake = .distantFuture
             // A real loop sees its timers and its sockets in either order.
             let timersFirst = random.next(below: 2) == 0
-            if timersFirst, agent.core.nextWake <= local(node) { give(agent, on: node, .wake) }
+            if timersFirst, agent.nextWake <= local(node) { give(agent, on: node, .wake) }
             for event in backlog where nodes[node].agent === agent { give(agent, on: node, event) }
-            if nodes[node].agent === agent, agent.core.nextWake <= local(node) { give(agent, on: node, .wake) }
+            if nodes[node].agent === agent, agent.nextWake <= local(node) { give(agent, on: node, .wake) }
         case .server(let node):
             guard let server = nodes[node].server, server.life == life, server.isPaused else { return }
             trace.line(now, "resume \(describe(target))")

@@ -28,8 +28,10 @@ final class Oracles {
 
     func beforeStep(_ world: World, node: Int, _ agent: SimAgent, _ event: Event, at time: Instant) {
         let ledger = agent.ledger
-        if ledger.epoch > ledger.released {
+        if ledger.mayHaveRisen, ledger.epoch > ledger.released {
             ledger.ownBound = max(ledger.ownBound, bound(world, node: node, agent, at: time))
+            // Where a voter is alone, its lease rises with its clock.
+            ledger.mayHaveRisen = ledger.ownBound == time + timing.hard
         }
         guard case .packet(let sender, let messages) = event else { return }
         for message in messages {
@@ -110,6 +112,7 @@ final class Oracles {
     }
 
     func onDurable(_ world: World, node: Int, old: StoredState?, new: StoredState) {
+        world.nodes[node].agent?.ledger.mayHaveRisen = true
         checkDurablePromise(world, node: node, old: old, new: new)
         checkPreemption(world, old: old, new: new)
         checkConfiguration(world, node: node, old: old, new: new)

@@ -77,7 +77,7 @@ extension World {
         let time = local(node)
         oracles.beforeStep(self, node: node, agent, event, at: time)
         if trace.isRecording { traceEvent(node, event) }
-        let actions = agent.core.step(event, at: time)
+        let actions = agent.step(event, at: time)
         trace.mix(UInt64(actions.count) << 8 | UInt64(node))
         for action in actions {
             guard violation == nil, nodes[node].agent === agent else { return }
@@ -87,7 +87,7 @@ extension World {
     }
 
     private func scheduleWake(_ node: Int, _ agent: SimAgent) {
-        let next = agent.core.nextWake
+        let next = agent.nextWake
         guard next != agent.scheduledWake else { return }
         agent.scheduledWake = next
         if next <= local(node) {
@@ -108,7 +108,7 @@ extension World {
             agent.scheduledWake = .distantPast
             return
         }
-        guard agent.core.nextWake <= local(node) else { return }
+        guard agent.nextWake <= local(node) else { return }
         agent.scheduledWake = .distantPast
         give(agent, on: node, .wake)
     }
@@ -125,6 +125,7 @@ extension World {
         case .send(let address, let messages): transmit(from: node, to: address, messages, by: agent)
         case .persist(let state, let token):
             agent.submitted = state
+            agent.ledger.mayHaveRisen = true
             agent.writes.append((state, token))
             startWrite(node, agent)
         case .toServer(let message):

@@ -38,7 +38,9 @@ package final class World {
     private var lives = 0
     private var loadWindow: TrueTime = 0
     private var loadCount = 0
-    private var loadKinds = [0, 0, 0]
+    private var packetLoad = 0
+    private var wakeLoad = 0
+    private var streamLoad = 0
 
     package init(options: WorldOptions, seed: UInt64) {
         self.options = options
@@ -95,15 +97,15 @@ package final class World {
         if now >= loadWindow {
             loadWindow = now + 1_000_000_000
             loadCount = 0
-            loadKinds = [0, 0, 0]
+            (packetLoad, wakeLoad, streamLoad) = (0, 0, 0)
         }
         loadCount += 1
         let limit = 20_000 * nodes.count
         if loadCount > limit {
             fail(
                 24,
-                "more than \(limit) events within one second: \(loadKinds[0]) packets, \(loadKinds[1]) wakes, "
-                    + "\(loadKinds[2]) on streams")
+                "more than \(limit) events within one second: \(packetLoad) packets, \(wakeLoad) wakes, "
+                    + "\(streamLoad) on streams")
         }
     }
 
@@ -117,10 +119,10 @@ package final class World {
     private func perform(_ occurrence: Occurrence) {
         switch occurrence {
         case .packet(let to, let packet):
-            loadKinds[0] += 1
+            packetLoad += 1
             receive(packet, at: to)
         case .wake(let node, let life):
-            loadKinds[1] += 1
+            wakeLoad += 1
             wake(node, life)
         case .written(let node, let life): finishWrite(node, life)
         case .agentInput(let node, let life, let event):
@@ -136,7 +138,7 @@ package final class World {
         case .startClient(let client): startClient(client)
         case .resume(let target, let life): resume(target, life: life)
         case .stream(let from, let to, let item):
-            loadKinds[2] += 1
+            streamLoad += 1
             deliver(from: from, to: to, item)
         case .heal(let cut):
             network.apply(cut, by: -1)
