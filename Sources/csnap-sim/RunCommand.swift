@@ -30,6 +30,7 @@ struct RunCommand: AsyncParsableCommand {
         guard let range else { return }
         let settings = world.settings
         let limit = failures
+        let floors = world.nodes == nil && world.seconds >= 30
         let start = ContinuousClock.now
         let stride = UInt64(jobs)
         let batches = await withTaskGroup(of: Batch.self) { group in
@@ -44,12 +45,12 @@ struct RunCommand: AsyncParsableCommand {
                     return batch
                 }
             }
-            var all = Batch()
+            var all = Batch(hasFloor: floors)
             for await batch in group { all.add(batch) }
             return all
         }
         batches.print(elapsed: start.duration(to: .now), arguments: reproduction)
-        if !batches.failed.isEmpty { throw ExitCode(1) }
+        if !batches.failed.isEmpty || !batches.shortfalls.isEmpty { throw ExitCode(1) }
     }
 
     private var reproduction: String {
@@ -72,6 +73,7 @@ struct Batch: Sendable {
     var simulated: TrueTime = 0
     /// Of all traces, whatever their order: two builds that agree in it behaved alike.
     var hash: UInt64 = 0
+    var hasFloor = false
 
     mutating func run(_ seed: UInt64, _ settings: RunSettings) {
         var result = SeedRun(seed: seed, settings: settings).run()
@@ -96,6 +98,9 @@ struct Batch: Sendable {
         hash ^= other.hash
     }
 
+    /// What was tried too seldom for that many seeds; other lengths and sizes than the usual ones have no floor.
+    var shortfalls: [String] { hasFloor ? statistics.shortfalls(seeds: seeds) : [] }
+
     func print(elapsed: Duration, arguments: String) {
         for result in failed {
             guard let violation = result.violation else { continue }
@@ -103,24 +108,17 @@ struct Batch: Sendable {
             Swift.print("    \(result.nodes) nodes, faults: \(result.faults)")
             Swift.print("    csnap-sim trace --seed \(result.seed) \(arguments)")
         }
-        let s = statistics
-        Swift.print(
-            """
-            fail-overs \(s.failovers), activations \(s.activations), recoveries cut short \(s.barriersCut), \
-            second failures inside a recovery \(s.secondFailures), long pauses \(s.longPauses), \
-            one-way cuts \(s.oneWayCuts), crashes \(s.crashes), power cuts \(s.powerCuts), lost states \(s.lostStates), \
-            failed state writes \(s.failedWrites), voter changes \(s.votersChanged), evictions \(s.evictions), \
-            commands \(s.commands), client I/Os \(s.clientIOs), service events \(s.serviceEvents), \
-            packets lost \(s.packetsLost), cut \(s.packetsCut), doubled \(s.packetsDuplicated), \
-            events \(s.events), wakes without progress \(s.busyWakes)
-            """)
+        let missed = shortfalls
+        for text in missed { Swift.print("too seldom: \(text)") }
         let seconds = Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) / 1e18
         let rate = Double(simulated) / 1e9 / max(seconds, 1e-9)
         let perCore = Double(simulated) / 1e9 / max(processorSeconds(), 1e-9)
+        let counts = Count.allCases.map { "\"\($0)\": \(statistics[$0])" }.joined(separator: ", ")
         Swift.print(
             """
-            {"seeds": \(seeds), "failed": \(failed.count), "failovers": \(s.failovers), \
-            "clusterSecondsPerSecond": \(Int(rate)), "perCoreSecond": \(Int(perCore)), "hash": "\(String(hash, radix: 16))"}
+            {"seeds": \(seeds), "failed": \(failed.count), "shortfalls": \(missed.count), \(counts), \
+            "clusterSecondsPerSecond": \(Int(rate)), "perCoreSecond": \(Int(perCore)), \
+            "hash": "\(String(hash, radix: 16))"}
             """)
     }
 }

@@ -63,25 +63,29 @@ extension Agent {
         return latest
     }
 
-    /// The quorum-th newest acknowledged send time; the older one where two sets count. Our own vote is of now.
+    /// The quorum-th newest acknowledged send time; the older one where two sets count; distantPast without a lease.
+    /// Our own vote is of now.
     var leaseBase: Instant {
+        guard let acknowledged = holder?.lease.acknowledged else { return .distantPast }
         var base = Instant.distantFuture
         for set in votingSets {
             let counted = Mutants.active(.oneAckIsEnough) ? min(2, set.quorum) : set.quorum
-            base = min(base, acknowledged(counted, of: set.voters))
+            base = min(base, newest(counted, of: set.voters, in: acknowledged))
         }
         return base
     }
 
-    /// The `rank`-th newest send time that those voters acknowledged. Counted without an array, at every event.
-    private func acknowledged(_ rank: Int, of voters: [NodeID]) -> Instant {
+    /// The `rank`-th newest send time of those voters. Counted without an array, at every event.
+    private func newest(
+        _ rank: Int, of voters: [NodeID], in acknowledged: SortedTable<NodeID, Instant>
+    ) -> Instant {
         var limit = Instant.distantFuture
         var left = rank
         while true {
             var newest = Instant.distantPast
             var count = 0
             for voter in voters {
-                let time = voter == own.node ? now : holder?.lease.acknowledged[voter] ?? .distantPast
+                let time = voter == own.node ? now : acknowledged[voter] ?? .distantPast
                 if time >= limit { continue }
                 if time > newest { (newest, count) = (time, 1) } else if time == newest { count += 1 }
             }
@@ -92,10 +96,7 @@ extension Agent {
     }
 
     /// Whether the lease runs, by our own clock.
-    var leaseIsValid: Bool {
-        guard holder != nil, holder?.stop == nil else { return false }
-        return now < leaseBase + holdTime
-    }
+    var leaseIsValid: Bool { now < leaseBase + holdTime && holder?.stop == nil }
 
     /// How long a lease lasts from its base: hard, which with drift and the kill fits into the promise.
     var holdTime: Interval { Mutants.active(.noDriftMargin) ? timing.promise : timing.hard }

@@ -86,14 +86,14 @@ final class Oracles {
             checkStart(world, node: node, agent, start)
             checkLease(world, node: node, agent, start.tenure.epoch, hard: start.hard)
             for process in start.admitted { checkAdmit(world, node: node, agent, process) }
-            if started > activated { world.statistics.barriersCut += 1 }
+            if started > activated { world.statistics[.barriersCut] += 1 }
             started = max(started, start.tenure)
-            if start.tenure.round == Round(1) { world.statistics.elections += 1 }
+            if start.tenure.round == Round(1) { world.statistics[.elections] += 1 }
         case .lease(_, let hard): checkLease(world, node: node, agent, agent.ledger.epoch, hard: hard)
         case .activate(let tenure):
             checkActivation(world, node: node, agent, tenure)
-            world.statistics.activations += 1
-            if let before = activatedBy, before.node != agent.process.node { world.statistics.failovers += 1 }
+            world.statistics[.activations] += 1
+            if let before = activatedBy, before.node != agent.process.node { world.statistics[.failovers] += 1 }
             activatedBy = agent.process
             activated = max(activated, tenure)
             admissions.activated.insert(tenure)
@@ -153,8 +153,8 @@ final class Oracles {
             ledger.reported = max(ledger.reported, tenure)
             ledger.reportedActive = max(ledger.reportedActive, tenure.epoch)
         case .serverDown(let epoch): ledger.reportedDown = max(ledger.reportedDown, epoch)
-        case .votersChanged: world.statistics.votersChanged += 1
-        case .evicted: world.statistics.evictions += 1
+        case .votersChanged: world.statistics[.votersChanged] += 1
+        case .evicted: world.statistics[.evictions] += 1
         default: break
         }
     }

@@ -92,7 +92,7 @@ extension World {
         agent.scheduledWake = next
         if next <= local(node) {
             // A core that asks for the present again makes no progress; the world gives it a little later.
-            statistics.busyWakes += 1
+            statistics[.busyWakes] += 1
             return schedule(.wake(node: node, life: agent.life), after: 200_000)
         }
         var time = nodes[node].clock.trueTime(of: next)
@@ -168,7 +168,7 @@ extension World {
         let (state, token) = agent.writes.removeFirst()
         agent.isWriting = false
         if nodes[node].stateFailures > 0, chance(nodes[node].stateFailures) {
-            statistics.failedWrites += 1
+            statistics[.failedWrites] += 1
             trace.line(now, "node \(node + 1): state write \(token) fails")
             give(agent, on: node, .persistFailed(token: token))
         } else {

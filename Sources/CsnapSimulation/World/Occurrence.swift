@@ -23,6 +23,7 @@ enum Occurrence {
     case cut(Cut, length: Int64)
     case inject
     case injectMore
+    case endServer
     case work(Int)
 }
 

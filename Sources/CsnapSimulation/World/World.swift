@@ -84,7 +84,7 @@ package final class World {
     package func run(until end: TrueTime) {
         while violation == nil, queue.nextTime <= end, let (time, occurrence) = queue.pop() {
             now = time
-            statistics.events += 1
+            statistics[.events] += 1
             trace.mix(UInt64(bitPattern: time))
             perform(occurrence)
             watchLoad()
@@ -157,6 +157,7 @@ package final class World {
         case .crash(.client(let client)): killClient(client)
         case .cut(let cut, let length): self.cut(cut, for: length)
         case .injectMore: injector?.inject(into: self, follows: true)
+        case .endServer: injector?.endServer(in: self)
         case .work(let node): serverWork(node)
         }
     }
@@ -180,56 +181,4 @@ package struct Violation: Equatable, Sendable {
     }
 
     package var name: String { rule > 100 ? "L\(rule - 100)" : "I\(rule)" }
-}
-
-/// Counts that show what a run has met.
-package struct Statistics: Sendable {
-    package var events = 0
-    package var packetsLost = 0
-    package var packetsCut = 0
-    package var packetsDuplicated = 0
-    package var failovers = 0
-    package var activations = 0
-    package var elections = 0
-    package var secondFailures = 0
-    package var longPauses = 0
-    package var oneWayCuts = 0
-    package var crashes = 0
-    package var powerCuts = 0
-    package var lostStates = 0
-    package var failedWrites = 0
-    package var barriersCut = 0
-    package var votersChanged = 0
-    package var evictions = 0
-    package var clientIOs = 0
-    package var serviceEvents = 0
-    package var commands = 0
-    package var busyWakes = 0
-
-    package init() {}
-
-    /// Adds the counts of another run.
-    package mutating func add(_ other: Statistics) {
-        events += other.events
-        packetsLost += other.packetsLost
-        packetsCut += other.packetsCut
-        packetsDuplicated += other.packetsDuplicated
-        failovers += other.failovers
-        activations += other.activations
-        elections += other.elections
-        secondFailures += other.secondFailures
-        longPauses += other.longPauses
-        oneWayCuts += other.oneWayCuts
-        crashes += other.crashes
-        powerCuts += other.powerCuts
-        lostStates += other.lostStates
-        failedWrites += other.failedWrites
-        barriersCut += other.barriersCut
-        votersChanged += other.votersChanged
-        evictions += other.evictions
-        clientIOs += other.clientIOs
-        serviceEvents += other.serviceEvents
-        commands += other.commands
-        busyWakes += other.busyWakes
-    }
 }
