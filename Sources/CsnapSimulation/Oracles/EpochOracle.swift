@@ -94,6 +94,8 @@ extension Oracles {
         let sets = [world.nodes[node].disk?.committed, agent.submitted?.committed].compactMap { $0 }
         let agrees = sets.contains { agent.core.hash(of: $0) == request.configurationHash }
         let before = agent.ledger.asked[sender]
+        // An older request that comes late says nothing of the newer one.
+        guard request.epoch >= before?.epoch ?? .none else { return }
         let agreed = before?.epoch == request.epoch && before?.agreed == true
         agent.ledger.asked[sender] = (request.epoch, agrees || agreed)
     }

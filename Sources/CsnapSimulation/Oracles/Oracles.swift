@@ -50,7 +50,12 @@ final class Oracles {
         case .toServer(let message): onToServer(world, node: node, agent, message)
         case .toClient(_, let message): onToClient(world, node: node, agent, message)
         case .report(let report): checkEventOrder(world, node: node, agent, report)
-        case .persist, .killServer, .reply, .pin, .exit: break
+        case .persist(let state, _):
+            // Given up from here on, even if this very write fails: the next one says it again.
+            if let promise = state.promise, promise.released, promise.holder == agent.process {
+                checkRelease(world, node: node, agent, promise.epoch, promise.holder)
+            }
+        case .killServer, .reply, .pin, .exit: break
         }
     }
 
