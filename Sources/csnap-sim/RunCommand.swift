@@ -49,12 +49,8 @@ struct RunCommand: AsyncParsableCommand {
             for await batch in group { all.add(batch) }
             return all
         }
-        batches.print(elapsed: start.duration(to: .now), arguments: reproduction)
+        batches.print(elapsed: start.duration(to: .now), settings, profile: world.profile)
         if !batches.failed.isEmpty || !batches.shortfalls.isEmpty { throw ExitCode(1) }
-    }
-
-    private var reproduction: String {
-        "--profile \(world.profile.rawValue) --seconds \(world.seconds)" + (world.nodes.map { " --nodes \($0)" } ?? "")
     }
 }
 
@@ -101,12 +97,14 @@ struct Batch: Sendable {
     /// What was tried too seldom for that many seeds; other lengths and sizes than the usual ones have no floor.
     var shortfalls: [String] { hasFloor ? statistics.shortfalls(seeds: seeds) : [] }
 
-    func print(elapsed: Duration, arguments: String) {
-        for result in failed {
+    func print(elapsed: Duration, _ settings: RunSettings, profile: ProfileName) {
+        for (index, result) in failed.enumerated() {
             guard let violation = result.violation else { continue }
             Swift.print("seed \(result.seed): \(violation.name) at\(format(violation.time)): \(violation.text)")
             Swift.print("    \(result.nodes) nodes, faults: \(result.faults)")
-            Swift.print("    csnap-sim trace --seed \(result.seed) \(arguments)")
+            // Shrinking takes as long as some thirty seeds; the first few failures are enough to begin with.
+            let small = index < 3 ? settings.shrunk(seed: result.seed, violation: violation) : settings
+            Swift.print("    csnap-sim trace --seed \(result.seed) --profile \(profile.rawValue) \(small.options)")
         }
         let missed = shortfalls
         for text in missed { Swift.print("too seldom: \(text)") }

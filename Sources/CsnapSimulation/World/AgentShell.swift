@@ -115,6 +115,7 @@ extension World {
 
     func receive(_ packet: Packet, at node: Int) {
         guard let agent = nodes[node].agent else { return }
+        if trace.isRecording { draw(packet, to: node) }
         give(agent, on: node, .packet(packet.sender, packet.messages))
     }
 

@@ -76,7 +76,7 @@ extension World {
         guard nodes.indices.contains(to), to != from else { return }
         let sender = Sender(
             process: agent.process, startBits: agent.startBits, cluster: agent.pinned, source: nodes[from].address)
-        let packet = Packet(from: from, sender: sender, messages: messages)
+        let packet = Packet(from: from, sentAt: now, sender: sender, messages: messages)
         let policy = network.policy
         let rarity = policy.isFair ? 1 : rarity(of: messages)
         if policy.replay > 0 { replay(packet, to: to, rarity) }

@@ -37,6 +37,7 @@ enum Target: Equatable {
 /// A datagram in flight.
 struct Packet {
     var from: Int
+    var sentAt: TrueTime
     var sender: Sender
     var messages: [Message]
 }

@@ -27,6 +27,7 @@ package final class World {
     var network: Network
     var store = SimStore()
     package var trace = Trace()
+    package internal(set) var drawing = Drawing()
     package internal(set) var statistics = Statistics()
     package internal(set) var violation: Violation?
     let oracles: Oracles
