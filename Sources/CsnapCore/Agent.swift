@@ -131,6 +131,10 @@ package struct Agent: Sendable {
 
     /// Joins the sends to one peer into one, in the place of the first.
     private mutating func takeActions() -> [Action] {
+        if actions.count < 2 {
+            defer { actions = [] }
+            return actions
+        }
         var merged: [Action] = []
         merged.reserveCapacity(actions.count)
         for action in actions {

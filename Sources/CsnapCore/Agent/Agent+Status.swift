@@ -33,7 +33,7 @@ extension Agent {
 
     private var leaseRemaining: Interval? {
         guard let holder, holder.stop == nil else { return nil }
-        return leaseBase(holder.lease) + timing.hard - now
+        return leaseBase + timing.hard - now
     }
 
     private var memberStatus: [AgentStatus.Member] {

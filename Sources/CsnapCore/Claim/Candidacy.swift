@@ -47,8 +47,8 @@ extension Agent {
 
     /// Eligible, no running claim, a voter majority reachable, healthy enough (§5.2).
     private var mayClaim: Bool {
-        guard holder == nil, stored.committed != nil, isEligible, server.state == .inert, discovery.conflict == nil,
-            stored.mayVote, voter.answers, node.mayTalk, promiseIsOpen
+        guard promiseIsOpen, holder == nil, stored.committed != nil, isEligible, server.state == .inert,
+            discovery.conflict == nil, stored.mayVote, voter.answers, node.mayTalk
         else { return false }
         // Waived after three promises without a server.
         let healthy = membership.localHealth <= 2 || now - voter.promiseEnds > timing.promise * 3

@@ -89,10 +89,11 @@ extension Agent {
 
     /// A server that does not come up, or does not take its store, in the time a client gets to reconnect.
     mutating func tickServerStart() {
-        guard let current = holder, current.stop == nil, let recovery = current.recovery, current.serverAddress == nil
-        else { return }
+        guard let startedAt = holder?.recovery?.startedAt, holder?.stop == nil, holder?.serverAddress == nil else {
+            return
+        }
         startServerIfHolder()
-        guard now >= recovery.startedAt + timing.reconnect else { return }
+        guard now >= startedAt + timing.reconnect else { return }
         server.failures += 1
         server.lastFailure = .storeUnreachable
         server.lastFailureAt = now

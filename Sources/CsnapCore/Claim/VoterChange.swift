@@ -65,8 +65,8 @@ extension Agent {
     }
 
     mutating func tickVoterChange() {
-        guard let current = holder, current.phase == .active, leaseIsValid else { return }
-        switch current.change {
+        guard holder?.phase == .active, let change = holder?.change, leaseIsValid else { return }
+        switch change {
         case .none:
             if let pending = stored.pending, !Mutants.active(.pendingConfigurationIgnored) {
                 // Found with the epoch: proposed again, under ours.
@@ -75,7 +75,7 @@ extension Agent {
                 startChange(to: wanted)
             }
         case .warming(let set, let since):
-            if isWarm(set, current) {
+            if isWarm(set) {
                 storePending(set)
             } else if now - since > timing.promise * 4 {
                 holder?.change = .none
@@ -107,10 +107,10 @@ extension Agent {
     /// A majority of the new set acknowledged so lately that deadlines already told to the server and the clients, under
     /// the old set, end before those voters' promises do. Of those that are new each one still acknowledges: nobody is
     /// added that has died or lost its vote meanwhile.
-    private func isWarm(_ set: VoterSet, _ holder: Holder) -> Bool {
+    private func isWarm(_ set: VoterSet) -> Bool {
         let slack = timing.promise - timing.hardWithDrift - timing.kill
         func acknowledged(_ voter: NodeID, within interval: Interval) -> Bool {
-            voter == own.node || (holder.lease.acknowledged[voter] ?? .distantPast) >= now - interval
+            voter == own.node || (holder?.lease.acknowledged[voter] ?? .distantPast) >= now - interval
         }
         let old = stored.committed?.voters ?? []
         return set.voters.filter { acknowledged($0, within: slack) }.count >= set.quorum

@@ -53,8 +53,10 @@ package struct Membership: Equatable, Sendable {
     package var nextWake: Instant {
         var wake = min(periodEnds, nextSync, nextLeave)
         for probe in probes { wake = min(wake, probe.nextWake) }
-        for peer in peers.values {
-            if let suspicion = peer.suspicion { wake = min(wake, suspicion.deadline) }
+        if hasSuspicion {
+            for peer in peers.values {
+                if let suspicion = peer.suspicion { wake = min(wake, suspicion.deadline) }
+            }
         }
         return hasNews ? min(wake, nextNews) : wake
     }

@@ -70,9 +70,9 @@ extension Agent {
     }
 
     mutating func tickTable() {
-        guard let writer = holder?.table, let epoch = holder?.epoch, writer.isWaiting, now >= writer.nextSend else {
-            return
-        }
+        guard holder?.table.isWaiting == true, let writer = holder?.table, let epoch = holder?.epoch,
+            now >= writer.nextSend
+        else { return }
         let again = now + timing.retry
         holder?.table.nextSend = again
         let message = Message.table(

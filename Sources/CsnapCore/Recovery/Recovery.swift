@@ -77,7 +77,7 @@ extension Agent {
         guard let current = holder, current.stop == nil, current.recovery != nil, server.state == .inert else {
             return
         }
-        let base = leaseBase(current.lease)
+        let base = leaseBase
         guard now < base + timing.soft else { return }
         server.state = .starting(current.tenure)
         holder?.lease.toldBase = base
@@ -102,8 +102,8 @@ extension Agent {
     }
 
     mutating func tickRecovery() {
-        guard let recovery = holder?.recovery, holder?.stop == nil else { return }
-        switch recovery.stage {
+        guard let stage = holder?.recovery?.stage, holder?.stop == nil else { return }
+        switch stage {
         case .gathering: gather()
         case .storing(let sequence):
             guard holder?.table.durable ?? 0 >= sequence, holder?.serverAddress != nil else {
@@ -310,6 +310,7 @@ extension Agent {
     }
 
     mutating func tickResumes() {
+        guard holder?.resuming.isEmpty == false else { return }
         guard let current = holder, current.phase == .active, let address = current.serverAddress else { return }
         for (node, due) in current.resuming where now >= due {
             guard let boot = current.admitted[node] else {
