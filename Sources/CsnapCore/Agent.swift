@@ -25,6 +25,8 @@ package struct Agent: Sendable {
     var node: LocalNode
     var discovery: Discovery
     var departure: Departure?
+    /// When an operator last said `enable` or `disable`, or our start.
+    var enabledSince: Instant
     /// Commands typed here on their way to the holder, and the holder's last answers.
     var forwarded: [ForwardedCommand] = []
     var answered: [OperatorReply] = []
@@ -61,6 +63,7 @@ package struct Agent: Sendable {
         voter = Voter(stored: state, hadFile: stored != nil, timing: settings.timing, at: now)
         node = LocalNode(livingClients: settings.livingClients, timing: settings.timing, at: now)
         discovery = Discovery(at: now)
+        enabledSince = now
         if let committed = state.committed { membership.announce(configuration: committed) }
         if state.cluster != .zero { actions.append(.pin(cluster: state.cluster)) }
         releaseOwnPromiseOfDeadBoot()

@@ -251,7 +251,7 @@ struct ControlServerTests {
     }
 
     @Test func everyKindOfWaitHasAnAgeAndARemedy() throws {
-        for raw in UInt8(0)...16 {
+        for raw in UInt8(0)...20 {
             let kind = try #require(Wait.Kind(rawValue: raw))
             let now = Instant(nanoseconds: 5_000_000_000)
             let wait = Wait(kind: kind, since: Instant(nanoseconds: 2_000_000_000), nodes: [NodeID(3)])
@@ -260,6 +260,20 @@ struct ControlServerTests {
             #expect(report.kind == "\(kind)")
             #expect(report.seconds == 3)
             #expect(!report.remedy.isEmpty && report.text.hasSuffix("."))
+            #expect(report.warning == kind.isWarning)
+        }
+        #expect(Wait.Kind(rawValue: 21) == nil, "a new kind needs its words and its test")
+    }
+
+    @Test func aStrangerIsNamedWithItsAddressAndARemedy() {
+        let address = Address.ipv4(192, 0, 2, 13, port: 7411)
+        let now = Instant(nanoseconds: 5_000_000_000)
+        for (reason, kind) in [(DropReason.stranger, "wrongKey"), (.timers, "timers"), (.version, "wireVersion")] {
+            let stranger = Stranger(
+                address: address, reason: reason, since: Instant(nanoseconds: 2_000_000_000), heardAt: now)
+            let report = WaitReport(stranger, at: now)
+            #expect(report.kind == kind && report.seconds == 3 && report.warning)
+            #expect(report.text.contains("192.0.2.13:7411") && !report.remedy.isEmpty)
         }
     }
 }

@@ -15,13 +15,14 @@ final class SealedPeer {
 
     init(
         node: UInt32, boot: UInt64 = 1, startBits: UInt64? = nil, name: String = "lab", keys: KeyRing = keys,
-        cluster: Bits128 = group
+        cluster: Bits128 = group, timing: Timing = .lan
     ) {
         process = NodeBoot(node: NodeID(node), boot: Boot(boot))
         self.startBits = Bits128(high: startBits ?? UInt64(node) << 32 | boot, low: 5)
         address = .ipv4(127, 0, 0, UInt8(node), port: 7411)
         let identity = TransportIdentity(
-            clusterName: name, keys: keys, process: process, startBits: self.startBits, advertised: address)
+            clusterName: name, keys: keys, process: process, startBits: self.startBits, advertised: address,
+            timing: timing.digest)
         sealer = Sealer(identity, cluster: cluster)
         opener = Opener(identity, cluster: cluster)
     }

@@ -16,6 +16,7 @@ extension Agent {
         case .leave, .stop: departure == nil ? depart(id) : answer(id, .refused(.busy))
         case .enable, .disable:
             let enabled = command == .enable
+            if enabled != stored.enabled { enabledSince = now }
             stored.enabled = enabled
             updateEligible()
             persist(then: [.reply(id, .done)])
@@ -83,7 +84,8 @@ extension Agent {
     }
 
     private mutating func changeVoters(to wanted: [NodeID]) -> OperatorOutcome {
-        guard let current = holder, current.phase == .active, current.change.isReplaceable, let committed = stored.committed
+        guard let current = holder, current.phase == .active, current.change.isReplaceable,
+            let committed = stored.committed
         else { return .refused(.busy) }
         let set = VoterSet(version: committed.version + 1, voters: wanted.sorted())
         let known = wanted.allSatisfy { $0 == own.node || membership.record(of: $0) != nil }

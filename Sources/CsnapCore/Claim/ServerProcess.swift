@@ -7,7 +7,8 @@ struct ServerProcess: Equatable, Sendable {
     var backOffUntil = Instant.distantPast
     /// Why the last one failed, for `why`.
     var lastFailure: ServerFailure?
-    var lastFailureAt = Instant.distantPast
+    /// The first of the failures in a row.
+    var failingSince = Instant.distantPast
     /// Who should serve next, when an operator transferred the service.
     var successor: NodeID?
 
@@ -20,6 +21,11 @@ struct ServerProcess: Equatable, Sendable {
         case started(Tenure)
         /// Killed or told to stop; its group is not proven empty yet.
         case stopping
+    }
+
+    mutating func countFailure(at now: Instant) {
+        if failures == 0 { failingSince = now }
+        failures += 1
     }
 
     static let firstBackOff = Interval.seconds(1)
@@ -49,7 +55,7 @@ extension Agent {
         switch was {
         case .absent, .inert: break
         case .starting:
-            server.failures += 1
+            server.countFailure(at: now)
             server.failures >= 2 ? giveServiceUp() : holderLostServer()
         case .started, .stopping: holderLostServer()
         }
@@ -58,15 +64,13 @@ extension Agent {
 
     private mutating func serverFailed(_ failure: ServerFailure, epochSeen: Epoch) {
         sawEpoch(epochSeen)
-        server.lastFailure = failure
-        server.lastFailureAt = now
-        report(.serverFailed(failure))
+        noteFailure(failure)
         if failure == .storeTenure {
             // A slot shows a higher tenure: this node claims above it at once.
             stopServing(.release)
             return
         }
-        server.failures += 1
+        server.countFailure(at: now)
         if server.failures >= 2 || failure == .storeForeign || failure == .storeStale || failure == .storeFormat {
             giveServiceUp()
         }
@@ -87,11 +91,14 @@ extension Agent {
         else { return }
         startServerIfHolder()
         guard now >= recovery.startedAt + timing.reconnect else { return }
-        server.failures += 1
-        server.lastFailure = .storeUnreachable
-        server.lastFailureAt = now
-        report(.serverFailed(.storeUnreachable))
+        noteFailure(.storeUnreachable)
+        server.countFailure(at: now)
         giveServiceUp()
+    }
+
+    private mutating func noteFailure(_ failure: ServerFailure) {
+        server.lastFailure = failure
+        report(.serverFailed(failure))
     }
 
     /// May this node run the server, as its member record says?

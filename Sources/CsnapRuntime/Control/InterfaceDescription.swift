@@ -11,7 +11,7 @@ package enum InterfaceDescription {
         type Admission (node: int, boot: int, epoch: int, status: string, sessions: ?int)
         type Client (volume: string, pid: int, suspended: bool, connected: bool, writesInFlight: int)
         type Volume (name: string, origin: string, store: string)
-        type Wait (kind: string, seconds: float, nodes: []int, text: string, remedy: string)
+        type Wait (kind: string, seconds: float, nodes: []int, text: string, remedy: string, warning: bool)
         type Promise (epoch: int, node: int, boot: int, released: bool, remaining: float)
         type Status (
           cluster: string, clusterUUID: ?string, node: int, boot: int, agentPid: int, serverPid: ?int,

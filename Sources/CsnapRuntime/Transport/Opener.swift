@@ -1,5 +1,5 @@
-package import CsnapCore
 import Crypto
+package import CsnapCore
 
 /// A datagram that was authenticated and filtered.
 package struct OpenedPacket: Equatable, Sendable {
@@ -23,6 +23,8 @@ package struct Opener: Sendable {
     /// Zero until the group is known.
     package var cluster: Bits128
     package private(set) var drops = DropCounts()
+    /// Why `open` answered nil last.
+    package private(set) var lastRefusal: DropReason?
 
     package init(_ identity: TransportIdentity, cluster: Bits128 = .zero) {
         self.identity = identity
@@ -38,6 +40,7 @@ package struct Opener: Sendable {
             return try opened(datagram, from: source)
         } catch {
             drops.count(error.reason)
+            lastRefusal = error.reason
             return nil
         }
     }
@@ -69,6 +72,7 @@ package struct Opener: Sendable {
         }
         var reader = ByteReader(body)
         guard let preamble = try? PacketPreamble(from: &reader) else { throw Refusal(.undecodable) }
+        guard preamble.timing == identity.timing else { throw Refusal(.timers) }
         guard let items = try? reader.raw(reader.remaining), let messages = try? MessageCodec.decode(items) else {
             throw Refusal(.undecodable)
         }

@@ -1,5 +1,5 @@
-package import CsnapCore
 import Crypto
+package import CsnapCore
 
 /// Who this process is on the wire.
 package struct TransportIdentity: Equatable, Sendable {
@@ -9,15 +9,19 @@ package struct TransportIdentity: Equatable, Sendable {
     package var startBits: Bits128
     /// Where others reach us.
     package var advertised: Address
+    /// `Timing.digest` of this process.
+    package var timing: UInt64
 
     package init(
-        clusterName: String, keys: KeyRing, process: NodeBoot, startBits: Bits128, advertised: Address
+        clusterName: String, keys: KeyRing, process: NodeBoot, startBits: Bits128, advertised: Address,
+        timing: UInt64
     ) {
         self.clusterName = clusterName
         self.keys = keys
         self.process = process
         self.startBits = startBits
         self.advertised = advertised
+        self.timing = timing
     }
 }
 
@@ -49,7 +53,7 @@ package struct Sealer: Sendable {
             startBits: identity.startBits, counter: counter
         ).encode()
         var body = ByteWriter(capacity: PacketPreamble.encodedSize + payload.count)
-        PacketPreamble(echo: echo, advertised: identity.advertised).encode(to: &body)
+        PacketPreamble(echo: echo, advertised: identity.advertised, timing: identity.timing).encode(to: &body)
         body.raw(payload)
         guard let nonce = Self.nonce(counter),
             let box = try? ChaChaPoly.seal(body.bytes, using: key, nonce: nonce, authenticating: header)

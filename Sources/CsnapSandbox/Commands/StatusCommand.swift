@@ -40,7 +40,7 @@ struct WhyCommand: ParsableCommand {
         } else {
             Terminal.say(StatusScreen.why(status))
         }
-        if status.waits.contains(where: { !$0.isWarning }) { throw ExitCode(3) }
+        if status.waits.contains(where: { !$0.warning }) { throw ExitCode(3) }
     }
 }
 

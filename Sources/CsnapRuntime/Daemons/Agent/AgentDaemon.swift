@@ -98,6 +98,7 @@ package final class AgentDaemon: Sendable {
     func statusReport() -> StatusReport {
         let now = BootClock.now()
         var report = StatusReport(core.value.agent.status(at: now), cluster: configuration.cluster, at: now)
+        report.waits += transport.value.strangers(at: now).map { WaitReport($0, at: now) }
         report.agentPid = getpid()
         report.serverPid = serverProcessID
         report.volumes = configuration.volumes.map {
