@@ -10,7 +10,7 @@
 /// - `node`: this node's clients: suspended, leased, resumed (Recovery/LocalNode.swift)
 /// - `discovery`: joining and rejoining the group (Discovery/)
 package struct Agent: Sendable {
-    package let settings: AgentSettings
+    package private(set) var settings: AgentSettings
     package var timing: Timing { settings.timing }
 
     var now: Instant
@@ -84,6 +84,9 @@ package struct Agent: Sendable {
         case .client(let client, let message): receive(message, from: client)
         case .clientGone(let client): clientIsGone(client)
         case .command(let id, let command): run(command, id: id)
+        case .peers(let peers):
+            settings.peers = peers
+            discovery.nextJoin = min(discovery.nextJoin, self.now)
         }
         settle()
         return takeActions()

@@ -24,6 +24,8 @@ package struct AgentStatus: Equatable, Sendable {
     package var clientsResumed: Bool
     package var clients: [LocalClientStatus]
     package var admissions: [AdmissionEntry]
+    /// Stopped or left as asked: it hands over what it serves, and suspends its clients.
+    package var isLeaving: Bool
     /// Where the other process that uses our node id lives.
     package var namesake: Address?
     /// Why the server process failed last, while this node backs off.

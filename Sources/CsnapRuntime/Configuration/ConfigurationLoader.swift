@@ -8,22 +8,22 @@ extension CsnapConfiguration {
         "insecure", "serve", "max-voters", "state-directory", "runtime-directory", "log-level", "volumes",
     ]
 
-    /// Reads FILE, FILE.d/*.yaml and CSNAP_* variables; the last wins.
+    /// Reads FILE, FILE.d/*.yaml, CSNAP_* variables and flags of the form KEY=VALUE; the last wins.
     ///
     /// Throws `ConfigurationError` with every problem found. Nothing but these files is touched.
     package static func load(
-        file: String, environment: [String: String]
+        file: String, environment: [String: String], flags: [String] = []
     ) throws(ConfigurationError) -> CsnapConfiguration {
-        try loadEffective(file: file, environment: environment).configuration
+        try loadEffective(file: file, environment: environment, flags: flags).configuration
     }
 
     /// The same, and the value of each key with its source, as lines for `--check`.
     package static func loadEffective(
-        file: String, environment: [String: String]
+        file: String, environment: [String: String], flags: [String] = []
     ) throws(ConfigurationError) -> (configuration: CsnapConfiguration, lines: [String]) {
         let path = absolutePath(file)
         var files = ConfigurationFiles()
-        let layers = files.layers(file: path, environment: environment, keys: keys)
+        let layers = files.layers(file: path, environment: environment, flags: flags, keys: keys)
         if !files.problems.isEmpty { throw ConfigurationError(problems: files.problems) }
         var tree = ConfigurationTree()
         for layer in layers { tree.overlay(layer) }

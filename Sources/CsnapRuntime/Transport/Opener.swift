@@ -17,8 +17,8 @@ package struct OpenedPacket: Equatable, Sendable {
 ///
 /// Bounded: at most `Limits.members` nodes and `processesPerNode` processes of each, all holders of the key.
 package struct Opener: Sendable {
-    private let identity: TransportIdentity
-    private let tags: [UInt64]
+    private var identity: TransportIdentity
+    private var tags: [UInt64]
     private var senders = SenderTable()
     /// Zero until the group is known.
     package var cluster: Bits128
@@ -29,7 +29,17 @@ package struct Opener: Sendable {
     package init(_ identity: TransportIdentity, cluster: Bits128 = .zero) {
         self.identity = identity
         self.cluster = cluster
-        tags = identity.keys.all.map { $0.tag(cluster: identity.clusterName) }
+        tags = Self.tags(identity)
+    }
+
+    private static func tags(_ identity: TransportIdentity) -> [UInt64] {
+        identity.keys.all.map { $0.tag(cluster: identity.clusterName) }
+    }
+
+    /// Opens with these keys from now on.
+    package mutating func use(_ keys: KeyRing) {
+        identity.keys = keys
+        tags = Self.tags(identity)
     }
 
     package mutating func count(_ reason: DropReason) { drops.count(reason) }

@@ -30,9 +30,9 @@ package struct TransportIdentity: Equatable, Sendable {
 /// The key belongs to this process alone (its start bits are random) and the nonce is the counter, so no pair of key
 /// and nonce repeats, not even after a rolled-back state file.
 package struct Sealer: Sendable {
-    private let identity: TransportIdentity
-    private let tag: UInt64
-    private let key: SymmetricKey
+    private var identity: TransportIdentity
+    private var tag: UInt64
+    private var key: SymmetricKey
     private var counter: UInt64 = 0
     /// Zero until the group is known.
     package var cluster: Bits128
@@ -40,9 +40,20 @@ package struct Sealer: Sendable {
     package init(_ identity: TransportIdentity, cluster: Bits128 = .zero) {
         self.identity = identity
         self.cluster = cluster
-        tag = identity.keys.sealing.tag(cluster: identity.clusterName)
-        key = identity.keys.sealing.packetKey(
+        (tag, key) = Self.derive(identity)
+    }
+
+    private static func derive(_ identity: TransportIdentity) -> (UInt64, SymmetricKey) {
+        let sealing = identity.keys.sealing
+        let key = sealing.packetKey(
             cluster: identity.clusterName, sender: identity.process, startBits: identity.startBits)
+        return (sealing.tag(cluster: identity.clusterName), key)
+    }
+
+    /// Seals with the first of these keys from now on. The counter goes on, since receivers remember it.
+    package mutating func use(_ keys: KeyRing) {
+        identity.keys = keys
+        (tag, key) = Self.derive(identity)
     }
 
     /// `echo`: the receiver's start bits, zero if they are unknown. Nil if the cipher fails, which it does not.

@@ -22,7 +22,7 @@ struct StrangerTable {
     /// Announcements to a silent peer are far apart in `wan`.
     static let memory = Interval.seconds(60)
 
-    private let peers: [Address]
+    var peers: [Address]
     private var strangers: [Stranger] = []
 
     init(peers: [Address]) { self.peers = peers }

@@ -65,6 +65,12 @@ package final class UDPTransport: Sendable {
     /// The group's uuid is known: stamp it on packets, refuse others.
     package func pin(cluster: Bits128) { state.value.pin(cluster) }
 
+    /// Takes what a reload brings.
+    package func use(keys: KeyRing, peers: [Address]) {
+        state.value.strangers.peers = peers
+        state.value.use(keys)
+    }
+
     /// All drops since the start.
     package var drops: DropCounts { state.value.opener.drops }
 
@@ -101,6 +107,11 @@ extension UDPTransport {
         func pin(_ cluster: Bits128) {
             sealer.cluster = cluster
             opener.cluster = cluster
+        }
+
+        func use(_ keys: KeyRing) {
+            sealer.use(keys)
+            opener.use(keys)
         }
 
         func send(to address: Address, messages: [Message]) {

@@ -30,7 +30,7 @@ package final class AgentDaemon: Sendable {
         let server = start.serverExecutable.map { executable in
             AgentServer(
                 executable: executable,
-                arguments: ["--config", start.configurationFile, "--agent-descriptor", "3"],
+                arguments: ["--config", start.configurationFile, "--agent-descriptor", "3"] + start.flags.flatMap { ["--set", $0] },
                 patience: configuration.timing.hard, loop: loop, logger: logger)
         }
         let clients = AgentClients(configuration: configuration, loop: loop, logger: logger)
@@ -81,6 +81,20 @@ package final class AgentDaemon: Sendable {
     package func submit(_ command: Command) -> EventLoopFuture<OperatorOutcome> {
         let core = core
         return loop.flatSubmit { core.value.submit(command) }
+    }
+
+    /// Takes the keys and the peers that a reload brings.
+    func reload(keys: KeyRing, peers: [Address]) -> EventLoopFuture<Void> {
+        loop.submit { [self] in
+            transport.value.use(keys: keys, peers: peers)
+            core.value.handle(.peers(peers))
+        }
+    }
+
+    /// One true line for the service manager, before it is told that we are ready.
+    func sayStatus() -> EventLoopFuture<Void> {
+        let core = core
+        return loop.submit { core.value.sayStatus() }
     }
 
     /// Looks at the core between two events.

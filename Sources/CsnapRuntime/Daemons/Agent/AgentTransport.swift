@@ -26,6 +26,8 @@ struct AgentTransport: PacketTransport {
 
     func pin(cluster: Bits128) { transport.pin(cluster: cluster) }
 
+    func use(keys: KeyRing, peers: [Address]) { transport.use(keys: keys, peers: peers) }
+
     func strangers(at now: Instant) -> [Stranger] { transport.strangers(at: now) }
 
     func takeDropSummary() -> String? { transport.takeDropSummary()?.description }

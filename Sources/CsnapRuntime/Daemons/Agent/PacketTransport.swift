@@ -6,6 +6,8 @@ package protocol PacketTransport {
     func send(_ messages: [Message], to peer: Address)
     /// Stamps the cluster on packets from now on, and refuses others.
     func pin(cluster: Bits128)
+    /// Takes what a reload brings.
+    func use(keys: KeyRing, peers: [Address])
     /// Whom we refuse and a person may want to correct.
     func strangers(at now: Instant) -> [Stranger]
     /// What was dropped since the last call, in words; nil if nothing was.
