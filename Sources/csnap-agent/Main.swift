@@ -18,7 +18,9 @@ struct AgentMain: ParsableCommand {
     @Flag(help: "Check the configuration, print it with the source of each value, and exit.")
     var check = false
 
-    @Option(name: .customLong("set"), help: ArgumentHelp("One key of the configuration; wins over all else.", valueName: "key=value"))
+    @Option(
+        name: .customLong("set"),
+        help: ArgumentHelp("One key of the configuration; wins over all else.", valueName: "key=value"))
     var flags: [String] = []
 
     func run() throws {

@@ -19,6 +19,8 @@ private final class FakeHost: ControlHost {
         answer(status)
     }
 
+    func metrics(_ answer: @escaping @Sendable (String) -> Void) { answer("csnap_test 1\n") }
+
     func perform(_ command: ControlCommand, _ answer: @escaping @Sendable (OperatorOutcome) -> Void) {
         commands.withLock { $0.append(command) }
         answer(outcome.withLock { $0 })
@@ -205,6 +207,25 @@ struct ControlServerTests {
         let fixture = try Fixture()
         let answer = try exchange(fixture.path, Array(text.utf8) + [0])
         #expect(String(decoding: answer, as: UTF8.self).contains("io.csnap.Agent.Malformed"))
+    }
+
+    @Test func garbageEndsItsOwnConnectionOnly() throws {
+        let fixture = try Fixture()
+        let before = try AgentCaller(path: fixture.path)
+        #expect(try before.status().node == 7)
+        var generator = Generator(seed: 7)
+        for _ in 0..<20 {
+            let noise = (0..<200).map { _ in UInt8(truncatingIfNeeded: generator.next()) }
+            _ = try exchange(fixture.path, noise + [0])
+        }
+        #expect(try before.status().node == 7, "a caller that was there before is still answered")
+        #expect(fixture.host.commands.withLock { $0 } == [])
+    }
+
+    @Test func metricsAreText() throws {
+        let fixture = try Fixture()
+        let answer = try VarlinkClient(path: fixture.path).call("io.csnap.Agent.GetMetrics")
+        #expect(answer["text"] == .string("csnap_test 1\n"))
     }
 
     @Test func aCallThatNeverEndsIsCutOff() throws {

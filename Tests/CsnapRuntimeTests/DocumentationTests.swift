@@ -101,7 +101,8 @@ extension Report {
         return [
             .founded(cluster: .zero), .joinedGroup(cluster: .zero), .memberJoined(process, address),
             .memberSuspected(process, by: NodeID(2)), .memberAlive(process), .memberUnreachable(process),
-            .memberLeft(process), .foreignGroup(cluster: .zero, from: NodeID(2)), .idConflict(NodeID(1), other: address),
+            .memberLeft(process), .foreignGroup(cluster: .zero, from: NodeID(2)),
+            .idConflict(NodeID(1), other: address),
             .votersChanging(voters), .votersChanged(voters), .claiming(Epoch(1), .noHolder), .claimFailed(Epoch(1)),
             .elected(Epoch(1), by: [NodeID(1)]),
             .promised(Promise(epoch: Epoch(1), holder: process, released: false)), .leaseSoft(Epoch(1)),

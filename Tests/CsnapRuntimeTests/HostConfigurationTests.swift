@@ -150,9 +150,11 @@ struct HostConfigurationTests {
             "timers: { promises: 1000 }\n",
             "csnap.yaml:5: timers.promises: there is no such timer; did you mean 'promise'?"
         ),
-        ("advertise: 0.0.0.0:7411\n",
+        (
+            "advertise: 0.0.0.0:7411\n",
             "csnap.yaml:5: advertise: others cannot send to 0.0.0.0:7411; "
-                + "say in 'advertise' the address they should use"),
+                + "say in 'advertise' the address they should use"
+        ),
     ])
     func refusesWithLineAndRemedy(text: String, line: String) throws {
         #expect(try ConfigurationFixture(minimal + text).refusal().contains(line))
@@ -208,7 +210,9 @@ struct HostConfigurationTests {
             flags: ["log-level=trace", "peers=127.0.0.9:1,127.0.0.8:1"])
         #expect(configuration.logLevel == .trace && configuration.peers.count == 2)
         #expect(lines.contains { $0.hasPrefix("log-level:") && $0.hasSuffix("# --set log-level=trace") })
-        for (flag, what) in [("log-level", "there is no '='"), ("logs=1", "there is no key"), ("node=x", "does not fit")] {
+        for (flag, what) in [
+            ("log-level", "there is no '='"), ("logs=1", "there is no key"), ("node=x", "does not fit"),
+        ] {
             let error = #expect(throws: ConfigurationError.self) {
                 try CsnapConfiguration.load(file: fixture.file, environment: [:], flags: [flag])
             }
@@ -239,7 +243,8 @@ struct HostConfigurationTests {
     @Test func aReloadKnowsWhatDiffers() throws {
         let old = try ConfigurationFixture(minimal).load()
         let new = try ConfigurationFixture(
-            minimal + "peers: [127.0.0.9:1]\nlog-level: debug\nprofile: fast\nserve: false\n").load()
+            minimal + "peers: [127.0.0.9:1]\nlog-level: debug\nprofile: fast\nserve: false\n"
+        ).load()
         #expect(new.differences(from: old) == ["peers", "profile", "serve", "log-level"])
         #expect(old.differences(from: old) == [])
         #expect(CsnapConfiguration.reloadable.allSatisfy { CsnapConfiguration.keys.contains($0) })

@@ -14,7 +14,8 @@ extension Agent {
             committed: stored.committed, pending: stored.pending?.set, members: memberStatus, adopted: node.adopted,
             clientsResumed: node.resumed && now < node.leaseUntil, clients: clientStatus,
             admissions: (holder?.table.table ?? stored.admissions).entries,
-            isLeaving: departure != nil, namesake: discovery.conflict, serverFailure: now < server.backOffUntil ? server.lastFailure : nil,
+            isLeaving: departure != nil, namesake: discovery.conflict,
+            serverFailure: now < server.backOffUntil ? server.lastFailure : nil,
             waits: waits)
     }
 

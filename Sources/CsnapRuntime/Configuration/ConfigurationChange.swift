@@ -13,7 +13,8 @@ extension CsnapConfiguration {
             ("max-voters", maximumVoters == other.maximumVoters),
             ("state-directory", stateDirectory == other.stateDirectory),
             ("runtime-directory", runtimeDirectory == other.runtimeDirectory),
-            ("log-level", logLevel == other.logLevel), ("volumes", volumes == other.volumes),
+            ("log-level", logLevel == other.logLevel),
+            ("metrics-listen", metricsListen == other.metricsListen), ("volumes", volumes == other.volumes),
         ]
         return isEqual.filter { !$0.equal }.map(\.key)
     }

@@ -33,6 +33,8 @@ package enum InterfaceDescription {
         method Why() -> (waits: []Wait)
         method GetMembers() -> (members: []Member)
         method GetSessions() -> (clients: []Client, admissions: []Admission)
+        # In Prometheus' text form.
+        method GetMetrics() -> (text: string)
         # Events after `since`, oldest first; `follow` needs `more` and never ends.
         method Events(since: ?int, follow: ?bool) -> (events: []Event)
 

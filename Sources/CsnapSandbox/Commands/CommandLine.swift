@@ -11,6 +11,7 @@ package struct ControlCommandLine: ParsableCommand {
         version: "csnap 0.1",
         subcommands: [
             StatusCommand.self, WhyCommand.self, EventsCommand.self, MembersCommand.self, SessionsCommand.self,
+            MetricsCommand.self,
             FoundCommand.self, LeaveCommand.self, TransferCommand.self, DisableCommand.self, EnableCommand.self,
             StrikeCommand.self, VotersCommand.self, VolumeCommand.self, KeyCommand.self, CompletionCommand.self,
             SandboxCommand.self,

@@ -44,6 +44,28 @@ struct WhyCommand: ParsableCommand {
     }
 }
 
+struct MetricsCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "metrics", abstract: "Print what this node's agent counts, in Prometheus' text form.")
+
+    @OptionGroup var agent: AgentOptions
+
+    func run() throws {
+        let answer = try agent.call(waitingFor: "the agent to answer") {
+            try $0.client.call("io.csnap.Agent.GetMetrics")
+        }
+        Terminal.say((answer["text"]?.string ?? "").trimmingSuffix { $0.isNewline })
+    }
+}
+
+extension String {
+    fileprivate func trimmingSuffix(while isTrimmed: (Character) -> Bool) -> String {
+        var text = self
+        while let last = text.last, isTrimmed(last) { text.removeLast() }
+        return text
+    }
+}
+
 struct MembersCommand: ParsableCommand {
     static let configuration = CommandConfiguration(commandName: "members", abstract: "List the members.")
 

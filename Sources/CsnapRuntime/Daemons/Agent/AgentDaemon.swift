@@ -30,7 +30,8 @@ package final class AgentDaemon: Sendable {
         let server = start.serverExecutable.map { executable in
             AgentServer(
                 executable: executable,
-                arguments: ["--config", start.configurationFile, "--agent-descriptor", "3"] + start.flags.flatMap { ["--set", $0] },
+                arguments: ["--config", start.configurationFile, "--agent-descriptor", "3"]
+                    + start.flags.flatMap { ["--set", $0] },
                 patience: configuration.timing.hard, loop: loop, logger: logger)
         }
         let clients = AgentClients(configuration: configuration, loop: loop, logger: logger)
@@ -120,6 +121,9 @@ package final class AgentDaemon: Sendable {
         }
         return report
     }
+
+    /// In Prometheus' text form. On the loop only.
+    func metricsText() -> String { core.value.metrics.text(statusReport(), drops: transport.value.drops) }
 
     /// Ends everything at once; the server's process group is killed.
     package func close() -> EventLoopFuture<Void> {

@@ -38,8 +38,7 @@ package enum AgentProgram {
             configuration = try CsnapConfiguration.load(file: file, environment: environment(), flags: flags)
             keys = try KeySource(configuration).current
         } catch {
-            Log.plain(identifier: "csnap-agent").critical("\(error)")
-            return usageCode
+            return refuse(Log.plain(identifier: "csnap-agent"), "\(error)", usageCode)
         }
         let logger = Log.make(identifier: "csnap-agent", configuration: configuration)
         if keys.isInsecure { logger.warning("insecure: anybody who reaches \(configuration.listen.text) is obeyed") }
@@ -47,8 +46,7 @@ package enum AgentProgram {
         do {
             start = try AgentStart.prepare(configuration, file: file, flags: flags, logger: logger)
         } catch {
-            logger.critical("\(error)")
-            return error.exitCode
+            return refuse(logger, "\(error)", error.exitCode)
         }
         return run(start, keys: keys, logger: logger)
     }
@@ -66,11 +64,11 @@ package enum AgentProgram {
             let host = AgentControl(daemon: daemon)
             let path = start.configuration.runtime.controlSocket
             _ = try VarlinkServer.start(path: path, group: loop, host: host, access: .system()).wait()
+            startMetrics(start.configuration, host, group, logger)
             // Everybody may ask; who may change things is decided by their credentials.
             chmod(path, 0o666)
         } catch {
-            logger.critical("the agent cannot start: \(error)")
-            return failureCode
+            return refuse(logger, "\(error)", failureCode)
         }
         let signals = AgentSignals(daemon: daemon, reload: AgentReload(daemon: daemon, start: start, keys: keys))
         defer { signals.cancel() }
@@ -84,6 +82,23 @@ package enum AgentProgram {
         logger.notice("the agent ends: \(reason.text)")
         try? daemon.close().wait()
         return reason.exitCode
+    }
+
+    /// Without it the service goes on: monitoring must not stop what it watches.
+    private static func startMetrics(
+        _ configuration: CsnapConfiguration, _ host: AgentControl, _ group: any EventLoopGroup, _ logger: Logger
+    ) {
+        guard let address = configuration.metricsListen else { return }
+        MetricsListener.start(
+            at: address.hostText, port: Int(address.port), group: group, text: { host.metrics($0) }
+        ).whenFailure { error in logger.error("no metrics at \(address.text): \(error)") }
+    }
+
+    /// No packet has left. `systemctl status` says why, too.
+    private static func refuse(_ logger: Logger, _ why: String, _ code: Int32) -> Int32 {
+        logger.critical("the agent cannot start: \(why)")
+        ServiceManager.notify(.status("cannot start: \(why)"))
+        return code
     }
 
     private static func say(_ text: String) {

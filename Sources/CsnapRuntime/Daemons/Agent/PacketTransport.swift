@@ -10,6 +10,8 @@ package protocol PacketTransport {
     func use(keys: KeyRing, peers: [Address])
     /// Whom we refuse and a person may want to correct.
     func strangers(at now: Instant) -> [Stranger]
+    /// All that was dropped.
+    var drops: DropCounts { get }
     /// What was dropped since the last call, in words; nil if nothing was.
     func takeDropSummary() -> String?
     func close()

@@ -271,7 +271,9 @@ final class ServerLoop {
     /// The table has ended it: what is queued goes out first, if that is soon.
     private func finish(_ id: ConnectionID, _ end: SessionEnd) {
         guard connections[id] != nil else { return }
-        if end == .bye { logger.debug("session on connection \(id.value) ended: \(end)", metadata: id.field) } else {
+        if end == .bye {
+            logger.debug("session on connection \(id.value) ended: \(end)", metadata: id.field)
+        } else {
             logger.warning("connection \(id.value) ended: \(end)", metadata: id.field)
         }
         connections[id]?.isClosing = true
