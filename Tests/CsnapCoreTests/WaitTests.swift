@@ -141,6 +141,28 @@ import Testing
         }
     }
 
+    /// No grant, no claim, no admission rests on a disk that does not write; it goes on by itself when that is mended.
+    @Test func nothingIsPromisedOnAFullDisk() {
+        var group = group()
+        group.failingDisks = [2, 3]
+        let before = group.reports.mapValues(\.count)
+        group.crash(1)
+        #expect(!group.run(.seconds(20)) { !$0.activeServers.isEmpty })
+        for node in [UInt32(2), 3] {
+            let news = (group.reports[node] ?? []).dropFirst(before[node] ?? 0)
+            let promised = news.contains { report in
+                switch report {
+                case .elected, .promised, .admitted, .serverActive: true
+                default: false
+                }
+            }
+            #expect(!promised, "node \(node): \(news)")
+        }
+        #expect(group.wait(.stateFile, at: 2) != nil || group.wait(.stateFile, at: 3) != nil)
+        group.failingDisks = []
+        #expect(group.run(.seconds(20)) { $0.activeServers == [2] })
+    }
+
     @Test(arguments: [ServerFailure.storeFormat, .storeForeign, .storeStale])
     func aStoreThatIsRefusedIsNamed(failure: ServerFailure) {
         var group = group(of: [1])

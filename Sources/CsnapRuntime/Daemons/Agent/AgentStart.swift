@@ -102,7 +102,12 @@ package struct AgentStart: Sendable {
                 try FileLock.acquire(configuration.stateDirectory + "/agent.lock", note: note),
             ]
         } catch {
-            throw AgentStartError(description: "an agent runs here already: \(error.description)", exitCode: 1)
+            let meaning =
+                switch error {
+                case .held: "an agent runs here already: "
+                case .system: "the agent cannot take its lock: "
+                }
+            throw AgentStartError(description: meaning + error.description, exitCode: 1)
         }
     }
 
