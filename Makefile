@@ -70,6 +70,7 @@ check: format
 format:
 	$(SWIFT) format --in-place --recursive Sources Tests Package.swift
 
+# `make install DESTDIR=/tmp/root` for packages; with another PREFIX the units name the programs there.
 DESTDIR ?=
 PREFIX ?= /usr
 ROOT := $(DESTDIR)$(PREFIX)
@@ -79,11 +80,18 @@ install:
 	    $(ROOT)/share/man/man1 $(ROOT)/share/man/man5 $(ROOT)/share/man/man8
 	install -m 0755 $(addprefix $(BIN)/,csnap-agent csnap-server csnap-client) $(ROOT)/sbin
 	install -m 0755 $(BIN)/csnapctl $(ROOT)/bin
-	install -m 0644 units/*.service $(ROOT)/lib/systemd/system
+	for unit in units/*.service; do \
+	    sed 's|^ExecStart=/usr/sbin/|ExecStart=$(PREFIX)/sbin/|' $$unit >$(ROOT)/lib/systemd/system/$${unit##*/} && \
+	    chmod 0644 $(ROOT)/lib/systemd/system/$${unit##*/} || exit 1; done
 	install -m 0644 units/csnap.preset $(ROOT)/lib/systemd/system-preset/80-csnap.preset
 	install -m 0644 units/csnap.catalog $(ROOT)/lib/systemd/catalog/csnap.catalog
 	install -m 0644 units/csnap.sysusers $(ROOT)/lib/sysusers.d/csnap.conf
 	install -m 0644 units/csnap.tmpfiles $(ROOT)/lib/tmpfiles.d/csnap.conf
+	install -d $(ROOT)/share/bash-completion/completions $(ROOT)/share/zsh/site-functions \
+	    $(ROOT)/share/fish/vendor_completions.d
+	$(BIN)/csnapctl completion bash >$(ROOT)/share/bash-completion/completions/csnapctl
+	$(BIN)/csnapctl completion zsh >$(ROOT)/share/zsh/site-functions/_csnapctl
+	$(BIN)/csnapctl completion fish >$(ROOT)/share/fish/vendor_completions.d/csnapctl.fish
 	install -m 0644 docs/man/*.1 $(ROOT)/share/man/man1
 	install -m 0644 docs/man/*.5 $(ROOT)/share/man/man5
 	install -m 0644 docs/man/*.8 $(ROOT)/share/man/man8

@@ -10,7 +10,7 @@
 /// - `node`: this node's clients: suspended, leased, resumed (Recovery/LocalNode.swift)
 /// - `discovery`: joining and rejoining the group (Discovery/)
 package struct Agent: Sendable {
-    package let settings: AgentSettings
+    package private(set) var settings: AgentSettings
     package var timing: Timing { settings.timing }
 
     var now: Instant
@@ -26,6 +26,8 @@ package struct Agent: Sendable {
     var node: LocalNode
     var discovery: Discovery
     var departure: Departure?
+    /// When an operator last said `enable` or `disable`, or our start.
+    var enabledSince: Instant
     /// Commands typed here on their way to the holder, and the holder's last answers.
     var forwarded: [ForwardedCommand] = []
     var answered: [OperatorReply] = []
@@ -62,6 +64,7 @@ package struct Agent: Sendable {
         voter = Voter(stored: state, hadFile: stored != nil, timing: settings.timing, at: now)
         node = LocalNode(livingClients: settings.livingClients, timing: settings.timing, at: now)
         discovery = Discovery(at: now)
+        enabledSince = now
         if let committed = state.committed { membership.announce(configuration: committed) }
         if state.cluster != .zero { actions.append(.pin(cluster: state.cluster)) }
         releaseOwnPromiseOfDeadBoot()
@@ -82,6 +85,9 @@ package struct Agent: Sendable {
         case .client(let client, let message): receive(message, from: client)
         case .clientGone(let client): clientIsGone(client)
         case .command(let id, let command): run(command, id: id)
+        case .peers(let peers):
+            settings.peers = peers
+            discovery.nextJoin = min(discovery.nextJoin, self.now)
         }
         settle()
         return takeActions()

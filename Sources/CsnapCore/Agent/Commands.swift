@@ -16,6 +16,7 @@ extension Agent {
         case .leave, .stop: departure == nil ? depart(id, leaves: command == .leave) : answer(id, .refused(.busy))
         case .enable, .disable:
             let enabled = command == .enable
+            if enabled != stored.enabled { enabledSince = now }
             stored.enabled = enabled
             updateEligible()
             persist(then: [.reply(id, .done)])

@@ -7,7 +7,8 @@ struct ServerProcess: Equatable, Sendable {
     var backOffUntil = Instant.distantPast
     /// Why the last one failed, for `why`.
     var lastFailure: ServerFailure?
-    var lastFailureAt = Instant.distantPast
+    /// The first of the failures in a row.
+    var failingSince = Instant.distantPast
     /// The store shows a tenure that surpasses ours: how often in a row. This node claims above it.
     var surpassed = 0
     /// Who should serve next, when an operator transferred the service.
@@ -26,6 +27,12 @@ struct ServerProcess: Equatable, Sendable {
 
     /// A store that surpasses each new epoch is broken, or written by somebody else: then it is a failure like others.
     static let surpassedLimit = 4
+
+    mutating func countFailure(at now: Instant) {
+        if failures == 0 { failingSince = now }
+        failures += 1
+    }
+
     static let firstBackOff = Interval.seconds(1)
     static let longestBackOff = Interval.seconds(60)
 }
@@ -54,7 +61,7 @@ extension Agent {
         switch was {
         case .absent, .inert: break
         case .starting:
-            server.failures += 1
+            server.countFailure(at: now)
             server.failures >= 2 ? giveServiceUp() : holderLostServer()
         case .started, .stopping: holderLostServer()
         }
@@ -63,16 +70,14 @@ extension Agent {
 
     private mutating func serverFailed(_ failure: ServerFailure, epochSeen: Epoch) {
         sawEpoch(epochSeen)
-        server.lastFailure = failure
-        server.lastFailureAt = now
-        report(.serverFailed(failure))
+        noteFailure(failure)
         if failure == .storeTenure, server.surpassed < ServerProcess.surpassedLimit {
             // A slot shows a higher tenure: this node claims above it at once.
             server.surpassed += 1
             stopServing(.release)
             return
         }
-        server.failures += 1
+        server.countFailure(at: now)
         if server.failures >= 2 || failure == .storeForeign || failure == .storeStale || failure == .storeFormat {
             giveServiceUp()
         }
@@ -94,11 +99,14 @@ extension Agent {
         }
         startServerIfHolder()
         guard now >= startedAt + timing.reconnect else { return }
-        server.failures += 1
-        server.lastFailure = .storeUnreachable
-        server.lastFailureAt = now
-        report(.serverFailed(.storeUnreachable))
+        noteFailure(.storeUnreachable)
+        server.countFailure(at: now)
         giveServiceUp()
+    }
+
+    private mutating func noteFailure(_ failure: ServerFailure) {
+        server.lastFailure = failure
+        report(.serverFailed(failure))
     }
 
     /// May this node run the server, as its member record says?

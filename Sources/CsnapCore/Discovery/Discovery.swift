@@ -16,6 +16,9 @@ struct Discovery: Equatable, Sendable {
     /// Our own node id is used by another live machine.
     var conflict: Address?
     var conflictAt = Instant.distantPast
+    var conflictSince = Instant.distantPast
+    /// Who of another group spoke to us last, under our name and with our key.
+    var foreign: Stranger?
     /// Smoothed time of a state write, and the failed votes in a row: both lengthen the vote's time-out.
     private(set) var writeTime = Interval.zero
     private(set) var failedVotes = 0
@@ -25,6 +28,12 @@ struct Discovery: Equatable, Sendable {
         var machineID: Bits128
         var kernelBootID: Bits128
         var startBits: Bits128
+        var heardAt: Instant
+    }
+
+    struct Stranger: Equatable, Sendable {
+        var node: NodeID
+        var since: Instant
         var heardAt: Instant
     }
 
@@ -136,6 +145,19 @@ extension Agent {
         report(news)
     }
 
+    /// Two groups of one name and key, by mistake; both go on, and `why` names the other until it has been silent.
+    private mutating func meetForeigner(_ sender: Sender, of cluster: Bits128) {
+        let node = sender.process.node
+        let known = foreignGroupMember
+        discovery.foreign = Discovery.Stranger(node: node, since: known?.since ?? now, heardAt: now)
+        tellOfStranger(node, .foreignGroup(cluster: cluster, from: node))
+    }
+
+    /// Nil once it has been silent for several of its announcements.
+    var foreignGroupMember: Discovery.Stranger? {
+        discovery.foreign.flatMap { now - $0.heardAt < timing.rejoin * 10 ? $0 : nil }
+    }
+
     // MARK: Join at a member
 
     private mutating func receiveJoin(_ join: Join, from sender: Sender) {
@@ -143,8 +165,7 @@ extension Agent {
         else { return }
         let address = join.record.address
         guard sender.cluster == .zero || sender.cluster == stored.cluster else {
-            tellOfStranger(
-                sender.process.node, .foreignGroup(cluster: sender.cluster, from: sender.process.node))
+            meetForeigner(sender, of: sender.cluster)
             send(.foreignGroup(ForeignGroup(nonce: join.nonce, cluster: stored.cluster)), at: address)
             return
         }
@@ -215,7 +236,7 @@ extension Agent {
     private mutating func receiveJoinAck(_ ack: JoinAck, from sender: Sender) {
         guard discovery.nonces.contains(ack.nonce), ack.cluster != .zero else { return }
         guard stored.cluster == .zero || stored.cluster == ack.cluster else {
-            tellOfStranger(sender.process.node, .foreignGroup(cluster: ack.cluster, from: sender.process.node))
+            meetForeigner(sender, of: ack.cluster)
             return
         }
         // Who knows no configuration cannot say whether this node was a voter once; another will.
@@ -263,14 +284,19 @@ extension Agent {
 
     private mutating func receiveForeignGroup(_ answer: ForeignGroup, from sender: Sender) {
         guard discovery.nonces.contains(answer.nonce), answer.cluster != stored.cluster else { return }
-        tellOfStranger(sender.process.node, .foreignGroup(cluster: answer.cluster, from: sender.process.node))
+        meetForeigner(sender, of: answer.cluster)
     }
 
     /// Neither of the two grants a new epoch while both are there; this one does not even answer (§1).
     private mutating func receiveIdConflict(_ answer: IdConflict) {
         guard discovery.nonces.contains(answer.nonce), answer.node == own.node else { return }
         if discovery.conflict == nil { report(.idConflict(own.node, other: answer.address)) }
-        discovery.conflict = answer.address
+        meetNamesake(at: answer.address)
+    }
+
+    private mutating func meetNamesake(at address: Address) {
+        if discovery.conflict == nil { discovery.conflictSince = now }
+        discovery.conflict = address
         discovery.conflictAt = now
     }
 
@@ -287,8 +313,7 @@ extension Agent {
             } else {
                 tellOfStranger(own.node, .idConflict(own.node, other: join.record.address))
                 // The first heard goes on acknowledging its promise, but grants no new epoch while the other is there.
-                discovery.conflict = join.record.address
-                discovery.conflictAt = now
+                meetNamesake(at: join.record.address)
                 send(
                     .idConflict(IdConflict(nonce: join.nonce, node: own.node, address: settings.address)),
                     at: join.record.address)

@@ -8,6 +8,7 @@ package enum ControlRequest: Equatable, Sendable {
     case why
     case members
     case sessions
+    case metrics
     case events(since: UInt64?, follow: Bool)
     case command(ControlCommand)
 
@@ -28,6 +29,7 @@ package enum ControlRequest: Equatable, Sendable {
         case "io.csnap.Agent.Why": self = .why
         case "io.csnap.Agent.GetMembers": self = .members
         case "io.csnap.Agent.GetSessions": self = .sessions
+        case "io.csnap.Agent.GetMetrics": self = .metrics
         case "io.csnap.Agent.Events": self = try ControlRequest.events(parameters, more: call.more == true)
         default: self = .command(try ControlRequest.command(call.method, parameters))
         }

@@ -4,6 +4,9 @@ package import CsnapCore
 package protocol ControlHost: Sendable {
     func status(_ answer: @escaping @Sendable (StatusReport) -> Void)
 
+    /// Prometheus' text.
+    func metrics(_ answer: @escaping @Sendable (String) -> Void)
+
     /// Runs a command of a person; the answer comes when it is done or refused.
     func perform(_ command: ControlCommand, _ answer: @escaping @Sendable (OperatorOutcome) -> Void)
 

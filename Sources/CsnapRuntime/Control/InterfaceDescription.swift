@@ -11,7 +11,7 @@ package enum InterfaceDescription {
         type Admission (node: int, boot: int, epoch: int, status: string, sessions: ?int)
         type Client (volume: string, pid: int, suspended: bool, connected: bool, writesInFlight: int)
         type Volume (name: string, origin: string, store: string)
-        type Wait (kind: string, seconds: float, nodes: []int, text: string, remedy: string)
+        type Wait (kind: string, seconds: float, nodes: []int, text: string, remedy: string, warning: bool)
         type Promise (epoch: int, node: int, boot: int, released: bool, remaining: float)
         type Status (
           cluster: string, clusterUUID: ?string, node: int, boot: int, agentPid: int, serverPid: ?int,
@@ -33,6 +33,8 @@ package enum InterfaceDescription {
         method Why() -> (waits: []Wait)
         method GetMembers() -> (members: []Member)
         method GetSessions() -> (clients: []Client, admissions: []Admission)
+        # In Prometheus' text form.
+        method GetMetrics() -> (text: string)
         # Events after `since`, oldest first; `follow` needs `more` and never ends.
         method Events(since: ?int, follow: ?bool) -> (events: []Event)
 

@@ -10,7 +10,7 @@ extension World {
             }
         case .wake: break
         case .persisted(let token): trace.line(now, "node \(node + 1): state write \(token) is durable")
-        case .persistFailed, .server, .serverGone, .client, .clientGone, .command:
+        case .persistFailed, .server, .serverGone, .client, .clientGone, .command, .peers:
             trace.line(now, "node \(node + 1): event \(compact("\(event)"))")
         }
     }

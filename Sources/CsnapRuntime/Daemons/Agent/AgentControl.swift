@@ -9,6 +9,10 @@ struct AgentControl: ControlHost {
         daemon.loop.execute { answer(daemon.statusReport()) }
     }
 
+    func metrics(_ answer: @escaping @Sendable (String) -> Void) {
+        daemon.loop.execute { answer(daemon.metricsText()) }
+    }
+
     func perform(_ command: ControlCommand, _ answer: @escaping @Sendable (OperatorOutcome) -> Void) {
         daemon.submit(Command(command)).whenComplete { result in
             switch result {
