@@ -3,7 +3,7 @@ BIN := .build/release
 SWIFT := swift
 PROFILES ?= fast
 
-.PHONY: run build test unit check format scenarios canary audit soak-scenarios sim mutants containers bench-failover bench-loss install clean
+.PHONY: run build test unit check format scenarios canary audit flood leaks kills soak-scenarios sim mutants containers bench-failover bench-loss bench-idle install clean
 
 run: build
 	$(BIN)/csnapctl sandbox --scenario outline
@@ -21,6 +21,9 @@ test:
 	$(MAKE) scenarios
 	$(MAKE) canary
 	$(MAKE) audit
+	$(MAKE) flood LONG=3
+	$(MAKE) leaks LONG='40 50'
+	$(MAKE) kills LONG=15
 	$(MAKE) containers
 
 # Unit, rule and process tests.
@@ -50,6 +53,19 @@ canary: build
 audit: build
 	scripts/audit-failover $(BIN)
 
+# Bad input at the wire, for 60 s or LONG; needs root.
+LONG ?=
+flood: build
+	scripts/flood $(BIN) $(LONG)
+
+# A thousand fail-overs, or LONG: descriptors, threads and memory of the processes that live on.
+leaks: build
+	scripts/leaks $(BIN) $(LONG)
+
+# Two hundred random kill -9, or LONG: nothing that was acknowledged may be lost.
+kills: build
+	scripts/kills $(BIN) $(LONG)
+
 # Every scenario in both profiles.
 soak-scenarios: build
 	scripts/scenarios --all $(BIN)
@@ -60,6 +76,9 @@ containers:
 
 bench-failover: build
 	scripts/bench-failover $(BIN)
+
+bench-idle: build
+	scripts/bench-idle $(BIN)
 
 bench-loss: build
 	scripts/bench-loss $(BIN)
