@@ -36,7 +36,7 @@ final class ClientControl {
         while !isStopping() {
             let now = BootClock.now()
             connectAgent(now)
-            monitor.with { $0.wake(now) }
+            if let due = monitor.peek({ $0.nextWake }), due <= now { monitor.with { $0.wake(now) } }
             perform()
             waitAndServe()
         }
@@ -111,7 +111,7 @@ final class ClientControl {
         let now = BootClock.now()
         var until = now + Self.longest
         if agent == nil { until = min(until, agentRetryAt) }
-        if let due = monitor.with({ $0.nextWake }) { until = min(until, due) }
+        if let due = monitor.peek({ $0.nextWake }) { until = min(until, due) }
         let nanoseconds = max((until - now).nanoseconds, 0)
         return Int32((nanoseconds + 999_999) / 1_000_000)
     }

@@ -10,13 +10,19 @@ package struct ClientOptions: Sendable {
     package var source: Address?
     /// The cluster's keys.
     package var keys: KeySource
+    /// Nil: what fits the origin and this machine.
+    package var engine: DiskEngine?
 
-    package init(runtime: RuntimeDirectory, volume: String, origin: String, source: Address?, keys: KeySource) {
+    package init(
+        runtime: RuntimeDirectory, volume: String, origin: String, source: Address?, keys: KeySource,
+        engine: DiskEngine? = nil
+    ) {
         self.runtime = runtime
         self.volume = volume
         self.origin = origin
         self.source = source
         self.keys = keys
+        self.engine = engine
     }
 
     /// Reads the key file. Throws `ClientError`, for a volume that the file does not name too.
