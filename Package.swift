@@ -18,6 +18,7 @@ let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
 
@@ -54,7 +55,7 @@ let package = Package(
             name: "CsnapRuntime",
             dependencies: [
                 "CsnapCore", "CsnapSession", "CsnapStore", "NBDProtocol", "Systemd", "CShims",
-                logging, crypto, nioCore, nioPosix, yams,
+                logging, crypto, nioCore, nioHTTP1, nioPosix, yams,
             ],
             swiftSettings: settings),
         .target(
@@ -62,6 +63,7 @@ let package = Package(
             dependencies: ["CsnapRuntime", "CsnapCore", "CShims", argumentParser, nioCore, nioPosix],
             swiftSettings: settings),
         .target(name: "CsnapSimulation", dependencies: ["CsnapCore"], swiftSettings: settings),
+        .target(name: "CsnapStoreSimulation", dependencies: ["CsnapStore", "CsnapCore"], swiftSettings: settings),
 
         .executableTarget(
             name: "csnap-agent", dependencies: ["CsnapRuntime", argumentParser], swiftSettings: settings),
@@ -72,11 +74,15 @@ let package = Package(
         .executableTarget(
             name: "csnapctl", dependencies: ["CsnapRuntime", "CsnapSandbox", argumentParser], swiftSettings: settings),
         .executableTarget(
-            name: "csnap-sim", dependencies: ["CsnapSimulation", argumentParser], swiftSettings: settings),
+            name: "csnap-sim",
+            dependencies: ["CsnapSimulation", "CsnapStoreSimulation", "CsnapStore", argumentParser],
+            swiftSettings: settings),
 
         .testTarget(name: "CsnapCoreTests", dependencies: ["CsnapCore"], swiftSettings: settings),
         .testTarget(name: "CsnapSessionTests", dependencies: ["CsnapSession", "CsnapCore"], swiftSettings: settings),
-        .testTarget(name: "CsnapStoreTests", dependencies: ["CsnapStore", "CsnapCore"], swiftSettings: settings),
+        .testTarget(
+            name: "CsnapStoreTests", dependencies: ["CsnapStore", "CsnapStoreSimulation", "CsnapCore"],
+            swiftSettings: settings),
         .testTarget(name: "NBDProtocolTests", dependencies: ["NBDProtocol"], swiftSettings: settings),
         .testTarget(
             name: "CsnapRuntimeTests",
@@ -87,7 +93,8 @@ let package = Package(
         .testTarget(
             name: "CsnapSimulationTests", dependencies: ["CsnapSimulation", "CsnapCore"], swiftSettings: settings),
         .testTarget(
-            name: "CsnapSandboxTests", dependencies: ["CsnapSandbox", "CsnapRuntime", "CsnapCore"], swiftSettings: settings),
+            name: "CsnapSandboxTests", dependencies: ["CsnapSandbox", "CsnapRuntime", "CsnapCore"],
+            swiftSettings: settings),
         .testTarget(
             name: "ContainerTests", dependencies: ["CsnapSandbox", "CsnapRuntime", "CsnapCore"],
             swiftSettings: settings),

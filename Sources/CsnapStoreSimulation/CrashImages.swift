@@ -1,5 +1,5 @@
-package import CsnapStore
 import CsnapCore
+package import CsnapStore
 
 /// Figures of an enumeration; what went wrong first.
 package struct ImageReport: Sendable {
@@ -121,7 +121,8 @@ package struct CrashImages {
     }
 
     private mutating func judge(
-        _ durable: DiskImage, _ writes: [DiskWrite], _ epoch: UInt64, _ allowed: [(StoreModel, DiskImage)], _ what: @autoclosure () -> String
+        _ durable: DiskImage, _ writes: [DiskWrite], _ epoch: UInt64, _ allowed: [(StoreModel, DiskImage)],
+        _ what: @autoclosure () -> String
     ) {
         report.images += 1
         var image = durable

@@ -22,7 +22,9 @@ package struct DiskImage: Sendable {
             if pages[page].isEmpty {
                 part.initializeMemory(as: UInt8.self, repeating: 0)
             } else {
-                pages[page].withUnsafeBytes { part.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[start..<start + count])) }
+                pages[page].withUnsafeBytes {
+                    part.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[start..<start + count]))
+                }
             }
             done += count
         }
@@ -92,7 +94,7 @@ package final class SimulatedDisk {
 
     package init(_ image: DiskImage) { self.image = image }
 
-    func begin() {
+    package func begin() {
         while let first = late.first, first.at <= requests {
             image.write(first.write)
             late.removeFirst()

@@ -50,7 +50,9 @@ package struct StoreWorld {
     package static func blank(_ format: StoreFormat) -> DiskImage {
         var image = DiskImage(size: Int(format.geometry.storeSize))
         for request in format.format() {
-            if case .write(let offset, let bytes) = request { image.write(DiskWrite(offset: Int(offset), bytes: bytes)) }
+            if case .write(let offset, let bytes) = request {
+                image.write(DiskWrite(offset: Int(offset), bytes: bytes))
+            }
         }
         return image
     }

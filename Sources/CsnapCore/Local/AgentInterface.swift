@@ -89,6 +89,8 @@ package enum Event: Equatable, Sendable {
     /// The connection broke; `proven`: the process is gone and its lock is free.
     case clientGone(ClientID)
     case command(id: Bits128, Command)
+    /// A reload named other addresses to look for the group.
+    case peers([Address])
 }
 
 /// What a person on this node asks for.
@@ -104,6 +106,8 @@ package enum Command: Equatable, Sendable {
     case disable
     case enable
     case voters([NodeID])
+    case addVoters([NodeID])
+    case replaceVoter(NodeID, by: NodeID)
 }
 
 /// One output of the agent's step, to be carried out in order.

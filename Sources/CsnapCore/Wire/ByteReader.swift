@@ -27,6 +27,8 @@ package struct ByteReader: Sendable {
         return bytes[position]
     }
 
+    @_specialize(where Value == UInt64)
+    @_specialize(where Value == UInt32)
     package mutating func fixed<Value: FixedWidthInteger & UnsignedInteger>(
         _ type: Value.Type
     ) throws(WireError) -> Value {

@@ -10,6 +10,8 @@ package struct ByteWriter: Sendable {
 
     package mutating func byte(_ value: UInt8) { bytes.append(value) }
 
+    @_specialize(where Value == UInt64)
+    @_specialize(where Value == UInt32)
     package mutating func fixed<Value: FixedWidthInteger & UnsignedInteger>(_ value: Value) {
         var rest = value
         for _ in 0..<(Value.bitWidth / 8) {
@@ -33,6 +35,9 @@ package struct ByteWriter: Sendable {
     }
 
     package mutating func flag(_ value: Bool) { byte(value ? 1 : 0) }
+
+    /// The same for an array, which needs no iterator.
+    package mutating func raw(_ value: [UInt8]) { bytes += value }
 
     package mutating func raw(_ value: some Sequence<UInt8>) { bytes.append(contentsOf: value) }
 

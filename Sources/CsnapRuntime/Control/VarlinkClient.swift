@@ -117,6 +117,9 @@ package struct AgentCaller {
         _ = try client.call("io.csnap.Agent.\(name)", parameters)
     }
 
+    /// What a person should know although it was done, if anything.
+    package func leave() throws -> String? { try client.call("io.csnap.Agent.Leave", [:])["note"]?.string }
+
     // MARK: Snapshots
 
     /// `uuid` makes the call safe to repeat.

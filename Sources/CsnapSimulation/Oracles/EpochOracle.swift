@@ -60,6 +60,24 @@ extension Oracles {
         }
     }
 
+    /// A node that lost its promises may vote again once it knows of every epoch that its lost promise helped to elect.
+    func checkRestoredVote(_ world: World, node: Int, old: StoredState?, new: StoredState) {
+        guard let old, !old.mayVote, new.mayVote, let committed = new.committed else { return }
+        world.statistics[.restoredVotes] += 1
+        world.nodes[node].lostVote = false
+        world.nodes[node].lostDisk = nil
+        let known = new.highestEpoch
+        let bit = UInt64(1) << UInt64(node)
+        for (epoch, holders) in epochs.promised where epoch > known {
+            for holder in holders where holder.voters & bit != 0 && committed.isMajority(holder.voters) {
+                world.fail(
+                    2,
+                    "node \(node + 1) votes again without knowing of epoch \(epoch.value), which its lost promise elected"
+                )
+            }
+        }
+    }
+
     private func checkSuccession(_ world: World, node: Int, _ old: Promise?, _ new: Promise?) {
         guard let old else { return }
         guard let new else {
@@ -94,6 +112,8 @@ extension Oracles {
         let sets = [world.nodes[node].disk?.committed, agent.submitted?.committed].compactMap { $0 }
         let agrees = sets.contains { agent.core.hash(of: $0) == request.configurationHash }
         let before = agent.ledger.asked[sender]
+        // An older request that comes late says nothing of the newer one.
+        guard request.epoch >= before?.epoch ?? .none else { return }
         let agreed = before?.epoch == request.epoch && before?.agreed == true
         agent.ledger.asked[sender] = (request.epoch, agrees || agreed)
     }

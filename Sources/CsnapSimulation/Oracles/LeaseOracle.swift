@@ -85,7 +85,7 @@ extension Oracles {
 
     /// A server accepts, writes or replies.
     func onService(_ world: World, node: Int, _ server: SimServer, _ kind: Service) {
-        world.statistics.serviceEvents += 1
+        world.statistics[.serviceEvents] += 1
         let time = world.local(node)
         let epoch = server.tenure.epoch
         if time >= server.parent.ledger.hardGiven || server.parent.ledger.epoch != epoch {

@@ -90,6 +90,11 @@ package struct MutantPlan: Sendable {
             plan.grown = true
             plan.only = [.cuts, .slowState, .stalledState, .agentPauses, .duplicate, .operators, .delay]
             plan.isPaired = true
+        case .votesWithoutProposal, .voteRecoveredAtOnce, .voteRecoveredByOne, .lateGrantCounted, .pendingVoterForgets:
+            plan.nodes = [3, 4, 5]
+            plan.only = [.lostState, .jams, .cuts, .agentPauses, .delay, .voterChanges, .agentCrashes]
+            plan.seconds = 60
+            plan.isPaired = true
         case .rejoinGivesUp:
             plan.only = [.cuts]
             plan.longestCut = 40_000_000_000

@@ -29,6 +29,7 @@ extension World {
         server.backlog = []
         let node = nodes[index]
         if node.server === server { node.server = nil }
+        drawing.ends(index, at: now)
         trace.line(now, "node \(index + 1): server process of \(text(server.tenure)) ends")
         if !node.isOff {
             // The kernel closes its connections.

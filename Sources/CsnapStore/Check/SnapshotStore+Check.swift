@@ -19,7 +19,8 @@ extension SnapshotStore {
     package mutating func check(data: Bool) throws(StoreError) -> CheckReport {
         let units = geometry.windowCount * geometry.unitsPerWindow
         var work = CheckWork(
-            units: [UInt64](repeating: 0, count: (units + 63) / 64), nodes: NodeMap(nodesPerWindow: geometry.nodesPerWindow))
+            units: [UInt64](repeating: 0, count: (units + 63) / 64),
+            nodes: NodeMap(nodesPerWindow: geometry.nodesPerWindow))
         work.report.snapshots = state.snapshots.count
         if anchor.sequence > 0 {
             try checkAnchor(&work)

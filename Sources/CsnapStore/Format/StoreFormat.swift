@@ -133,7 +133,7 @@ enum SealedBlock {
     static func seal(_ writer: ByteWriter) -> [UInt8] {
         precondition(writer.count <= contentSize, "a block's content is too long")
         var writer = writer
-        writer.raw(repeatElement(0, count: contentSize - writer.count))
+        writer.zeros(contentSize - writer.count)
         writer.fixed(Castagnoli.checksum(writer.bytes))
         return writer.bytes
     }

@@ -86,5 +86,22 @@ struct JournalGroup: Equatable, Sendable {
         self.records = records
     }
 
+    /// Whether these bytes are a whole group of this tenure with a higher number.
+    static func isLater(_ bytes: [UInt8], store: Bits128, than number: UInt64, of tenure: Tenure) -> Bool {
+        guard Castagnoli.checksum(bytes, 4..<bytes.count) == checksum(bytes) else { return false }
+        var reader = ByteReader(bytes)
+        do throws(WireError) {
+            _ = try reader.raw(16)
+            guard try reader.value(Bits128.self) == store else { return false }
+            let epoch = try reader.fixed(UInt64.self)
+            let round = try reader.fixed(UInt32.self)
+            let isSame = epoch == tenure.epoch.value && round == tenure.round.value
+            let own = try reader.fixed(UInt64.self)
+            return isSame && own > number
+        } catch {
+            return false
+        }
+    }
+
     static func checksum(_ bytes: [UInt8]) -> UInt32 { bytes.withUnsafeBytes { $0.little32(0) } }
 }

@@ -11,7 +11,8 @@ struct ReplayedPiece {
 
 /// Reads a journal in large parts.
 struct JournalReader {
-    private static let partSize = 256 << 10
+    /// More than the longest group.
+    static let partSize = 256 << 10
     private var start: UInt64 = 0
     private var bytes: [UInt8] = []
 
@@ -46,6 +47,7 @@ extension SnapshotStore {
             if let held { try applyReplayed(held, &outcome) }
             held = group
         }
+        if piece.cut == nil { try expectEnd(position, &reader) }
         if let held {
             let counts = piece.cut == nil ? try isDataWhole(held) : true
             if counts { try applyReplayed(held, &outcome) }
@@ -103,6 +105,36 @@ extension SnapshotStore {
             }
             return group
         } catch {
+            throw end(.device(error))
+        }
+    }
+
+    /// A group is written when the one before is durable. So where a later one lies behind the end, that is no end:
+    /// something has destroyed what was there.
+    private mutating func expectEnd(_ end: JournalWriter, _ reader: inout JournalReader) throws(StoreError) {
+        if StoreMutants.active(.damagedJournalEnds) { return }
+        try expectNoGroup(from: end.offset, in: end.window, end, &reader)
+        if end.hasNext { try expectNoGroup(from: 0, in: end.piece.windows[end.current + 1], end, &reader) }
+    }
+
+    private mutating func expectNoGroup(
+        from start: Int, in window: UInt32, _ position: JournalWriter, _ reader: inout JournalReader
+    ) throws(StoreError) {
+        let base = geometry.offset(ofWindow: window)
+        let windowEnd = base + UInt64(geometry.windowSize)
+        let last = min(start + JournalReader.partSize, Int(geometry.windowSize))
+        do throws(BlockDeviceError) {
+            for offset in stride(from: start, to: last, by: StoreLayout.blockSize) {
+                let place = base + UInt64(offset)
+                let header = try reader.read(JournalGroup.headerSize, at: place, windowEnd: windowEnd, &device)
+                guard let length = JournalGroup.length(header), place + UInt64(length) <= windowEnd else { continue }
+                let bytes = try reader.read(length, at: place, windowEnd: windowEnd, &device)
+                if JournalGroup.isLater(bytes, store: format.store, than: position.number, of: position.piece.tenure) {
+                    throw .system(0)
+                }
+            }
+        } catch {
+            if error == .system(0) { throw .damaged(offset: base + UInt64(start)) }
             throw end(.device(error))
         }
     }

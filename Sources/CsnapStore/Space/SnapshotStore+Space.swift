@@ -52,16 +52,24 @@ extension SnapshotStore {
             try loadSpace(of: unit)
         }
         try loadSpace(of: units.upperBound - 1)
+        try sealBefore(.data)
         try append([.opened(.data, window)])
         freeUnits = units.reversed().filter { !state.space.isUsed($0) }
         guard let unit = freeUnits.popLast() else { throw .full }
         return unit
     }
 
+    /// The record that opens the next window seals the one before it: what was written there must not land any more.
+    private mutating func sealBefore(_ kind: WindowKind) throws(StoreError) {
+        let isOpen = kind == .data ? state.open.data != nil : state.open.nodes != nil
+        if isOpen, !StoreMutants.active(.sealedUnwritten) { try flush() }
+    }
+
     /// A free place for a node, in a window of this tenure; it counts as used at once.
     mutating func allocateNode() throws(StoreError) -> UInt64 {
         if freeNodes.isEmpty {
             guard let window = pick(.nodes) else { throw .full }
+            try sealBefore(.nodes)
             try append([.opened(.nodes, window)])
             let start = geometry.offset(ofWindow: window)
             freeNodes = (0..<geometry.nodesPerWindow).reversed()

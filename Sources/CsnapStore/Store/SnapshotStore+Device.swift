@@ -47,7 +47,7 @@ extension SnapshotStore {
         if StoreMutants.active(.noSlotReadBeforeReuse) { return }
         let bytes = try readBytes(format.slotsByteCount, at: StoreLayout.slotsOffset)
         let slots = StoreSlots(bytes, format: format)
-        if let highest = slots.highest, highest.tenure > tenure { 
+        if let highest = slots.highest, highest.tenure > tenure {
             throw end(.surpassed(highest.tenure, highest.owner.process))
         }
     }

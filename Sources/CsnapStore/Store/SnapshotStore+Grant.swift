@@ -40,7 +40,9 @@ extension SnapshotStore {
         var lacking: [UInt64] = []
         for range in query {
             // What lay behind the end of all snapshots is needed by none.
-            for chunk in range.lowerBound..<max(range.lowerBound, min(range.upperBound, geometry.chunkCount(newest.size))) {
+            for chunk in range
+                .lowerBound..<max(range.lowerBound, min(range.upperBound, geometry.chunkCount(newest.size)))
+            {
                 let key = EntryKey(branch: 0, chunk: chunk, end: newest.number.value)
                 if try entry(from: key, to: key.lastOfChunk) == nil { lacking.append(chunk) }
             }
@@ -135,32 +137,36 @@ extension SnapshotStore {
         _ failures: inout [(chunk: UInt64, outcome: GrantOutcome)]
     ) throws(StoreError) {
         let size = Int(geometry.chunkSize)
-        var units: [UInt64] = []
-        for chunk in chunks {
+        var start = 0
+        while start < chunks.count {
+            let first: UInt64
             do throws(StoreError) {
-                units.append(try allocateUnit())
+                first = try allocateUnit()
             } catch {
                 guard case .full = error else { throw error }
-                failures += (chunk..<chunks.upperBound).map { ($0, .full) }
-                break
+                failures += (chunks.lowerBound + UInt64(start)..<chunks.upperBound).map { ($0, .full) }
+                return
             }
-        }
-        var start = 0
-        while start < units.count {
+            // Neighbours of the same window only: the next window is opened, and so this one sealed, when all that
+            // was taken in it is written.
             var count = 1
-            while start + count < units.count, units[start + count] == units[start] + UInt64(count) { count += 1 }
+            while start + count < chunks.count, freeUnits.last == first + UInt64(count) {
+                freeUnits.removeLast()
+                count += 1
+            }
             do throws(BlockDeviceError) {
                 let part = buffer.part(start * size..<(start + count) * size)
-                try device.write(UnsafeRawBufferPointer(part), at: geometry.offset(ofUnit: units[start]))
+                try device.write(UnsafeRawBufferPointer(part), at: geometry.offset(ofUnit: first))
             } catch {
                 throw end(.device(error))
             }
+            for index in start..<start + count {
+                let key = EntryKey(branch: 0, chunk: chunks.lowerBound + UInt64(index), end: number.value)
+                let offset = geometry.offset(ofUnit: first + UInt64(index - start))
+                let checksum = buffer.checksum(index * size..<(index + 1) * size)
+                records.append(.put(Entry(key: key, offset: offset, checksum: checksum)))
+            }
             start += count
-        }
-        for (index, unit) in units.enumerated() {
-            let key = EntryKey(branch: 0, chunk: chunks.lowerBound + UInt64(index), end: number.value)
-            let checksum = buffer.checksum(index * size..<(index + 1) * size)
-            records.append(.put(Entry(key: key, offset: geometry.offset(ofUnit: unit), checksum: checksum)))
         }
     }
 }

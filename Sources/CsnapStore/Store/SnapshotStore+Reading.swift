@@ -80,7 +80,9 @@ extension SnapshotStore {
         let high = try to.map { number throws(StoreError) in try expectSnapshot(number) }
         guard high.map({ low.number <= $0.number }) ?? true, limit > 0 else { throw .outOfRange }
         // A chunk that the older image does not have in full is another one.
-        let common = high?.size ?? state.originSize == low.size ? geometry.chunkCount(low.size) : low.size / UInt64(geometry.chunkSize)
+        let common =
+            high?.size ?? state.originSize == low.size
+            ? geometry.chunkCount(low.size) : low.size / UInt64(geometry.chunkSize)
         let count = geometry.chunkCount(high?.size ?? state.originSize)
         var part = DiffPart(chunks: [], next: nil)
         var key = EntryKey(branch: 0, chunk: chunk, end: low.number.value)

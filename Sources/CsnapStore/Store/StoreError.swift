@@ -39,7 +39,8 @@ package enum StoreError: Error, Equatable, Sendable {
     package var isFatal: Bool {
         switch self {
         case .device, .surpassed, .ended: true
-        case .damaged, .full, .noSuchSnapshot, .noSuchPrepared, .nameTaken, .impossibleName, .tooManySnapshots, .tooManyWriters,
+        case .damaged, .full, .noSuchSnapshot, .noSuchPrepared, .nameTaken, .impossibleName, .tooManySnapshots,
+            .tooManyWriters,
             .pinned, .outOfRange, .wouldShrink, .damagedData, .originRead:
             false
         }

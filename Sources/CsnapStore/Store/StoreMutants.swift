@@ -10,10 +10,14 @@ package enum StoreMutant: String, CaseIterable, Sendable {
     case noSlotReadBeforeReuse
     /// Nodes are free before the anchor that no longer reaches them is durable.
     case reuseBeforeAnchor
+    /// A journal that was destroyed in its middle is taken for one that ends there.
+    case damagedJournalEnds
     /// A group whose data never arrived is replayed.
     case dataNotVerifiedAtReplay
     /// A dead tenure's open windows are ordinary space.
     case windowsNotQuarantined
+    /// The next window is opened while writes to the one before may still land.
+    case sealedUnwritten
     /// The grant comes before the flush.
     case grantBeforeFlush
     /// The flush of the nodes before the anchor is left out.

@@ -7,7 +7,9 @@ extension SnapshotStore {
         let slots = StoreSlots(bytes, format: format)
         var claims: [(tenure: Tenure, slot: Int)] = []
         for slot in 0..<format.slotCount {
-            guard let claim = slots.newest(in: slot) else { throw .damaged(offset: format.offset(ofSlot: slot, copy: 0)) }
+            guard let claim = slots.newest(in: slot) else {
+                throw .damaged(offset: format.offset(ofSlot: slot, copy: 0))
+            }
             if claim.tenure != .none { claims.append((claim.tenure, slot)) }
         }
         claims.sort { $0.tenure > $1.tenure }

@@ -70,6 +70,9 @@ private struct SilentTransport: PacketTransport {
 
     func send(_ messages: [Message], to peer: Address) { sent.add(messages) }
     func pin(cluster: Bits128) {}
+    func use(keys: KeyRing, peers: [Address]) {}
+    func strangers(at now: Instant) -> [Stranger] { [] }
+    var drops: DropCounts { DropCounts() }
     func takeDropSummary() -> String? { nil }
     func close() {}
 }

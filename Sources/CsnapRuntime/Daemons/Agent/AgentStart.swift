@@ -14,6 +14,8 @@ package struct AgentStart: Sendable {
     package let configuration: CsnapConfiguration
     /// Absolute; the server reads the same file.
     package let configurationFile: String
+    /// `--set` of the command line; the server gets the same.
+    package let flags: [String]
     package let settings: AgentSettings
     /// With the new boot in it; nil when it was missing or lost: this node is a learner then.
     package let stored: StoredState?
@@ -25,8 +27,10 @@ package struct AgentStart: Sendable {
 
     /// The start sequence of docs/protocol.md §1 and §5.8. Blocks on the state file's disk.
     package static func prepare(
-        _ configuration: CsnapConfiguration, file: String, server executable: String? = nil, logger: Logger
+        _ configuration: CsnapConfiguration, file: String, flags: [String] = [], server executable: String? = nil,
+        logger: Logger
     ) throws(AgentStartError) -> AgentStart {
+        try refuseOwnVolumes(configuration, logger: logger)
         let locks = try makeDirectoriesAndLock(configuration)
         let stateFile = StateFile(path: configuration.stateFile)
         let machine: MachineIdentity
@@ -67,8 +71,18 @@ package struct AgentStart: Sendable {
             timing: configuration.timing, maximumVoters: configuration.maximumVoters, seed: RandomBits.word(),
             livingClients: clients, previousServerProvenDead: proven)
         return AgentStart(
-            configuration: configuration, configurationFile: file, settings: settings, stored: stored,
+            configuration: configuration, configurationFile: file, flags: flags, settings: settings, stored: stored,
             stateFile: stateFile, locks: locks, serverExecutable: server)
+    }
+
+    private static func refuseOwnVolumes(
+        _ configuration: CsnapConfiguration, logger: Logger
+    ) throws(AgentStartError) {
+        let placement = VolumePlacement(configuration)
+        for warning in placement.warnings { logger.warning("\(warning)") }
+        guard placement.refusals.isEmpty else {
+            throw AgentStartError(description: placement.refusals.joined(separator: "; "), exitCode: 2)
+        }
     }
 
     private static func makeDirectoriesAndLock(
@@ -88,7 +102,12 @@ package struct AgentStart: Sendable {
                 try FileLock.acquire(configuration.stateDirectory + "/agent.lock", note: note),
             ]
         } catch {
-            throw AgentStartError(description: "an agent runs here already: \(error.description)", exitCode: 1)
+            let meaning =
+                switch error {
+                case .held: "an agent runs here already: "
+                case .system: "the agent cannot take its lock: "
+                }
+            throw AgentStartError(description: meaning + error.description, exitCode: 1)
         }
     }
 
@@ -166,11 +185,6 @@ package struct AgentStart: Sendable {
     }
 
     private static func ownDirectory() -> String {
-        var buffer = [UInt8](repeating: 0, count: 4096)
-        let count = buffer.withUnsafeMutableBytes { bytes in
-            bytes.baseAddress.map { readlink("/proc/self/exe", $0, bytes.count) } ?? -1
-        }
-        guard count > 0 else { return "/usr/sbin" }
-        return ConfigurationReader.parentDirectory(String(decoding: buffer[..<count], as: UTF8.self))
+        ConfigurationReader.parentDirectory(Files.ownExecutable ?? "/usr/sbin/csnap-agent")
     }
 }

@@ -55,9 +55,9 @@ final class SnapshotForwarder: Sendable {
 
     /// Repeats it while the server moves: a snapshot's uuid makes creation safe to repeat, and what is deleted stays so.
     private func carry(_ command: SnapshotCommand) -> Result<CommandOutcome, ControlError> {
-        let key: [UInt8]?
-        do throws(ClientError) {
-            key = try ClientOptions.key(configuration)
+        let keys: KeyRing
+        do throws(KeyFileError) {
+            keys = try KeySource(configuration).current
         } catch {
             return .failure(.refused(code: "key", message: error.description))
         }
@@ -72,7 +72,7 @@ final class SnapshotForwarder: Sendable {
                 var source = configuration.listen
                 source.port = 0
                 let session = CommandSession(
-                    target.address, source: source, key: key, hello: hello, until: until)
+                    target.address, source: source, keys: keys, hello: hello, until: until)
                 switch session?.ask(command, &wasSent) {
                 case .refused(.notActive, _), nil: break
                 case .refused(.unknownSnapshot, _) where wasSent && command.isDelete: return .success(.done)
@@ -97,9 +97,9 @@ private struct CommandSession {
     private let hello: SessionHello
     private let until: Instant
 
-    init?(_ address: Address, source: Address?, key: [UInt8]?, hello: SessionHello, until: Instant) {
+    init?(_ address: Address, source: Address?, keys: KeyRing, hello: SessionHello, until: Instant) {
         guard let socket = StreamSocket.connect(address, source: source) else { return nil }
-        link = SessionLink(socket: socket, key: key)
+        link = SessionLink(socket: socket, keys: keys)
         self.hello = hello
         self.until = until
     }

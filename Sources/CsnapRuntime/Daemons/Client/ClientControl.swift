@@ -13,7 +13,7 @@ final class ClientControl {
     private let snapshots: SnapshotReader
     private let dataSocket: String
     private let source: Address?
-    private let key: [UInt8]?
+    private let keys: KeySource
     private let log: @Sendable (String) -> Void
 
     private var agent: AgentLink?
@@ -22,14 +22,14 @@ final class ClientControl {
     private var lastTrouble: String?
 
     init(
-        monitor: ClientMonitor, snapshots: SnapshotReader, dataSocket: String, source: Address?, key: [UInt8]?,
+        monitor: ClientMonitor, snapshots: SnapshotReader, dataSocket: String, source: Address?, keys: KeySource,
         log: @escaping @Sendable (String) -> Void
     ) {
         self.monitor = monitor
         self.snapshots = snapshots
         self.dataSocket = dataSocket
         self.source = source
-        self.key = key
+        self.keys = keys
         self.log = log
     }
 
@@ -68,7 +68,7 @@ final class ClientControl {
         case .tell(let message):
             if let agent, !agent.send(message) { self.agent = nil }
         case .connect(let address):
-            session = StreamSocket.connect(address, source: source).map { SessionLink(socket: $0, key: key) }
+            session = StreamSocket.connect(address, source: source).map { SessionLink(socket: $0, keys: keys.current) }
             if session == nil { lose("cannot connect to \(address.text): \(String(cString: strerror(errno)))") }
         case .disconnect: session = nil
         case .send(let frame):

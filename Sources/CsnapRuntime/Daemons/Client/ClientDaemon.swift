@@ -98,7 +98,8 @@ package final class ClientDaemon: Sendable {
         }
         guard accepting else { return log("cannot start a thread; raise the limit of tasks") }
         let control = ClientControl(
-            monitor: monitor, snapshots: snapshots, dataSocket: options.runtime.dataSocket, source: options.source, key: options.key,
+            monitor: monitor, snapshots: snapshots, dataSocket: options.runtime.dataSocket, source: options.source,
+            keys: options.keys,
             log: log)
         control.run { stopping.load(ordering: .acquiring) }
         if monitor.drain(until: BootClock.now() + Self.drain) {

@@ -1,7 +1,7 @@
 package import CsnapCore
 
 /// What a client process needs to know; all of it comes from the node's configuration.
-package struct ClientOptions: Equatable, Sendable {
+package struct ClientOptions: Sendable {
     package var runtime: RuntimeDirectory
     package var volume: String
     /// Path of the origin: a block device or a file.
@@ -12,14 +12,14 @@ package struct ClientOptions: Equatable, Sendable {
     package var machine: MachineIdentity
     /// The address that sessions come from; its port is ignored.
     package var source: Address?
-    /// The cluster key; nil only with `insecure: true`.
-    package var key: [UInt8]?
+    /// The cluster's keys.
+    package var keys: KeySource
     /// Nil: what fits the origin and this machine.
     package var engine: DiskEngine?
 
     package init(
         runtime: RuntimeDirectory, volume: String, origin: String, store: String? = nil, node: NodeID,
-        machine: MachineIdentity, source: Address?, key: [UInt8]?, engine: DiskEngine? = nil
+        machine: MachineIdentity, source: Address?, keys: KeySource, engine: DiskEngine? = nil
     ) {
         self.runtime = runtime
         self.volume = volume
@@ -28,7 +28,7 @@ package struct ClientOptions: Equatable, Sendable {
         self.node = node
         self.machine = machine
         self.source = source
-        self.key = key
+        self.keys = keys
         self.engine = engine
     }
 
@@ -37,7 +37,12 @@ package struct ClientOptions: Equatable, Sendable {
         guard let volume = configuration.volume(named: name) else {
             throw .unknownVolume(name, known: configuration.volumes.map(\.name))
         }
-        let key = try Self.key(configuration)
+        let keys: KeySource
+        do throws(KeyFileError) {
+            keys = try KeySource(configuration)
+        } catch {
+            throw .key(error)
+        }
         let machine: MachineIdentity
         do throws(SystemError) {
             machine = try MachineIdentity.read(stateDirectory: configuration.stateDirectory)
@@ -46,16 +51,7 @@ package struct ClientOptions: Equatable, Sendable {
         }
         self.init(
             runtime: configuration.runtime, volume: name, origin: volume.origin, store: volume.store,
-            node: configuration.node, machine: machine, source: configuration.listen, key: key)
-    }
-
-    static func key(_ configuration: CsnapConfiguration) throws(ClientError) -> [UInt8]? {
-        guard !configuration.insecure, let path = configuration.keyFile else { return nil }
-        do throws(KeyFileError) {
-            return try KeyRing.load(path).sealing.bytes
-        } catch {
-            throw .key(error)
-        }
+            node: configuration.node, machine: machine, source: configuration.listen, keys: keys)
     }
 }
 
@@ -67,6 +63,14 @@ package enum ClientError: Error, Equatable, Sendable, CustomStringConvertible {
     case key(KeyFileError)
     /// The origin or the socket.
     case system(SystemError)
+
+    /// 2 for what the configuration can mend: systemd does not try again (units/csnap-client@.service). 1 for the rest.
+    package var exitCode: Int32 {
+        switch self {
+        case .unknownVolume, .key: 2
+        case .lock, .system: 1
+        }
+    }
 
     package var description: String {
         switch self {
