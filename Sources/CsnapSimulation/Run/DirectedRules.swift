@@ -2,7 +2,8 @@ package import CsnapCore
 
 /// Rules whose removal the simulated world hides: tried on one agent directly, by the events that would break them.
 package enum DirectedRules {
-    /// What the removal of the mutant's rule did to one agent; nil where the rule holds, or where there is no such trial.
+    /// What the removal of the mutant's rule did to one agent; nil where the rule holds, or where there is no such
+    /// trial.
     package static func violation(of mutant: String, timing: Timing) -> String? {
         mutant == Mutant.configurationHashIgnored.rawValue
             ? grantAgainstAnotherConfiguration(timing) : DirectedVoteRules.violation(of: mutant, timing: timing)
