@@ -3,7 +3,7 @@ BIN := .build/release
 SWIFT := swift
 PROFILES ?= fast
 
-.PHONY: run build test unit check format scenarios canary audit flood leaks kills soak-scenarios sim mutants containers bench-failover bench-loss bench-idle install clean
+.PHONY: run build test unit lint embedded check format scenarios canary audit flood leaks kills soak-scenarios sim mutants containers bench-failover bench-loss bench-idle install clean
 
 run: build
 	$(BIN)/csnapctl sandbox --scenario outline
@@ -12,19 +12,11 @@ build:
 	scripts/setup build
 	$(SWIFT) build -c release --explicit-target-dependency-import-check error
 
+# The stages in order, with their seconds in a table at the end; the first that fails ends it.
 test:
 	scripts/setup test
-	$(MAKE) build
-	$(MAKE) unit
-	$(MAKE) sim
-	$(MAKE) mutants
-	$(MAKE) scenarios
-	$(MAKE) canary
-	$(MAKE) audit
-	$(MAKE) flood LONG=3
-	$(MAKE) leaks LONG='40 50'
-	$(MAKE) kills LONG=15
-	$(MAKE) containers
+	@MAKE='$(MAKE)' scripts/stages lint build embedded unit sim mutants scenarios canary audit 'flood LONG=3' \
+	    'leaks LONG="40 50"' 'kills LONG=15' containers
 
 # Unit, rule and process tests.
 unit:
@@ -70,6 +62,10 @@ kills: build
 soak-scenarios: build
 	scripts/scenarios --all $(BIN)
 
+# The pure targets for a machine without an operating system.
+embedded:
+	scripts/embedded
+
 # Three containers with systemd as PID 1; needs root.
 containers:
 	$(SWIFT) test --filter 'Container'
@@ -83,8 +79,10 @@ bench-idle: build
 bench-loss: build
 	scripts/bench-loss $(BIN)
 
-check: format
-	$(SWIFT) format lint --strict --recursive Sources Tests Package.swift
+lint:
+	$(SWIFT) format lint --strict --parallel --recursive Sources Tests Package.swift
+
+check: format lint
 
 format:
 	$(SWIFT) format --in-place --recursive Sources Tests Package.swift

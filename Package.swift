@@ -78,6 +78,7 @@ let package = Package(
             dependencies: ["CsnapSimulation", "CsnapStoreSimulation", "CsnapStore", argumentParser],
             swiftSettings: settings),
 
+        .testTarget(name: "TidyTests", swiftSettings: settings),
         .testTarget(name: "CsnapCoreTests", dependencies: ["CsnapCore"], swiftSettings: settings),
         .testTarget(name: "CsnapSessionTests", dependencies: ["CsnapSession", "CsnapCore"], swiftSettings: settings),
         .testTarget(

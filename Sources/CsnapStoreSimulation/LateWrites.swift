@@ -97,7 +97,9 @@ package struct LateWrites {
             var next = try StoreWorld(disk, heir.originDisk, heir.model, epoch: heir.epoch + 1)
             if let problem = next.problem() {
                 return note(
-                    "the next one: \(problem); late \(late.map { ($0.offset - 8388608) / 32768 }) journal \(heir.store.journalWindows.map { (Int($0.lowerBound) - 8388608) / 32768 }) \(heir.store.unsettled) \(next.store.facts)"
+                    "the next one: \(problem); late \(late.map { ($0.offset - 8388608) / 32768 }) "
+                        + "journal \(heir.store.journalWindows.map { (Int($0.lowerBound) - 8388608) / 32768 }) "
+                        + "\(heir.store.unsettled) \(next.store.facts)"
                 )
             }
             report.images += 1

@@ -184,8 +184,8 @@ extension Agent {
                 tenure: ended.tenure, phase: .released, server: own,
                 serviceAddress: ended.serverAddress ?? settings.address,
                 configurationVersion: stored.committed?.version ?? 0))
-        // Before the release is on disk: else we would claim again ourselves meanwhile, all the more if the Transfer that
-        // named us holds yet.
+        // Before the release is on disk: else we would claim again ourselves meanwhile, all the more if the Transfer
+        // that named us holds yet.
         voter.successor = (departure?.successor ?? server.successor).map {
             Voter.Hold(node: $0, until: now + timing.rankStep * 10)
         }

@@ -1,8 +1,9 @@
 /// The way of a node that lost its promises back to a vote (§5a).
 ///
-/// It asks only after one promise-time without a vote. By then no candidate counts a Grant of its earlier life any more,
-/// and no lease rests on one of its acknowledgements; so whatever its vote ever counted for is known to another voter,
-/// and, for acknowledgements still being counted, to the holder that counts them, which forgets them as it answers.
+/// It asks only after one promise-time without a vote. By then no candidate counts a Grant of its earlier life any
+/// more, and no lease rests on one of its acknowledgements; so whatever its vote ever counted for is known to another
+/// voter, and, for acknowledgements still being counted, to the holder that counts them, which forgets them as it
+/// answers.
 struct VoteRecovery: Equatable, Sendable {
     /// One for all answers of this try; drawn when the first question leaves.
     var nonce: UInt64?
@@ -22,8 +23,8 @@ extension Agent {
         persist()
     }
 
-    /// A node becomes a voter by a proposal on its own disk. Committed without one, it was proposed in a life that it has
-    /// forgotten, or missed the proposal; both are cured by asking.
+    /// A node becomes a voter by a proposal on its own disk. Committed without one, it was proposed in a life that it
+    /// has forgotten, or missed the proposal; both are cured by asking.
     mutating func noticeLostVote(in set: VoterSet) {
         guard set.voters.contains(own.node), !isVoter, !(stored.pending?.set.voters.contains(own.node) ?? false),
             !Mutants.active(.votesWithoutProposal)

@@ -104,9 +104,9 @@ extension Agent {
         report(.votersChanging(set))
     }
 
-    /// A majority of the new set acknowledged so lately that deadlines already told to the server and the clients, under
-    /// the old set, end before those voters' promises do. Of those that are new each one still acknowledges: nobody is
-    /// added that has died or lost its vote meanwhile.
+    /// A majority of the new set acknowledged so lately that deadlines already told to the server and the clients,
+    /// under the old set, end before those voters' promises do. Of those that are new each one still acknowledges:
+    /// nobody is added that has died or lost its vote meanwhile.
     private func isWarm(_ set: VoterSet) -> Bool {
         let slack = timing.promise - timing.hardWithDrift - timing.kill
         func acknowledged(_ voter: NodeID, within interval: Interval) -> Bool {

@@ -95,8 +95,8 @@ extension Agent {
         for address in addresses { send(join, at: address) }
     }
 
-    /// A process of our group speaks that we do not know yet: our Join makes it answer with its record. Without this, two
-    /// members that each believe to know the other would wait for anti-entropy.
+    /// A process of our group speaks that we do not know yet: our Join makes it answer with its record. Without this,
+    /// two members that each believe to know the other would wait for anti-entropy.
     mutating func introduce(to sender: Sender) {
         guard node.mayTalk, discovery.joined, now >= discovery.nextIntroduction else { return }
         discovery.nextIntroduction = now + timing.retry
@@ -206,8 +206,8 @@ extension Agent {
     /// As many records as a JoinAck of one datagram holds beside the rest.
     private static let joinRecords = 12
 
-    /// The very boot that is known, under other start bits: its state file was lost, and it must take the next one. While
-    /// another machine still answers under that id it is a conflict instead.
+    /// The very boot that is known, under other start bits: its state file was lost, and it must take the next one.
+    /// While another machine still answers under that id it is a conflict instead.
     private func reusesBoot(_ join: Join, from sender: Sender, of known: MemberRecord) -> Bool {
         guard let identity = discovery.identities[sender.process.node], identity.boot == sender.process.boot,
             known.process.boot == identity.boot, identity.startBits != sender.startBits

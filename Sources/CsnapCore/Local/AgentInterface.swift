@@ -28,8 +28,8 @@ package struct AgentSettings: Equatable, Sendable {
     package var maximumVoters: Int
     /// From the operating system's random generator.
     package var seed: UInt64
-    /// Volumes whose client processes were found alive, by their locks, at our start; until each is suspended, or its lease has surely
-    /// passed, this boot sends no Join, Ready or ClientLease (§6).
+    /// Volumes whose client processes were found alive, by their locks, at our start; until each is suspended, or its
+    /// lease has surely passed, this boot sends no Join, Ready or ClientLease (§6).
     package var livingClients: [String]
     /// `server.lock` was obtained and holds the start bits of the boot that wrote the state file, on this very
     /// machine and kernel boot: no server of that boot can be alive, so its promise may be released (§5.8).

@@ -16,7 +16,8 @@ struct LocalNode: Equatable, Sendable {
     var unseenUntil = Instant.distantPast
     /// By then the lease of every client process of the boot before is over.
     let earlierUntil: Instant
-    /// Client processes of the boot before, by the volumes of their locks, that have not said yet that they are suspended.
+    /// Client processes of the boot before, by the volumes of their locks, that have not said yet that they are
+    /// suspended.
     var unheard: [String]
     /// Ready was owed and could not be given yet; since when.
     var readyOwed: Instant?

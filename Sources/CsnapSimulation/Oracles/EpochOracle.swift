@@ -72,7 +72,8 @@ extension Oracles {
             for holder in holders where holder.voters & bit != 0 && committed.isMajority(holder.voters) {
                 world.fail(
                     2,
-                    "node \(node + 1) votes again without knowing of epoch \(epoch.value), which its lost promise elected"
+                    "node \(node + 1) votes again without knowing of epoch \(epoch.value), "
+                        + "which its lost promise elected"
                 )
             }
         }
@@ -106,8 +107,8 @@ extension Oracles {
         checkMute(world, node: node, agent, newHolder: agent.process, at: time)
     }
 
-    /// A request that may be granted: the configuration counts as it is known when the request arrives; a change while the
-    /// grant is being written is seen by the candidate, which the pending set in some other Grant tells.
+    /// A request that may be granted: the configuration counts as it is known when the request arrives; a change while
+    /// the grant is being written is seen by the candidate, which the pending set in some other Grant tells.
     func noteRequest(_ world: World, node: Int, _ agent: SimAgent, _ request: VoteRequest, from sender: NodeBoot) {
         let sets = [world.nodes[node].disk?.committed, agent.submitted?.committed].compactMap { $0 }
         let agrees = sets.contains { agent.core.hash(of: $0) == request.configurationHash }

@@ -90,7 +90,10 @@ package struct MutantPlan: Sendable {
             plan.grown = true
             plan.only = [.cuts, .slowState, .stalledState, .agentPauses, .duplicate, .operators, .delay]
             plan.isPaired = true
-        case .votesWithoutProposal, .voteRecoveredAtOnce, .voteRecoveredByOne, .lateGrantCounted, .pendingVoterForgets:
+        case .voteRecoveredAtOnce, .lateGrantCounted, .pendingVoterForgets, .lostVoterKept:
+            // Tried directly (DirectedVoteRules): the world hardly ever punishes them.
+            plan.seconds = 5
+        case .votesWithoutProposal, .voteRecoveredByOne:
             plan.nodes = [3, 4, 5]
             plan.only = [.lostState, .jams, .cuts, .agentPauses, .delay, .voterChanges, .agentCrashes]
             plan.seconds = 60

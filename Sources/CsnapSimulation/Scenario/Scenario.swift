@@ -18,7 +18,8 @@
 ///     do 2 transfer 3         and: stop, leave, disable, enable, strike N, fence N, voters A B C,
 ///                             add A B, replace OLD NEW
 ///     witness 3               a node that may never serve, before it starts
-///     expect server 2         and: expect no server; expect epoch 3; expect io 1 2; expect no io 3; expect voters 1 2 3
+///     expect server 2         and: expect no server; expect epoch 3; expect io 1 2; expect no io 3;
+///                             expect voters 1 2 3
 package struct Scenario: Sendable {
     package var name: String
     package var commands: [(line: Int, text: String)]

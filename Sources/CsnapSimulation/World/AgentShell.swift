@@ -36,7 +36,8 @@ extension World {
         trace.line(
             now,
             "node \(index + 1): agent starts, boot \(boot.value)\(stored == nil ? ", no state" : "")"
-                + "\(proven ? ", previous server proven dead" : "")\(living.isEmpty ? "" : ", \(living.count) living clients")"
+                + "\(proven ? ", previous server proven dead" : "")"
+                + "\(living.isEmpty ? "" : ", \(living.count) living clients")"
         )
         oracles.agentStarted(self, node: index, agent)
         if serverIsGone { spawnServer(index) }

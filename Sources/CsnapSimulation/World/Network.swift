@@ -133,8 +133,8 @@ extension World {
                 .transfer:
                 return 4
             case .syncPage, .bootTooOld, .foreignGroup, .idConflict, .renewNak, .configPropose, .configAck,
-                .configCommit, .configCommitAck, .evicted, .ready, .started, .reconnected, .resume, .resumeAck,
-                .operatorRequest, .operatorReply:
+                .configCommit, .configCommitAck, .voteRecover, .voteRecoverAck, .evicted, .ready, .started,
+                .reconnected, .resume, .resumeAck, .operatorRequest, .operatorReply:
                 return 12
             }
         }

@@ -1,6 +1,8 @@
+import CShims
 package import CsnapCore
 import Glibc
 package import Logging
+import Systemd
 
 /// Why an agent does not start; the process ends with `exitCode`, having changed nothing.
 package struct AgentStartError: Error, Equatable, Sendable, CustomStringConvertible {
@@ -32,6 +34,7 @@ package struct AgentStart: Sendable {
     ) throws(AgentStartError) -> AgentStart {
         try refuseOwnVolumes(configuration, logger: logger)
         let locks = try makeDirectoriesAndLock(configuration)
+        try outwaitEarlierPromises(configuration, logger: logger)
         let stateFile = StateFile(path: configuration.stateFile)
         let machine: MachineIdentity
         let reading: StoredStateReading
@@ -82,6 +85,26 @@ package struct AgentStart: Sendable {
         for warning in placement.warnings { logger.warning("\(warning)") }
         guard placement.refusals.isEmpty else {
             throw AgentStartError(description: placement.refusals.joined(separator: "; "), exitCode: 2)
+        }
+    }
+
+    /// Before a packet may leave: shorter timers than an earlier boot's wait until its promise has surely ended.
+    private static func outwaitEarlierPromises(
+        _ configuration: CsnapConfiguration, logger: Logger
+    ) throws(AgentStartError) {
+        let length = PromiseLength(stateDirectory: configuration.stateDirectory)
+        do {
+            let wait = try length.excess(over: configuration.timing.promise)
+            if wait > .zero {
+                let line = "the timers are shorter than before: waiting \(wait.seconds) s for earlier promises to end"
+                logger.notice("\(line)")
+                let microseconds = UInt64(clamping: wait.nanoseconds / 1000) &+ 30_000_000
+                ServiceManager.notify(.status(line), .extendTimeout(microseconds: microseconds))
+                csnap_sleep_until((BootClock.now() + wait).nanoseconds)
+            }
+            try length.record(configuration.timing.promise)
+        } catch {
+            throw AgentStartError(description: error.description, exitCode: 1)
         }
     }
 
