@@ -17,7 +17,7 @@ package enum ControlRequest: Equatable, Sendable {
     /// Whether the caller must be root, of group csnap, or the agent's own user.
     package var changes: Bool {
         switch self {
-        case .info, .description, .status, .why, .members, .sessions, .events: false
+        case .info, .description, .status, .why, .members, .sessions, .metrics, .events: false
         case .command, .snapshot(.create), .snapshot(.delete), .snapshot(.rename): true
         case .snapshot(.list), .snapshot(.examine): false
         }
