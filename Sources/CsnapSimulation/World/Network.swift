@@ -143,7 +143,7 @@ extension World {
                 return 4
             case .syncPage, .bootTooOld, .foreignGroup, .idConflict, .renewNak, .configPropose, .configAck,
                 .configCommit, .configCommitAck, .evicted, .ready, .started, .reconnected, .resume, .resumeAck,
-                .operatorRequest, .operatorReply:
+                .operatorRequest, .operatorReply, .voteRecover, .voteRecoverAck:
                 return 12
             }
         }
