@@ -46,6 +46,13 @@ package struct LateWrites {
         }
     }
 
+    /// One life, the deaths of a range.
+    package mutating func run(_ life: [StoreOperation], deaths: Range<Int>, _ successor: [StoreOperation]) {
+        for death in deaths {
+            for moment in [0, 20, 60, 1 << 20] { run(life, death: death, successor, moment: moment) }
+        }
+    }
+
     private func writes(of life: [StoreOperation]) -> Int {
         do {
             var world = try StoreWorld(format)
@@ -95,13 +102,7 @@ package struct LateWrites {
             disk.begin()
             if let problem = heir.problem() { return note("the heir, late: \(problem)") }
             var next = try StoreWorld(disk, heir.originDisk, heir.model, epoch: heir.epoch + 1)
-            if let problem = next.problem() {
-                return note(
-                    "the next one: \(problem); late \(late.map { ($0.offset - 8388608) / 32768 }) "
-                        + "journal \(heir.store.journalWindows.map { (Int($0.lowerBound) - 8388608) / 32768 }) "
-                        + "\(heir.store.unsettled) \(next.store.facts)"
-                )
-            }
+            if let problem = next.problem() { return note("the next one: \(problem)") }
             report.images += 1
         } catch {
             note("\(error)")

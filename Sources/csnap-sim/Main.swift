@@ -6,7 +6,10 @@ import CsnapSimulation
 struct SimulationTool: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "csnap-sim", abstract: "The agent's production core in a simulated world.",
-        subcommands: [RunCommand.self, TraceCommand.self, MutantsCommand.self, ScenariosCommand.self])
+        subcommands: [
+            RunCommand.self, TraceCommand.self, MutantsCommand.self, ScenariosCommand.self,
+            StoreCommand.self,
+        ])
 }
 
 enum ProfileName: String, ExpressibleByArgument, CaseIterable {

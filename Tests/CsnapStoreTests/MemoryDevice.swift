@@ -55,8 +55,8 @@ struct MemoryDevice: Equatable {
 enum Sample {
     static let cluster = Bits128(high: 9, low: 9)
     static let geometry = StoreGeometry(originSize: 1 << 30, storeSize: StoreLayout.minimumStoreSize)
-    /// Bytes that are there in memory: up to the end of four slots.
-    static let deviceSize = Int(StoreLayout.slotsOffset) + 4 * 2 * StoreLayout.blockSize
+    /// Bytes that are there in memory: up to the end of the anchors of four slots.
+    static let deviceSize = Int(StoreLayout.anchorsOffset) + 4 * 4 * StoreLayout.blockSize
 
     static func format(slots: Int = 4) throws -> StoreFormat {
         try StoreFormat(store: Bits128(high: 1, low: 2), geometry: geometry, slotCount: slots)

@@ -24,8 +24,9 @@ package struct AgentMetrics: Sendable {
             if hasBeenActive { stoppedAt = stoppedAt ?? now }
         case .founded, .joinedGroup, .memberJoined, .memberSuspected, .memberAlive, .memberUnreachable, .memberLeft,
             .foreignGroup, .idConflict, .votersChanging, .votersChanged, .claiming, .claimFailed, .elected, .promised,
-            .leaseSoft, .leaseRegained, .released, .serverFailed, .waitingFor, .nodeReady, .serverStarted,
-            .nodeReconnected, .admitted, .evicted, .clientsResumed, .clientAttached, .clientGone, .stateWriteFailed:
+            .leaseSoft, .leaseRegained, .released, .serverFailed, .voteLost, .voteRestored, .waitingFor, .nodeReady,
+            .serverStarted, .nodeReconnected, .admitted, .evicted, .clientsResumed, .clientAttached, .clientGone,
+            .stateWriteFailed:
             break
         }
     }

@@ -2,7 +2,7 @@ package import CsnapCore
 
 /// The classes of docs/testing.md §2. Each is off with probability one half.
 package enum FaultClass: Int, CaseIterable, Sendable {
-    case loss, duplicate, delay, replay, cuts, oneWayCuts, jams, rates, lateTimers
+    case loss, duplicate, delay, replay, damage, cuts, oneWayCuts, jams, rates, lateTimers
     case agentCrashes, serverCrashes, clientCrashes, hostCrashes, powerCuts, lostState
     case agentPauses, serverPauses, clientPauses, hostPauses, slowKills
     case slowState, stalledState, failingState, slowClients, operators, departures, voterChanges, handOvers

@@ -22,6 +22,7 @@ struct Injector {
         if profile[.loss] { world.network.policy.loss = draw(400) }
         if profile[.duplicate] { world.network.policy.duplicate = draw(300) }
         if profile[.replay] { world.network.policy.replay = draw(100) }
+        if profile[.damage] { world.network.policy.damage = draw(500) }
         if profile[.delay] {
             world.network.policy.delayMinimum = Int64(draw(5_000_000))
             let scale = world.options.timing.promise.nanoseconds / 20
@@ -123,7 +124,7 @@ struct Injector {
         case .departures: depart(world, node)
         case .voterChanges: changeVoters(world, node)
         case .handOvers: HandOver(world).schedule()
-        case .loss, .duplicate, .delay, .replay, .rates, .lateTimers, .slowKills, .slowState, .failingState,
+        case .loss, .duplicate, .delay, .replay, .damage, .rates, .lateTimers, .slowKills, .slowState, .failingState,
             .slowClients:
             break
         }

@@ -17,14 +17,15 @@ package struct MutantPlan: Sendable {
     var timing: Timing?
     package var seconds: Int64 = 20
 
-    /// Rules that the core does not hold itself: the server's own deadline, the client's own lease.
-    package static let worldRules = ["serverIgnoresDeadline", "clientIgnoresLease"]
+    /// Rules that the core does not hold itself: the server's own deadline, the client's own lease, the seal.
+    package static let worldRules = ["serverIgnoresDeadline", "clientIgnoresLease", "openerIgnoresSeal"]
 
     package static var all: [MutantPlan] {
         Mutant.allCases.map { plan(for: $0) }
             + worldRules.map { name in
                 MutantPlan(
-                    name: name, mutant: nil, nodes: [3], grown: true, faults: [.agentPauses, .cuts, .clientPauses])
+                    name: name, mutant: nil, nodes: [3], grown: true,
+                    faults: [.agentPauses, .cuts, .clientPauses, .damage])
             }
     }
 
@@ -113,6 +114,7 @@ package struct MutantPlan: Sendable {
             Mutants.removed = mutant
             WorldMutants.serverIgnoresDeadline = name == "serverIgnoresDeadline"
             WorldMutants.clientIgnoresLease = name == "clientIgnoresLease"
+            WorldMutants.openerIgnoresSeal = name == "openerIgnoresSeal"
             return true
         #else
             return false

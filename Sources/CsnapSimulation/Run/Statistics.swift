@@ -5,7 +5,7 @@ package enum Count: Int, CaseIterable, Sendable {
     case failovers, secondFailures, longPauses, oneWayCuts, lostStates, barriersCut
     case activations, elections, votersChanged, evictions, commands
     case crashes, powerCuts, failedWrites, restoredVotes
-    case packetsLost, packetsCut, packetsDuplicated, packetsReplayed
+    case packetsLost, packetsCut, packetsDuplicated, packetsReplayed, packetsDamaged
     case clientIOs, serviceEvents, events, busyWakes
 
     /// The least number in 3,000 seeds of 30 s; below it a batch has not tried what it claims to. 0: no floor.
@@ -19,6 +19,7 @@ package enum Count: Int, CaseIterable, Sendable {
         case .barriersCut: 1_000
         case .votersChanged, .evictions, .commands, .crashes, .failedWrites: 1_000
         case .packetsLost, .packetsCut, .packetsDuplicated, .packetsReplayed: 100_000
+        case .packetsDamaged: 10_000
         case .clientIOs, .serviceEvents: 1_000_000
         case .activations, .elections, .powerCuts, .restoredVotes, .events, .busyWakes: 0
         }

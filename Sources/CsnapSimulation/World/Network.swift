@@ -6,6 +6,10 @@ struct NetworkPolicy {
     var loss = 0
     var duplicate = 0
     var replay = 0
+    /// Of the datagrams that take the way over the wire, those that are damaged there.
+    var damage = 0
+    /// Packets that take that way while there is damage.
+    static let wired = 60
     /// Those that arrive after more than one promise.
     var stragglers = 0
     /// Nanoseconds; the delay is the minimum plus an exponentially distributed part.
@@ -74,6 +78,11 @@ extension World {
     func transmit(from: Int, to address: Address, _ messages: [Message], by agent: SimAgent) {
         let to = Self.index(of: address)
         guard nodes.indices.contains(to), to != from else { return }
+        var messages = messages
+        if network.policy.damage > 0, chance(NetworkPolicy.wired) {
+            messages = carried(messages, from: from)
+            if messages.isEmpty { return }
+        }
         let sender = Sender(
             process: agent.process, startBits: agent.startBits, cluster: agent.pinned, source: nodes[from].address)
         let packet = Packet(from: from, sentAt: now, sender: sender, messages: messages)
@@ -133,8 +142,8 @@ extension World {
                 .transfer:
                 return 4
             case .syncPage, .bootTooOld, .foreignGroup, .idConflict, .renewNak, .configPropose, .configAck,
-                .configCommit, .configCommitAck, .voteRecover, .voteRecoverAck, .evicted, .ready, .started,
-                .reconnected, .resume, .resumeAck, .operatorRequest, .operatorReply:
+                .configCommit, .configCommitAck, .evicted, .ready, .started, .reconnected, .resume, .resumeAck,
+                .operatorRequest, .operatorReply, .voteRecover, .voteRecoverAck:
                 return 12
             }
         }
