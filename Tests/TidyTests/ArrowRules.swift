@@ -10,7 +10,8 @@ enum ArrowRules {
         "Systemd": ["CSystemd", "Glibc"],
         "CsnapRuntime": [
             "CsnapCore", "CsnapSession", "CsnapStore", "NBDProtocol", "Systemd", "CShims", "Crypto", "Logging",
-            "NIOConcurrencyHelpers", "NIOCore", "NIOPosix", "Yams", "Dispatch", "Foundation", "FoundationEssentials",
+            "NIOConcurrencyHelpers", "NIOCore", "NIOHTTP1", "NIOPosix", "Yams", "Dispatch", "Foundation",
+            "FoundationEssentials",
             "Glibc", "Synchronization",
         ],
         "CsnapSandbox": [

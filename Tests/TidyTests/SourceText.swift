@@ -6,19 +6,21 @@ struct SourceText {
     let path: String
     let text: String
     let lines: [String]
+    /// The lines with comments and the insides of strings left out; empty if it is no code.
+    let code: [String]
 
     init(path: String, text: String) {
         self.path = path
         self.text = text
         lines = text.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+        code = path.hasSuffix(".swift") || path.hasSuffix(".c") ? SourceText.code(of: lines) : []
     }
 
     /// The target whose source it is: the second part of its path.
     var target: String { path.split(separator: "/").dropFirst().first.map(String.init) ?? "" }
     var isSwift: Bool { path.hasSuffix(".swift") }
 
-    /// The lines with comments and the insides of strings left out.
-    var code: [String] {
+    private static func code(of lines: [String]) -> [String] {
         var isInText = false
         return lines.map { line in
             if line.components(separatedBy: "\"\"\"").count.isMultiple(of: 2) {
