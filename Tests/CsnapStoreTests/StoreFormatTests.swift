@@ -48,7 +48,10 @@ struct StoreFormatTests {
     func garbage() throws {
         var generator = Generator(seed: 1)
         let good = try Sample.device()
-        guard case .bytes(let format) = { var device = good; return device.perform(.read(offset: 0, count: 8192)) }(),
+        guard
+            case .bytes(let format) = {
+                var device = good; return device.perform(.read(offset: 0, count: 8192))
+            }(),
             case .store(let expected) = StoreFormat.read(format)
         else {
             Issue.record("no format")
