@@ -80,6 +80,7 @@ package struct LateWrites {
                     before = dead.model
                     try dead.perform(operation)
                 }
+                before = dead.model
             } catch StoreWorldError.store {}
             // What returned since the last flush may not have reached the disk either; of what lands late nobody
             // knows whether it had landed already.

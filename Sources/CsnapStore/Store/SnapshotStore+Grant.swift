@@ -141,9 +141,19 @@ extension SnapshotStore {
         while start < chunks.count {
             let first: UInt64
             do throws(StoreError) {
+                // What was saved in the open window counts before the next one is opened: a sealed window without
+                // entries would be free.
+                if freeUnits.isEmpty, !records.isEmpty {
+                    try append(records)
+                    records = []
+                }
                 first = try allocateUnit()
             } catch {
                 guard case .full = error else { throw error }
+                for record in records {
+                    if case .put(let entry) = record { failures.append((entry.key.chunk, .full)) }
+                }
+                records = []
                 failures += (chunks.lowerBound + UInt64(start)..<chunks.upperBound).map { ($0, .full) }
                 return
             }
