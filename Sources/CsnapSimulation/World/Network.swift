@@ -133,7 +133,7 @@ extension World {
                 .transfer:
                 return 4
             case .syncPage, .bootTooOld, .foreignGroup, .idConflict, .renewNak, .configPropose, .configAck,
-                .configCommit, .configCommitAck, .evicted, .ready, .started, .reconnected, .resume, .resumeAck,
+                .configCommit, .configCommitAck, .voteRecover, .voteRecoverAck, .evicted, .ready, .started, .reconnected, .resume, .resumeAck,
                 .operatorRequest, .operatorReply:
                 return 12
             }
