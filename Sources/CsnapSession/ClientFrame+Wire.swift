@@ -114,7 +114,8 @@ extension SessionHello: WireValue {
         guard lowest <= highest else { throw .malformed }
         self.init(
             versions: lowest...highest, process: try reader.value(), client: try reader.value(),
-            machineID: try reader.value(), kernelBootID: try reader.value(), volume: try reader.string(limit: Limits.volumeName),
+            machineID: try reader.value(), kernelBootID: try reader.value(),
+            volume: try reader.string(limit: Limits.volumeName),
             image: try reader.string(limit: SessionWire.maximumImageName), tenure: try reader.value())
     }
 }

@@ -10,7 +10,8 @@ struct SessionFrameTests {
         .hello(
             SessionHello(
                 versions: 1...3, process: NodeBoot(node: NodeID(3), boot: Boot(9)), client: Bits128(high: 1, low: 2),
-                machineID: Bits128(high: 3, low: 4), kernelBootID: Bits128(high: 5, low: 6), volume: "data", image: "origin", tenure: tenure)),
+                machineID: Bits128(high: 3, low: 4), kernelBootID: Bits128(high: 5, low: 6), volume: "data",
+                image: "origin", tenure: tenure)),
         .queryWrite(request: 11, epoch: Epoch(7), ranges: [ChunkRange(first: 0, count: 1)]),
         .queryWrite(
             request: .max, epoch: Epoch(7),
@@ -46,7 +47,8 @@ struct SessionFrameTests {
             ]),
         .barrierBegin(BarrierAttempt(tenure: tenure, counter: 2)),
         .barrierEnd(BarrierAttempt(tenure: tenure, counter: 2), generation: 9),
-        .snapshotsChanged(epoch: Epoch(7), from: 3), .snapshots(request: 4, epoch: Epoch(7), entries: [entry], hasMore: true),
+        .snapshotsChanged(epoch: Epoch(7), from: 3),
+        .snapshots(request: 4, epoch: Epoch(7), entries: [entry], hasMore: true),
         .outcome(request: 5, epoch: Epoch(7), .done), .outcome(request: 6, epoch: Epoch(7), .snapshot(entry)),
         .outcome(request: 7, epoch: Epoch(7), .snapshots([entry, entry], hasMore: false)),
         .outcome(request: 8, epoch: Epoch(7), .volume(report)),

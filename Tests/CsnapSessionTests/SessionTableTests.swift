@@ -20,7 +20,8 @@ struct SessionTableTests {
         .hello(
             SessionHello(
                 versions: versions, process: process, client: Bits128(high: 0, low: client),
-                machineID: Bits128(high: 5, low: UInt64(process.node.value)), kernelBootID: Bits128(high: 6, low: kernel),
+                machineID: Bits128(high: 5, low: UInt64(process.node.value)),
+                kernelBootID: Bits128(high: 6, low: kernel),
                 volume: volume, image: image, tenure: tenure))
     }
 

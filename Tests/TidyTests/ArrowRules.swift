@@ -22,7 +22,10 @@ enum ArrowRules {
         "CsnapStoreSimulation": ["CsnapStore", "CsnapCore"],
         "csnap-agent": main, "csnap-server": main, "csnap-client": main,
         "csnapctl": ["CsnapSandbox", "Glibc"],
-        "csnap-sim": ["CsnapSimulation", "CsnapCore", "ArgumentParser", "Foundation", "Glibc"],
+        "csnap-sim": [
+            "CsnapSimulation", "CsnapStoreSimulation", "CsnapStore", "CsnapCore", "ArgumentParser", "Foundation",
+            "Glibc",
+        ],
     ]
 
     private static let main: Set<String> = [

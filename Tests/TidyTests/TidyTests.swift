@@ -124,7 +124,6 @@ import Testing
         6: nil,
         10: "Tests/Scenarios/outline-2-lower-id-joins.txt",
         15: "Tests/CsnapCoreTests/Membership/MembershipRuleTests.swift",
-        19: "Tests/CsnapCoreTests/Membership/MembershipRuleTests.swift",
         21: "Tests/Scenarios/false-suspicion-is-harmless.txt",
         22: "Sources/CsnapSimulation/Run/Liveness.swift",
         23: "Sources/CsnapSimulation/Run/Liveness.swift",

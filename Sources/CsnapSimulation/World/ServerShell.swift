@@ -222,7 +222,8 @@ extension World {
     }
 }
 
-/// Rules of the server, the client and the transport that a mutant run removes here, because the core does not hold them.
+/// Rules of the server, the client and the transport that a mutant run removes here, because the core does not hold
+/// them.
 enum WorldMutants {
     #if CSNAP_MUTANTS
         // Set once before any world runs; then only read.

@@ -53,7 +53,8 @@ final class SnapshotForwarder: Sendable {
         }
     }
 
-    /// Repeats it while the server moves: a snapshot's uuid makes creation safe to repeat, and what is deleted stays so.
+    /// Repeats it while the server moves: a snapshot's uuid makes creation safe to repeat, and what is deleted stays
+    /// so.
     private func carry(_ command: SnapshotCommand) -> Result<CommandOutcome, ControlError> {
         let keys: KeyRing
         do throws(KeyFileError) {

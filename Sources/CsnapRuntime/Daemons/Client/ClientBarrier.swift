@@ -83,8 +83,8 @@ extension ClientCore {
         return end.holds
     }
 
-    /// Nobody waits for it any more. True: it is over now (a map that comes later is ended at once); false: it is at the
-    /// disk.
+    /// Nobody waits for it any more. True: it is over now (a map that comes later is ended at once); false: it is at
+    /// the disk.
     package mutating func withdrawRead(_ id: UInt64) -> Bool { reads.withdraw(id) }
 
     mutating func askReads(_ now: Instant) {

@@ -214,7 +214,8 @@ final class StoreReader: Sendable {
     /// 0 or an errno.
     func read(_ buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) -> Int32 {
         let block = UInt64(Self.block)
-        let isAligned = offset % block == 0 && buffer.count % Self.block == 0
+        let isAligned =
+            offset % block == 0 && buffer.count % Self.block == 0
             && UInt(bitPattern: buffer.baseAddress) % UInt(block) == 0
         guard isDirect, !isAligned else { return Self.fill(buffer, descriptor, at: offset) }
         // Past the page cache only whole blocks can be read.
