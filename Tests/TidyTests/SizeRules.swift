@@ -8,7 +8,7 @@ enum SizeRules {
     static let documentLine = 100
 
     /// Longer for a reason.
-    static let exceptions: [String: String] = [:]
+    static let exceptions = ["Sources/CsnapSimulation/Run/MutantPlan.swift": "one switch, a case a mutant"]
 
     static func tooLong(_ file: SourceText) -> [String] {
         guard exceptions[file.path] == nil else { return [] }
