@@ -36,7 +36,7 @@ package final class ClientDaemon: Sendable {
             throw .lock(error)
         }
         do throws(SystemError) {
-            device = try OriginDevice(path: options.origin)
+            device = try OriginDevice(path: options.origin, node: options.node)
             engine = options.engine ?? device.preferredEngine
             monitor = try ClientMonitor(core: Self.core(options, device))
             let export = NBDExport(

@@ -3,6 +3,7 @@ package import CsnapCore
 /// What a client process needs to know; all of it comes from the node's configuration.
 package struct ClientOptions: Sendable {
     package var runtime: RuntimeDirectory
+    package var node: NodeID
     package var volume: String
     /// Path of the origin: a block device or a file.
     package var origin: String
@@ -14,10 +15,11 @@ package struct ClientOptions: Sendable {
     package var engine: DiskEngine?
 
     package init(
-        runtime: RuntimeDirectory, volume: String, origin: String, source: Address?, keys: KeySource,
+        runtime: RuntimeDirectory, node: NodeID, volume: String, origin: String, source: Address?, keys: KeySource,
         engine: DiskEngine? = nil
     ) {
         self.runtime = runtime
+        self.node = node
         self.volume = volume
         self.origin = origin
         self.source = source
@@ -37,8 +39,8 @@ package struct ClientOptions: Sendable {
             throw .key(error)
         }
         self.init(
-            runtime: configuration.runtime, volume: name, origin: volume.origin, source: configuration.listen,
-            keys: keys)
+            runtime: configuration.runtime, node: configuration.node, volume: name, origin: volume.origin,
+            source: configuration.listen, keys: keys)
     }
 }
 
