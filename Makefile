@@ -3,7 +3,7 @@ BIN := .build/release
 SWIFT := swift
 PROFILES ?= fast
 
-.PHONY: run build test unit lint embedded check format scenarios canary audit flood leaks kills soak-scenarios sim mutants containers bench-failover bench-loss bench-idle install clean
+.PHONY: run build test unit lint embedded check format scenarios canary audit flood leaks kills soak-scenarios sim mutants containers bench-failover bench-loss bench-idle bench-nbd install clean
 
 run: build
 	$(BIN)/csnapctl sandbox --scenario outline
@@ -75,6 +75,10 @@ bench-failover: build
 
 bench-idle: build
 	scripts/bench-idle $(BIN)
+
+bench-nbd: build
+	scripts/setup test
+	scripts/bench-nbd $(BIN)
 
 bench-loss: build
 	scripts/bench-loss $(BIN)

@@ -43,12 +43,6 @@ int csnap_lock_device(int descriptor, int exclusive) {
     return fcntl(descriptor, F_OFD_SETLK, &lock) == 0 ? 0 : -errno;
 }
 
-int csnap_lock_byte(int descriptor, uint64_t number) {
-    struct flock lock = {
-        .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = (off_t)((1ull << 62) + number), .l_len = 1};
-    return fcntl(descriptor, F_OFD_SETLK, &lock) == 0 ? 0 : -errno;
-}
-
 int csnap_doorbell(int blocking) {
     int descriptor = eventfd(0, EFD_CLOEXEC | (blocking ? 0 : EFD_NONBLOCK));
     return descriptor < 0 ? -errno : descriptor;

@@ -7,5 +7,11 @@ int64_t csnap_boottime_nanoseconds(void);
 /// Takes an open-file-description lock on the whole file without waiting; 0, or -errno (-EAGAIN: held elsewhere).
 int csnap_lock_exclusive(int descriptor);
 
+/// The same on one byte, which need not exist; the descriptor must be open for writing.
+int csnap_lock_byte(int descriptor, int64_t offset);
+
+/// 1 if another open file description holds a lock on that byte, 0 if none does, -errno on failure.
+int csnap_byte_is_locked_elsewhere(int descriptor, int64_t offset);
+
 /// 1 if another open file description holds a lock on the file, 0 if none does, -errno on failure.
 int csnap_lock_is_held_elsewhere(int descriptor);

@@ -8,9 +8,6 @@ int csnap_open_device(const char *path, int writable, int *direct, uint64_t *siz
 /// Takes an open-file-description lock on the whole file, shared or exclusive, without waiting; 0 or -errno.
 int csnap_lock_device(int descriptor, int exclusive);
 
-/// Takes an exclusive open-file-description lock on one byte, beyond any data, without waiting; 0 or -errno.
-int csnap_lock_byte(int descriptor, uint64_t number);
-
 /// An eventfd(2), or -errno; `blocking`: reading it waits.
 int csnap_doorbell(int blocking);
 

@@ -12,8 +12,8 @@ import Testing
     /// How long a request must stay unanswered to count as held.
     let held: Int32 = 300
 
-    @Test func aWriteWaitsForResumeLeaseAndGrant() throws {
-        let rig = try ClientRig()
+    @Test(arguments: DiskEngine.allCases) func aWriteWaitsForResumeLeaseAndGrant(engine: DiskEngine) throws {
+        let rig = try ClientRig(engine: engine)
         rig.server.set { $0.grants = false }
         let peer = NBDPeer(rig.socket)
         peer.write(block, at: 65536)
@@ -36,8 +36,8 @@ import Testing
         #expect(rig.stop())
     }
 
-    @Test func theEndOfTheLeaseHoldsRequestsWithoutError() throws {
-        let rig = try ClientRig()
+    @Test(arguments: DiskEngine.allCases) func theEndOfTheLeaseHoldsRequestsWithoutError(engine: DiskEngine) throws {
+        let rig = try ClientRig(engine: engine)
         #expect(rig.attach(one))
         rig.resume(one, lease: .milliseconds(500))
         let reader = NBDPeer(rig.socket)
@@ -57,8 +57,8 @@ import Testing
         #expect(rig.stop())
     }
 
-    @Test func aHigherTenureDropsTheSessionAndKeepsRequests() throws {
-        let rig = try ClientRig()
+    @Test(arguments: DiskEngine.allCases) func aHigherTenureDropsTheSessionAndKeepsRequests(engine: DiskEngine) throws {
+        let rig = try ClientRig(engine: engine)
         #expect(rig.attach(one))
         rig.resume(one)
         let peer = NBDPeer(rig.socket)
@@ -83,8 +83,8 @@ import Testing
         #expect(rig.stop())
     }
 
-    @Test func aLostServerIsReportedAndFoundAgain() throws {
-        let rig = try ClientRig()
+    @Test(arguments: DiskEngine.allCases) func aLostServerIsReportedAndFoundAgain(engine: DiskEngine) throws {
+        let rig = try ClientRig(engine: engine)
         #expect(rig.attach(one))
         rig.resume(one)
         rig.server.set { $0.grants = false }
@@ -102,8 +102,8 @@ import Testing
         #expect(rig.stop())
     }
 
-    @Test func theAgentMayDieAndItsNextBootTakesOver() throws {
-        let rig = try ClientRig()
+    @Test(arguments: DiskEngine.allCases) func theAgentMayDieAndItsNextBootTakesOver(engine: DiskEngine) throws {
+        let rig = try ClientRig(engine: engine)
         #expect(rig.attach(one))
         rig.resume(one)
         let peer = NBDPeer(rig.socket)
@@ -126,8 +126,8 @@ import Testing
         #expect(rig.stop())
     }
 
-    @Test func aServersErrorIsTheWritesError() throws {
-        let rig = try ClientRig()
+    @Test(arguments: DiskEngine.allCases) func aServersErrorIsTheWritesError(engine: DiskEngine) throws {
+        let rig = try ClientRig(engine: engine)
         #expect(rig.attach(one))
         rig.resume(one)
         rig.server.set { $0.error = 5 }
@@ -141,8 +141,8 @@ import Testing
         #expect(rig.stop())
     }
 
-    @Test func sessionsAreSealedWithTheClusterKey() throws {
-        let rig = try ClientRig(key: [UInt8](repeating: 3, count: 32))
+    @Test(arguments: DiskEngine.allCases) func sessionsAreSealedWithTheClusterKey(engine: DiskEngine) throws {
+        let rig = try ClientRig(key: [UInt8](repeating: 3, count: 32), engine: engine)
         #expect(rig.attach(one))
         rig.resume(one)
         let peer = NBDPeer(rig.socket)
@@ -152,8 +152,8 @@ import Testing
         #expect(rig.stop())
     }
 
-    @Test func aSecondClientSaysWhoHoldsTheVolume() throws {
-        let rig = try ClientRig()
+    @Test(arguments: DiskEngine.allCases) func aSecondClientSaysWhoHoldsTheVolume(engine: DiskEngine) throws {
+        let rig = try ClientRig(engine: engine)
         do {
             _ = try ClientDaemon(options: ClientRig.options(rig.runtime, origin: rig.origin))
             Issue.record("two clients of one volume")
@@ -165,8 +165,8 @@ import Testing
         #expect(rig.stop())
     }
 
-    @Test func heldConnectionsThatLeaveFreeTheirPlaces() throws {
-        let rig = try ClientRig()
+    @Test(arguments: DiskEngine.allCases) func heldConnectionsThatLeaveFreeTheirPlaces(engine: DiskEngine) throws {
+        let rig = try ClientRig(engine: engine)
         let peers = (0..<64).map { _ in NBDPeer(rig.socket) }
         #expect(peers.count { $0.isOpen } == 64)
         for peer in peers { peer.write(block, at: 0) }
@@ -183,8 +183,8 @@ import Testing
         #expect(rig.stop())
     }
 
-    @Test func aStopSaysGoodbyeAndRemovesTheSocket() throws {
-        let rig = try ClientRig()
+    @Test(arguments: DiskEngine.allCases) func aStopSaysGoodbyeAndRemovesTheSocket(engine: DiskEngine) throws {
+        let rig = try ClientRig(engine: engine)
         #expect(rig.attach(one))
         rig.daemon.stop()
         #expect(rig.agent.heard(.bye))
@@ -192,8 +192,8 @@ import Testing
         #expect(rig.stop())
     }
 
-    @Test func trimAndZeroesNeedGrantsToo() throws {
-        let rig = try ClientRig()
+    @Test(arguments: DiskEngine.allCases) func trimAndZeroesNeedGrantsToo(engine: DiskEngine) throws {
+        let rig = try ClientRig(engine: engine)
         #expect(rig.attach(one))
         rig.resume(one)
         let peer = NBDPeer(rig.socket)

@@ -23,8 +23,10 @@ final class ClientRig: Sendable {
         var all: [String] { lines.withLock { $0 } }
     }
 
-    init(key: [UInt8]? = nil, size: UInt64 = ClientRig.size) throws {
-        directory = try Self.makeDirectory()
+    init(
+        key: [UInt8]? = nil, size: UInt64 = ClientRig.size, engine: DiskEngine? = nil, parent: String = "/var/tmp"
+    ) throws {
+        directory = try Self.makeDirectory(parent)
         runtime = RuntimeDirectory(directory)
         origin = directory + "/origin"
         try Self.makeFile(origin, size: size)
@@ -33,23 +35,26 @@ final class ClientRig: Sendable {
         let log = Log()
         self.log = log
         daemon = try ClientDaemon(
-            options: Self.options(runtime, origin: origin, key: key), log: { log.add($0) })
+            options: Self.options(runtime, origin: origin, key: key, engine: engine), log: { log.add($0) })
         Wire.thread { [self] in
             daemon.run()
             ended.store(true, ordering: .releasing)
         }
     }
 
-    static func options(_ runtime: RuntimeDirectory, origin: String, key: [UInt8]? = nil) -> ClientOptions {
+    static func options(
+        _ runtime: RuntimeDirectory, origin: String, key: [UInt8]? = nil, engine: DiskEngine? = nil
+    ) -> ClientOptions {
         ClientOptions(
             runtime: runtime, volume: "v", origin: origin, node: NodeID(1), machine: ClientCoreTests.machine,
             source: .ipv4(127, 0, 0, 1, port: 0),
-            keys: KeySource(fixed: key.flatMap { ClusterKey(id: 1, bytes: $0) }.map { KeyRing($0) } ?? .insecure))
+            keys: KeySource(fixed: key.flatMap { ClusterKey(id: 1, bytes: $0) }.map { KeyRing($0) } ?? .insecure),
+            engine: engine)
     }
 
-    static func makeDirectory() throws -> String {
-        var template = Array("/var/tmp/csnap-client-XXXXXX".utf8CString)
-        guard let made = mkdtemp(&template) else { throw SystemError("cannot make a directory in", "/var/tmp") }
+    static func makeDirectory(_ parent: String) throws -> String {
+        var template = Array("\(parent)/csnap-client-XXXXXX".utf8CString)
+        guard let made = mkdtemp(&template) else { throw SystemError("cannot make a directory in", parent) }
         return String(cString: made)
     }
 

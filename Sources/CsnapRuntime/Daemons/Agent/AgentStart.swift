@@ -42,7 +42,7 @@ package struct AgentStart: Sendable {
         do {
             machine = try MachineIdentity.read(stateDirectory: configuration.stateDirectory)
             reading = try stateFile.read(node: configuration.node, machineID: machine.machineID)
-            clients = try configuration.runtime.livingClients()
+            clients = livingClients(configuration, locked: try configuration.runtime.livingClients(), logger)
         } catch {
             throw AgentStartError(description: error.description, exitCode: 1)
         }
@@ -106,6 +106,21 @@ package struct AgentStart: Sendable {
         } catch {
             throw AgentStartError(description: error.description, exitCode: 1)
         }
+    }
+
+    /// Volumes whose client of an earlier boot may still write: its process lives, or its requests outlive it.
+    private static func livingClients(
+        _ configuration: CsnapConfiguration, locked: [String], _ logger: Logger
+    ) -> [String] {
+        var living = locked
+        for volume in configuration.volumes where !living.contains(volume.name) {
+            do {
+                if try OriginLock.isHeld(volume.origin, node: configuration.node) { living.append(volume.name) }
+            } catch {
+                logger.warning("only its lock file tells whether a client of \(volume.name) is gone: \(error)")
+            }
+        }
+        return living
     }
 
     private static func makeDirectoriesAndLock(

@@ -1,4 +1,3 @@
-import CShims
 import CsnapCore
 import Glibc
 import NBDProtocol
@@ -38,10 +37,9 @@ package final class ClientDaemon: Sendable {
             throw .lock(error)
         }
         do throws(SystemError) {
-            device = try OriginDevice(path: options.origin)
+            device = try OriginDevice(path: options.origin, node: options.node)
             engine = options.engine ?? device.preferredEngine
             monitor = try ClientMonitor(core: Self.core(options, device))
-            try Self.waitForPredecessor(options, device, log)
             let export = NBDExport(
                 name: "origin", description: "origin of volume \(options.volume)", size: device.size,
                 minimumBlock: device.minimumBlock, preferredBlock: 64 << 10)
@@ -65,25 +63,6 @@ package final class ClientDaemon: Sendable {
             originSize: device.size)
     }
 
-    /// Takes this node's lock through the very open file description of the origin's I/O. As long as a dead client has
-    /// a request at the disk, its description lives and keeps the lock: so a session of ours says that nothing older
-    /// of this node can land (docs/data-plane.md, "Writers").
-    private static func waitForPredecessor(
-        _ options: ClientOptions, _ device: OriginDevice, _ log: (String) -> Void
-    ) throws(SystemError) {
-        var isSaid = false
-        while true {
-            let result = csnap_lock_byte(device.descriptor, UInt64(options.node.value))
-            if result == 0 { return }
-            guard result == -EAGAIN || result == -EACCES else {
-                throw SystemError("cannot lock the origin", options.origin, code: -result)
-            }
-            if !isSaid { log("waits for requests of an earlier client that are still at \(options.origin)") }
-            isSaid = true
-            usleep(20_000)
-        }
-    }
-
     package static func logToStandardError(_ text: String) {
         let line = Array("csnap-client: \(text)\n".utf8)
         _ = Glibc.write(STDERR_FILENO, line, line.count)
@@ -99,8 +78,7 @@ package final class ClientDaemon: Sendable {
         guard accepting else { return log("cannot start a thread; raise the limit of tasks") }
         let control = ClientControl(
             monitor: monitor, snapshots: snapshots, dataSocket: options.runtime.dataSocket, source: options.source,
-            keys: options.keys,
-            log: log)
+            keys: options.keys, log: log)
         control.run { stopping.load(ordering: .acquiring) }
         if monitor.drain(until: BootClock.now() + Self.drain) {
             control.sayGoodbye()

@@ -1,4 +1,5 @@
 import CShims
+import CsnapCore
 import Glibc
 import NBDProtocol
 
@@ -17,12 +18,14 @@ final class OriginDevice: Sendable {
     let minimumBlock: UInt32
     private let zeroes: AlignedBuffer
 
-    init(path: String) throws(SystemError) {
+    /// Opens it and takes this node's lock on it.
+    init(path: String, node: NodeID) throws(SystemError) {
         let (descriptor, isDirect) = try Self.open(path)
         self.path = path
         self.descriptor = descriptor
         self.isDirect = isDirect
         do throws(SystemError) {
+            try OriginLock.acquire(descriptor, path: path, node: node)
             let file = try Self.examine(descriptor, path)
             isRegular = file.isRegular
             size = file.size

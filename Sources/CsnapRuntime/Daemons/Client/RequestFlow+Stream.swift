@@ -8,7 +8,7 @@ extension RequestFlow {
 
     /// Where the next bytes go, in at most two parts; 0: none are wanted now.
     func receiveTargets(_ parts: UnsafeMutablePointer<iovec>) -> Int {
-        guard ending == .no, canTakeRequest || stream.payloadToCome > 0 else { return 0 }
+        guard canTake else { return 0 }
         var count = 0
         if stream.payloadToCome > 0 {
             parts[0] = iovec(
@@ -22,21 +22,26 @@ extension RequestFlow {
 
     /// So many bytes came to the last `receiveTargets`.
     func take(_ count: Int) {
+        // A receive may have been under way when the connection was given up.
+        guard ending == .no else { return }
         let direct = min(count, stream.payloadToCome)
         if direct > 0 { tookPayload(direct, isLast: stream.tookPayload(direct)) }
         unread = unread.lowerBound..<unread.upperBound + count - direct
         understand()
     }
 
-    private var canTakeRequest: Bool { pending == nil && !freeRequests.isEmpty }
+    /// Whether there is a place for what comes next: a request's, or the payload's that one was given.
+    private var canTake: Bool {
+        ending == .no && pending == nil && (stream.payloadToCome > 0 || !freeRequests.isEmpty)
+    }
 
     /// Goes on with what was received; also after replies have made room.
     func understand() {
-        if let command = pending {
+        if let command = pending, ending == .no {
             pending = nil
             begin(command)
         }
-        while ending == .no, canTakeRequest || stream.payloadToCome > 0 {
+        while canTake {
             let bytes = UnsafeRawBufferPointer(start: memory.stream + unread.lowerBound, count: unread.count)
             let (step, consumed) = stream.next(bytes)
             let start = unread.lowerBound

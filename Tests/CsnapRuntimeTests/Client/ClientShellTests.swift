@@ -1,0 +1,203 @@
+import CsnapCore
+import CsnapRuntime
+import Foundation
+import Glibc
+import Synchronization
+import Testing
+
+/// Ring, inline and pool carry the same requests alike: many at once, held ones aside, errors to whom they belong.
+@Suite(.serialized) struct ClientShellTests {
+    let one = ClientRig.tenure(1)
+    let block = [UInt8](repeating: 0x3C, count: 4096)
+
+    func serving(_ engine: DiskEngine?, size: UInt64 = ClientRig.size) throws -> ClientRig {
+        let rig = try ClientRig(size: size, engine: engine)
+        #expect(rig.attach(one))
+        rig.resume(one)
+        return rig
+    }
+
+    @Test(arguments: DiskEngine.allCases) func manyRequestsAreInFlightAtOnce(engine: DiskEngine) throws {
+        let rig = try serving(engine)
+        let peer = NBDPeer(rig.socket)
+        let blocks = Int(ClientRig.size) / 4096
+        for index in 0..<blocks {
+            peer.write(
+                [UInt8](repeating: UInt8(truncatingIfNeeded: index % 251), count: 4096), at: UInt64(index) * 4096)
+            // The window of a client: our replies must not fill its socket.
+            if index >= 64 { #expect(peer.reply() == 0) }
+        }
+        for _ in 0..<64 { #expect(peer.reply() == 0) }
+        for index in stride(from: 0, to: blocks, by: 97) {
+            #expect(rig.stored(index * 4096, 1) == [UInt8(index % 251)])
+        }
+        peer.end()
+        #expect(rig.stop())
+    }
+
+    /// Writes that wait for a grant stop neither reads nor writes whose chunks are granted.
+    @Test(arguments: DiskEngine.allCases) func heldWritesStopNobodyElse(engine: DiskEngine) throws {
+        let rig = try serving(engine)
+        let peer = NBDPeer(rig.socket)
+        peer.write(block, at: 0)
+        #expect(peer.reply() == 0)
+        rig.server.set { $0.grants = false }
+        for place in UInt64(1)...100 { peer.write(block, at: place * 65536) }
+        peer.write(block, at: 4096)
+        #expect(peer.reply() == 0)
+        peer.request(3, offset: 0, length: 0)
+        #expect(peer.reply() == 0)
+        peer.request(0, offset: 0, length: 512)
+        #expect(peer.reply() == 0)
+        #expect(Wire.receive(peer.descriptor, 512) == [UInt8](block.prefix(512)))
+        #expect(!peer.hasReply(within: 200))
+        rig.server.grantAll()
+        for _ in 0..<100 { #expect(peer.reply() == 0) }
+        #expect(rig.stored(100 * 65536, 4096) == block)
+        // Asked for together, not one by one.
+        #expect(rig.server.queries.count < 60)
+        peer.end()
+        #expect(rig.stop())
+    }
+
+    /// Far more than may be kept: the rest stays in the socket, and all is answered in the end.
+    @Test(arguments: DiskEngine.allCases) func moreThanTheBoundWaitsInTheSocket(engine: DiskEngine) throws {
+        let rig = try ClientRig(engine: engine)
+        let peer = NBDPeer(rig.socket)
+        let writes = 700
+        let block = block
+        Wire.thread { for place in 0..<writes { peer.write(block, at: UInt64(place) * 4096) } }
+        #expect(!peer.hasReply(within: 300))
+        #expect(rig.attach(one))
+        rig.resume(one)
+        for _ in 0..<writes { #expect(peer.reply() == 0) }
+        #expect(rig.stored(699 * 4096, 4096) == block)
+        peer.end()
+        #expect(rig.stop())
+    }
+
+    @Test(arguments: DiskEngine.allCases) func theLongestRequestsFit(engine: DiskEngine) throws {
+        let rig = try serving(engine, size: 64 << 20)
+        let peer = NBDPeer(rig.socket)
+        let data = (0..<32 << 20).map { UInt8(truncatingIfNeeded: $0 >> 12 &* 7) }
+        peer.write(data, at: 16 << 20)
+        peer.write(block, at: 0)
+        #expect(peer.reply() == 0)
+        #expect(peer.reply() == 0)
+        peer.request(0, offset: 16 << 20, length: 32 << 20)
+        #expect(peer.reply() == 0)
+        #expect(Wire.receive(peer.descriptor, 32 << 20) == data)
+        peer.end()
+        #expect(rig.stop())
+    }
+
+    /// The file ends before the device that the client serves: EIO to that read, not to its neighbours.
+    @Test(arguments: DiskEngine.allCases) func aDiskErrorIsThatRequestsError(engine: DiskEngine) throws {
+        let rig = try serving(engine)
+        #expect(truncate(rig.origin, 4 << 20) == 0)
+        let peer = NBDPeer(rig.socket)
+        peer.request(0, offset: 6 << 20, length: 4096)
+        #expect(peer.reply() == 5)
+        peer.request(0, offset: 0, length: 4096)
+        #expect(peer.reply() == 0)
+        #expect(Wire.receive(peer.descriptor, 4096) == [UInt8](repeating: 0, count: 4096))
+        peer.end()
+        #expect(rig.stop())
+    }
+
+    /// A file system of 4 MiB under an origin of 8.
+    @Test(arguments: DiskEngine.allCases) func aFullDiskIsThatRequestsError(engine: DiskEngine) throws {
+        let place = try ClientRig.makeDirectory("/var/tmp")
+        defer { rmdir(place) }
+        guard shell("mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", place) else {
+            print("SKIPPED: mounting a tmpfs needs root; no full disk was tried")
+            return
+        }
+        defer { _ = shell("umount", place) }
+        let rig = try ClientRig(engine: engine, parent: place)
+        #expect(rig.attach(one))
+        rig.resume(one)
+        let peer = NBDPeer(rig.socket)
+        var errors: [UInt32] = []
+        for index in UInt64(0)..<128 {
+            peer.write([UInt8](repeating: 1, count: 65536), at: index * 65536)
+            errors.append(peer.reply() ?? .max)
+        }
+        #expect(errors.first == 0 && errors.last == 28)
+        #expect(errors.allSatisfy { $0 == 0 || $0 == 28 })
+        peer.write(block, at: 0)
+        #expect(peer.reply() == 0)
+        peer.end()
+        #expect(rig.stop())
+    }
+
+    private func shell(_ arguments: String...) -> Bool {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        process.arguments = arguments
+        process.standardError = FileHandle.nullDevice
+        guard (try? process.run()) != nil else { return false }
+        process.waitUntilExit()
+        return process.terminationStatus == 0
+    }
+
+    /// Writers on four connections at full speed, while the gate closes and opens: once 0 writes in flight were
+    /// reported, the origin stands still until RESUME.
+    @Test(arguments: DiskEngine.allCases) func suspendedAtZeroMeansNoWriteAnyMore(engine: DiskEngine) throws {
+        let rig = try serving(engine)
+        let writers = Writers(rig.socket)
+        var violations = 0
+        for epoch in UInt64(2)...60 {
+            let before = writers.written
+            #expect(eventually { writers.written > before })
+            let tenure = ClientRig.tenure(epoch)
+            #expect(rig.attach(tenure))
+            let image = rig.stored(0, Int(ClientRig.size))
+            usleep(3000)
+            if rig.stored(0, Int(ClientRig.size)) != image { violations += 1 }
+            rig.resume(tenure)
+        }
+        #expect(violations == 0)
+        #expect(writers.end())
+        #expect(writers.written > 1000)
+        #expect(rig.stop())
+    }
+
+    @Test func theOriginIsLockedWhileItsClientLives() throws {
+        let rig = try serving(nil)
+        #expect(try OriginLock.isHeld(rig.origin, node: NodeID(1)))
+        #expect(try !OriginLock.isHeld(rig.origin, node: NodeID(2)))
+        #expect(rig.stop())
+    }
+}
+
+/// Four peers that write different blocks, sixteen at once, until they are told to stop.
+final class Writers: Sendable {
+    private let running = Atomic<Int>(4)
+    private let count = Atomic<Int>(0)
+    private let stop = Stop()
+
+    init(_ socket: String) {
+        for number in UInt64(0)..<4 { Wire.thread { [self] in write(NBDPeer(socket), number) } }
+    }
+
+    /// Blocks that were written.
+    var written: Int { count.load(ordering: .relaxed) }
+
+    func end() -> Bool {
+        stop.set()
+        return eventually { running.load(ordering: .acquiring) == 0 }
+    }
+
+    private func write(_ peer: NBDPeer, _ number: UInt64) {
+        var round: UInt8 = 0
+        while !stop.isSet {
+            round &+= 1
+            let block = [UInt8](repeating: round, count: 4096)
+            for place in UInt64(0)..<16 { peer.write(block, at: number << 20 + place * 4096) }
+            for _ in 0..<16 where peer.reply() == 0 { count.add(1, ordering: .relaxed) }
+        }
+        peer.end()
+        running.subtract(1, ordering: .releasing)
+    }
+}
