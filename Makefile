@@ -3,7 +3,7 @@ BIN := .build/release
 SWIFT := swift
 PROFILES ?= fast
 
-.PHONY: run build test unit check format scenarios canary audit soak-scenarios sim mutants containers bench-failover bench-loss install clean
+.PHONY: run build test unit lint embedded check format scenarios canary audit flood leaks kills soak-scenarios sim mutants containers bench-failover bench-loss bench-idle install clean
 
 run: build
 	$(BIN)/csnapctl sandbox --scenario outline
@@ -12,16 +12,11 @@ build:
 	scripts/setup build
 	$(SWIFT) build -c release --explicit-target-dependency-import-check error
 
+# The stages in order, with their seconds in a table at the end; the first that fails ends it.
 test:
 	scripts/setup test
-	$(MAKE) build
-	$(MAKE) unit
-	$(MAKE) sim
-	$(MAKE) mutants
-	$(MAKE) scenarios
-	$(MAKE) canary
-	$(MAKE) audit
-	$(MAKE) containers
+	@MAKE='$(MAKE)' scripts/stages lint build embedded unit sim mutants scenarios canary audit 'flood LONG=3' \
+	    'leaks LONG="40 50"' 'kills LONG=15' containers
 
 # Unit, rule and process tests.
 unit:
@@ -50,9 +45,26 @@ canary: build
 audit: build
 	scripts/audit-failover $(BIN)
 
+# Bad input at the wire, for 60 s or LONG; needs root.
+LONG ?=
+flood: build
+	scripts/flood $(BIN) $(LONG)
+
+# A thousand fail-overs, or LONG: descriptors, threads and memory of the processes that live on.
+leaks: build
+	scripts/leaks $(BIN) $(LONG)
+
+# Two hundred random kill -9, or LONG: nothing that was acknowledged may be lost.
+kills: build
+	scripts/kills $(BIN) $(LONG)
+
 # Every scenario in both profiles.
 soak-scenarios: build
 	scripts/scenarios --all $(BIN)
+
+# The pure targets for a machine without an operating system.
+embedded:
+	scripts/embedded
 
 # Three containers with systemd as PID 1; needs root.
 containers:
@@ -61,15 +73,21 @@ containers:
 bench-failover: build
 	scripts/bench-failover $(BIN)
 
+bench-idle: build
+	scripts/bench-idle $(BIN)
+
 bench-loss: build
 	scripts/bench-loss $(BIN)
 
-check: format
-	$(SWIFT) format lint --strict --recursive Sources Tests Package.swift
+lint:
+	$(SWIFT) format lint --strict --parallel --recursive Sources Tests Package.swift
+
+check: format lint
 
 format:
 	$(SWIFT) format --in-place --recursive Sources Tests Package.swift
 
+# `make install DESTDIR=/tmp/root` for packages; with another PREFIX the units name the programs there.
 DESTDIR ?=
 PREFIX ?= /usr
 ROOT := $(DESTDIR)$(PREFIX)
@@ -79,11 +97,18 @@ install:
 	    $(ROOT)/share/man/man1 $(ROOT)/share/man/man5 $(ROOT)/share/man/man8
 	install -m 0755 $(addprefix $(BIN)/,csnap-agent csnap-server csnap-client) $(ROOT)/sbin
 	install -m 0755 $(BIN)/csnapctl $(ROOT)/bin
-	install -m 0644 units/*.service $(ROOT)/lib/systemd/system
+	for unit in units/*.service; do \
+	    sed 's|^ExecStart=/usr/sbin/|ExecStart=$(PREFIX)/sbin/|' $$unit >$(ROOT)/lib/systemd/system/$${unit##*/} && \
+	    chmod 0644 $(ROOT)/lib/systemd/system/$${unit##*/} || exit 1; done
 	install -m 0644 units/csnap.preset $(ROOT)/lib/systemd/system-preset/80-csnap.preset
 	install -m 0644 units/csnap.catalog $(ROOT)/lib/systemd/catalog/csnap.catalog
 	install -m 0644 units/csnap.sysusers $(ROOT)/lib/sysusers.d/csnap.conf
 	install -m 0644 units/csnap.tmpfiles $(ROOT)/lib/tmpfiles.d/csnap.conf
+	install -d $(ROOT)/share/bash-completion/completions $(ROOT)/share/zsh/site-functions \
+	    $(ROOT)/share/fish/vendor_completions.d
+	$(BIN)/csnapctl completion bash >$(ROOT)/share/bash-completion/completions/csnapctl
+	$(BIN)/csnapctl completion zsh >$(ROOT)/share/zsh/site-functions/_csnapctl
+	$(BIN)/csnapctl completion fish >$(ROOT)/share/fish/vendor_completions.d/csnapctl.fish
 	install -m 0644 docs/man/*.1 $(ROOT)/share/man/man1
 	install -m 0644 docs/man/*.5 $(ROOT)/share/man/man5
 	install -m 0644 docs/man/*.8 $(ROOT)/share/man/man8

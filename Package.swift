@@ -18,6 +18,7 @@ let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let nioCore: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
 
@@ -54,7 +55,7 @@ let package = Package(
             name: "CsnapRuntime",
             dependencies: [
                 "CsnapCore", "CsnapSession", "CsnapStore", "NBDProtocol", "Systemd", "CShims",
-                logging, crypto, nioCore, nioPosix, yams,
+                logging, crypto, nioCore, nioHTTP1, nioPosix, yams,
             ],
             swiftSettings: settings),
         .target(
@@ -77,6 +78,7 @@ let package = Package(
             dependencies: ["CsnapSimulation", "CsnapStoreSimulation", "CsnapStore", argumentParser],
             swiftSettings: settings),
 
+        .testTarget(name: "TidyTests", swiftSettings: settings),
         .testTarget(name: "CsnapCoreTests", dependencies: ["CsnapCore"], swiftSettings: settings),
         .testTarget(name: "CsnapSessionTests", dependencies: ["CsnapSession", "CsnapCore"], swiftSettings: settings),
         .testTarget(
@@ -92,7 +94,8 @@ let package = Package(
         .testTarget(
             name: "CsnapSimulationTests", dependencies: ["CsnapSimulation", "CsnapCore"], swiftSettings: settings),
         .testTarget(
-            name: "CsnapSandboxTests", dependencies: ["CsnapSandbox", "CsnapRuntime", "CsnapCore"], swiftSettings: settings),
+            name: "CsnapSandboxTests", dependencies: ["CsnapSandbox", "CsnapRuntime", "CsnapCore"],
+            swiftSettings: settings),
         .testTarget(
             name: "ContainerTests", dependencies: ["CsnapSandbox", "CsnapRuntime", "CsnapCore"],
             swiftSettings: settings),

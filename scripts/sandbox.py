@@ -300,10 +300,11 @@ def threads(pid):
     return len(os.listdir(f"/proc/{pid}/task"))
 
 
-def proportional_bytes(pid):
-    """PSS: memory, each shared page counted by its part."""
+def proportional_bytes(pid, which="Pss"):
+    """PSS: memory, each shared page counted by its part. `Pss_Anon`: of it what the process itself has written; the rest
+    is code, whose parts depend on who else runs."""
     with open(f"/proc/{pid}/smaps_rollup") as file:
-        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("Pss:"))
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith(f"{which}:"))
 
 
 def processor_seconds(pid):

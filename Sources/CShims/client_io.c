@@ -5,9 +5,12 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <linux/magic.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 int csnap_wakeup_make(void) {
@@ -25,6 +28,25 @@ void csnap_wakeup_clear(int descriptor) {
 int csnap_origin_open(const char *path, int direct) {
     int descriptor = open(path, O_RDWR | O_CLOEXEC | (direct ? O_DIRECT : O_DSYNC));
     return descriptor >= 0 ? descriptor : -errno;
+}
+
+int csnap_origin_write(int descriptor, const void *data, uint32_t length, uint64_t offset, int durable) {
+    struct iovec part = {.iov_base = (void *)data, .iov_len = length};
+    ssize_t written = pwritev2(descriptor, &part, 1, (off_t)offset, durable ? RWF_DSYNC : 0);
+    return written >= 0 ? (int)written : -errno;
+}
+
+int csnap_origin_is_asynchronous(int descriptor, void *aligned) {
+    struct iovec part = {.iov_base = aligned, .iov_len = 4096};
+    // EAGAIN: it would have waited, but knows how not to.
+    if (preadv2(descriptor, &part, 1, 0, RWF_NOWAIT) >= 0 || errno == EAGAIN) return 1;
+    return errno == EOPNOTSUPP ? 0 : -errno;
+}
+
+int csnap_origin_is_memory(int descriptor) {
+    struct statfs status;
+    if (fstatfs(descriptor, &status) != 0) return 0;
+    return status.f_type == TMPFS_MAGIC || status.f_type == RAMFS_MAGIC;
 }
 
 int64_t csnap_device_size(int descriptor) {

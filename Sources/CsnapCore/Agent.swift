@@ -10,7 +10,7 @@
 /// - `node`: this node's clients: suspended, leased, resumed (Recovery/LocalNode.swift)
 /// - `discovery`: joining and rejoining the group (Discovery/)
 package struct Agent: Sendable {
-    package let settings: AgentSettings
+    package private(set) var settings: AgentSettings
     package var timing: Timing { settings.timing }
 
     var now: Instant
@@ -19,12 +19,15 @@ package struct Agent: Sendable {
     var membership: Membership
     var generator: Generator
     var voter: Voter
+    var voteRecovery = VoteRecovery()
     var candidacy = Candidacy.idle
     var holder: Holder?
     var server = ServerProcess()
     var node: LocalNode
     var discovery: Discovery
     var departure: Departure?
+    /// When an operator last said `enable` or `disable`, or our start.
+    var enabledSince: Instant
     /// Commands typed here on their way to the holder, and the holder's last answers.
     var forwarded: [ForwardedCommand] = []
     var answered: [OperatorReply] = []
@@ -61,6 +64,7 @@ package struct Agent: Sendable {
         voter = Voter(stored: state, hadFile: stored != nil, timing: settings.timing, at: now)
         node = LocalNode(livingClients: settings.livingClients, timing: settings.timing, at: now)
         discovery = Discovery(at: now)
+        enabledSince = now
         if let committed = state.committed { membership.announce(configuration: committed) }
         if state.cluster != .zero { actions.append(.pin(cluster: state.cluster)) }
         releaseOwnPromiseOfDeadBoot()
@@ -81,6 +85,9 @@ package struct Agent: Sendable {
         case .client(let client, let message): receive(message, from: client)
         case .clientGone(let client): clientIsGone(client)
         case .command(let id, let command): run(command, id: id)
+        case .peers(let peers):
+            settings.peers = peers
+            discovery.nextJoin = min(discovery.nextJoin, self.now)
         }
         settle()
         return takeActions()
@@ -89,7 +96,7 @@ package struct Agent: Sendable {
     /// When to send `wake` next; distantFuture when there is nothing to wait for.
     package var nextWake: Instant {
         var next = min(membership.nextWake, persistence.retryAt, discovery.nextWake(node.mayTalk))
-        next = min(next, candidateWake, nodeWake, forwardedWake)
+        next = min(next, candidateWake, nodeWake, forwardedWake, voteRecoveryWake)
         if let holder { next = min(next, holderWake(holder)) }
         if let releasing { next = min(next, releasing.nextSend) }
         if let departure { next = min(next, departure.nextWake) }
@@ -111,6 +118,7 @@ package struct Agent: Sendable {
         runMembership { membership, now, effects in membership.advance(to: now, into: &effects) }
         retryPersist()
         tickDiscovery()
+        tickVoteRecovery()
         tickNode()
         tickCandidate()
         tickHolder()
@@ -129,6 +137,10 @@ package struct Agent: Sendable {
 
     /// Joins the sends to one peer into one, in the place of the first.
     private mutating func takeActions() -> [Action] {
+        if actions.count < 2 {
+            defer { actions = [] }
+            return actions
+        }
         var merged: [Action] = []
         merged.reserveCapacity(actions.count)
         for action in actions {

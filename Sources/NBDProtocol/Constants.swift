@@ -17,6 +17,8 @@ package enum NBD {
     package static let maximumOptions = 256
     /// The most extents in one BLOCK_STATUS reply.
     package static let maximumExtents = 1024
+    /// Bytes of the longest BLOCK_STATUS reply.
+    package static let maximumStatusLength = 24 + 8 * maximumExtents
     /// The only metadata context: holes and zeroes.
     static let allocationContext = "base:allocation"
     static let allocationContextID: UInt32 = 1

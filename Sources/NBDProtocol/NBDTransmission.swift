@@ -124,4 +124,11 @@ package struct NBDCommand: Equatable, Sendable {
     package var offset: UInt64
     /// Bytes.
     package var length: UInt32
+
+    package init(action: Action, cookie: UInt64, offset: UInt64, length: UInt32) {
+        self.action = action
+        self.cookie = cookie
+        self.offset = offset
+        self.length = length
+    }
 }

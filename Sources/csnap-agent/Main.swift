@@ -18,8 +18,14 @@ struct AgentMain: ParsableCommand {
     @Flag(help: "Check the configuration, print it with the source of each value, and exit.")
     var check = false
 
+    @Option(
+        name: .customLong("set"),
+        help: ArgumentHelp("One key of the configuration; wins over all else.", valueName: "key=value"))
+    var flags: [String] = []
+
     func run() throws {
-        let code = check ? AgentProgram.check(file: config) : AgentProgram.run(file: config)
+        let code =
+            check ? AgentProgram.check(file: config, flags: flags) : AgentProgram.run(file: config, flags: flags)
         if code != 0 { throw ExitCode(code) }
     }
 

@@ -1,6 +1,7 @@
 import ArgumentParser
 import CsnapRuntime
 import FoundationEssentials
+import Glibc
 
 /// The block device of one volume on this node.
 @main
@@ -28,8 +29,23 @@ struct CsnapClient: ParsableCommand {
             throw ExitCode(2)
         } catch {
             ClientDaemon.logToStandardError("\(error)")
-            throw ExitCode.failure
+            throw ExitCode((error as? ClientError)?.exitCode ?? 1)
         }
         daemon.run()
     }
+
+    /// As ArgumentParser's own, but wrong usage is 2: systemd does not try it again.
+    static func main() {
+        do {
+            var command = try parseAsRoot()
+            try command.run()
+        } catch {
+            let code = exitCode(for: error)
+            let text = fullMessage(for: error)
+            if !text.isEmpty { code.isSuccess ? print(text) : ClientDaemon.logToStandardError(text) }
+            exit(withCode: code == .validationFailure ? 2 : code.rawValue)
+        }
+    }
+
+    private static func exit(withCode code: Int32) -> Never { Glibc.exit(code) }
 }

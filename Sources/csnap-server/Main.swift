@@ -15,7 +15,11 @@ struct CsnapServer: ParsableCommand {
     @Option(help: "The descriptor of the socket to the agent.")
     var agentDescriptor: Int32
 
+    @Option(name: .customLong("set"), help: "As the agent's.")
+    var flags: [String] = []
+
     func run() throws {
-        throw ExitCode(ServerDaemon.run(configurationFile: config, agentDescriptor: agentDescriptor))
+        throw ExitCode(
+            ServerDaemon.run(configurationFile: config, flags: flags, agentDescriptor: agentDescriptor))
     }
 }

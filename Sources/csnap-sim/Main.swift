@@ -28,5 +28,23 @@ struct WorldArguments: ParsableArguments {
     @Option(help: "Number of nodes; drawn from the seed if absent.") var nodes: Int?
     @Option(help: "Simulated seconds with faults.") var seconds: Int64 = 30
 
-    var settings: RunSettings { RunSettings(timing: profile.timing, nodes: nodes, seconds: seconds) }
+    @Option(help: "Fault classes to leave out, with commas between them.") var without: String?
+
+    func validate() throws {
+        let names = without?.split(separator: ",") ?? []
+        for name in names where !FaultClass.allCases.contains(where: { name == "\($0)" }) {
+            throw ValidationError("--without knows no class of faults named \(name)")
+        }
+    }
+
+    var settings: RunSettings {
+        var settings = RunSettings(timing: profile.timing, nodes: nodes, seconds: seconds)
+        settings.without = faults
+        return settings
+    }
+
+    private var faults: [FaultClass] {
+        let names = without?.split(separator: ",") ?? []
+        return FaultClass.allCases.filter { fault in names.contains { $0 == "\(fault)" } }
+    }
 }

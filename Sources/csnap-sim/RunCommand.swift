@@ -1,6 +1,7 @@
 import ArgumentParser
 import CsnapCore
 import CsnapSimulation
+import Glibc
 
 struct RunCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
@@ -29,6 +30,7 @@ struct RunCommand: AsyncParsableCommand {
         guard let range else { return }
         let settings = world.settings
         let limit = failures
+        let floors = world.nodes == nil && world.seconds >= 30
         let start = ContinuousClock.now
         let stride = UInt64(jobs)
         let batches = await withTaskGroup(of: Batch.self) { group in
@@ -43,17 +45,20 @@ struct RunCommand: AsyncParsableCommand {
                     return batch
                 }
             }
-            var all = Batch()
+            var all = Batch(hasFloor: floors)
             for await batch in group { all.add(batch) }
             return all
         }
-        batches.print(elapsed: start.duration(to: .now), arguments: reproduction)
-        if !batches.failed.isEmpty { throw ExitCode(1) }
+        batches.print(elapsed: start.duration(to: .now), settings, profile: world.profile)
+        if !batches.failed.isEmpty || !batches.shortfalls.isEmpty { throw ExitCode(1) }
     }
+}
 
-    private var reproduction: String {
-        "--profile \(world.profile.rawValue) --seconds \(world.seconds)" + (world.nodes.map { " --nodes \($0)" } ?? "")
-    }
+/// Processor time of all threads so far: what a core does in a second, however many others want it too.
+private func processorSeconds() -> Double {
+    var time = timespec()
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
+    return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
 }
 
 /// The results of some seeds.
@@ -62,6 +67,9 @@ struct Batch: Sendable {
     var failed: [SeedResult] = []
     var statistics = Statistics()
     var simulated: TrueTime = 0
+    /// Of all traces, whatever their order: two builds that agree in it behaved alike.
+    var hash: UInt64 = 0
+    var hasFloor = false
 
     mutating func run(_ seed: UInt64, _ settings: RunSettings) {
         var result = SeedRun(seed: seed, settings: settings).run()
@@ -73,6 +81,7 @@ struct Batch: Sendable {
         }
         seeds += 1
         simulated += result.simulated
+        hash ^= result.hash
         statistics.add(result.statistics)
         if result.violation != nil { failed.append(result) }
     }
@@ -82,32 +91,32 @@ struct Batch: Sendable {
         failed = (failed + other.failed).sorted { $0.seed < $1.seed }
         statistics.add(other.statistics)
         simulated += other.simulated
+        hash ^= other.hash
     }
 
-    func print(elapsed: Duration, arguments: String) {
-        for result in failed {
+    /// What was tried too seldom for that many seeds; other lengths and sizes than the usual ones have no floor.
+    var shortfalls: [String] { hasFloor ? statistics.shortfalls(seeds: seeds) : [] }
+
+    func print(elapsed: Duration, _ settings: RunSettings, profile: ProfileName) {
+        for (index, result) in failed.enumerated() {
             guard let violation = result.violation else { continue }
             Swift.print("seed \(result.seed): \(violation.name) at\(format(violation.time)): \(violation.text)")
             Swift.print("    \(result.nodes) nodes, faults: \(result.faults)")
-            Swift.print("    csnap-sim trace --seed \(result.seed) \(arguments)")
+            // Shrinking takes as long as some thirty seeds; the first few failures are enough to begin with.
+            let small = index < 3 ? settings.shrunk(seed: result.seed, violation: violation) : settings
+            Swift.print("    csnap-sim trace --seed \(result.seed) --profile \(profile.rawValue) \(small.options)")
         }
-        let s = statistics
-        Swift.print(
-            """
-            fail-overs \(s.failovers), activations \(s.activations), recoveries cut short \(s.barriersCut), \
-            second failures inside a recovery \(s.secondFailures), long pauses \(s.longPauses), \
-            one-way cuts \(s.oneWayCuts), crashes \(s.crashes), power cuts \(s.powerCuts), lost states \(s.lostStates), \
-            failed state writes \(s.failedWrites), voter changes \(s.votersChanged), evictions \(s.evictions), \
-            commands \(s.commands), client I/Os \(s.clientIOs), service events \(s.serviceEvents), \
-            packets lost \(s.packetsLost), cut \(s.packetsCut), doubled \(s.packetsDuplicated), \
-            events \(s.events), wakes without progress \(s.busyWakes)
-            """)
+        let missed = shortfalls
+        for text in missed { Swift.print("too seldom: \(text)") }
         let seconds = Double(elapsed.components.seconds) + Double(elapsed.components.attoseconds) / 1e18
         let rate = Double(simulated) / 1e9 / max(seconds, 1e-9)
+        let perCore = Double(simulated) / 1e9 / max(processorSeconds(), 1e-9)
+        let counts = Count.allCases.map { "\"\($0)\": \(statistics[$0])" }.joined(separator: ", ")
         Swift.print(
             """
-            {"seeds": \(seeds), "failed": \(failed.count), "failovers": \(s.failovers), \
-            "clusterSecondsPerSecond": \(Int(rate))}
+            {"seeds": \(seeds), "failed": \(failed.count), "shortfalls": \(missed.count), \(counts), \
+            "clusterSecondsPerSecond": \(Int(rate)), "perCoreSecond": \(Int(perCore)), \
+            "hash": "\(String(hash, radix: 16))"}
             """)
     }
 }

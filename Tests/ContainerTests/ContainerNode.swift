@@ -37,7 +37,9 @@ struct ContainerNode {
     @discardableResult
     func run(_ words: String...) throws -> String { try Program.output(inside + words) }
 
-    func exitCode(_ words: String...) throws -> Int32 { try Program.run(inside + words).exitCode }
+    func exitCode(_ words: String...) throws -> Int32 { try exitCode(words) }
+
+    func exitCode(_ words: [String]) throws -> Int32 { try Program.run(inside + words).exitCode }
 
     /// What `csnapctl why` says, whether something waits or not.
     var why: String { (try? Program.run(inside + ["csnapctl", "why"]).output) ?? "" }

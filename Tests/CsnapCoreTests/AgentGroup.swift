@@ -12,6 +12,8 @@ struct AgentGroup {
     private var clients: [UInt32: AgentToClient?] = [:]
     let timing: Timing
     let nodes: [UInt32]
+    /// Nodes whose state writes fail.
+    var failingDisks: [UInt32] = []
 
     init(nodes: [UInt32], timing: Timing = .fast) {
         self.nodes = nodes
@@ -84,6 +86,8 @@ struct AgentGroup {
                 process: process, startBits: Bits128(high: UInt64(node), low: process.boot.value),
                 cluster: clusters[node] ?? .zero, source: Self.address(node))
             if agents[target] != nil { deliver(.packet(sender, messages), to: target, after: .microseconds(200)) }
+        case .persist(_, let token) where failingDisks.contains(node):
+            deliver(.persistFailed(token: token), to: node, after: .milliseconds(1))
         case .persist(let state, let token):
             disks[node] = state
             deliver(.persisted(token: token), to: node, after: .milliseconds(1))

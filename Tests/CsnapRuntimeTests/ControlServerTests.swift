@@ -19,6 +19,8 @@ private final class FakeHost: ControlHost {
         answer(status)
     }
 
+    func metrics(_ answer: @escaping @Sendable (String) -> Void) { answer("csnap_test 1\n") }
+
     func perform(_ command: ControlCommand, _ answer: @escaping @Sendable (OperatorOutcome) -> Void) {
         commands.withLock { $0.append(command) }
         answer(outcome.withLock { $0 })
@@ -136,15 +138,26 @@ struct ControlServerTests {
         try caller.command("Transfer", ["node": .integer(2)])
         try caller.command("Strike", ["node": .integer(3), "fenced": .bool(true)])
         try caller.command("SetVoters", ["voters": .array([.integer(1), .integer(2), .integer(3)])])
+        try caller.command("AddVoters", ["voters": .array([.integer(4), .integer(5)])])
+        try caller.command("ReplaceVoter", ["old": .integer(3), "new": .integer(6)])
         #expect(
             fixture.host.commands.withLock { $0 } == [
                 .found, .transfer(NodeID(2)), .strike(NodeID(3), fenced: true),
-                .voters([NodeID(1), NodeID(2), NodeID(3)]),
+                .voters([NodeID(1), NodeID(2), NodeID(3)]), .addVoters([NodeID(4), NodeID(5)]),
+                .replaceVoter(NodeID(3), by: NodeID(6)),
             ])
         #expect(throws: ControlError.invalidParameter("node")) { try caller.command("Transfer") }
         #expect(throws: ControlError.invalidParameter("node")) {
             try caller.command("Strike", ["node": .integer(-1)])
         }
+    }
+
+    @Test func aVoterThatLeavesWithoutAReplacementIsTold() throws {
+        let fixture = try Fixture()
+        let caller = try AgentCaller(path: fixture.path)
+        #expect(try caller.leave() == nil)
+        fixture.host.outcome.withLock { $0 = .doneButVoter }
+        #expect(try caller.leave()?.contains("remains a voter") == true)
     }
 
     @Test(arguments: [(RefusalCode.noServer, Int32(3)), (.notHolder, 3), (.alreadyInGroup, 4), (.notMember, 4)])
@@ -207,6 +220,25 @@ struct ControlServerTests {
         #expect(String(decoding: answer, as: UTF8.self).contains("io.csnap.Agent.Malformed"))
     }
 
+    @Test func garbageEndsItsOwnConnectionOnly() throws {
+        let fixture = try Fixture()
+        let before = try AgentCaller(path: fixture.path)
+        #expect(try before.status().node == 7)
+        var generator = Generator(seed: 7)
+        for _ in 0..<20 {
+            let noise = (0..<200).map { _ in UInt8(truncatingIfNeeded: generator.next()) }
+            _ = try exchange(fixture.path, noise + [0])
+        }
+        #expect(try before.status().node == 7, "a caller that was there before is still answered")
+        #expect(fixture.host.commands.withLock { $0 } == [])
+    }
+
+    @Test func metricsAreText() throws {
+        let fixture = try Fixture()
+        let answer = try VarlinkClient(path: fixture.path).call("io.csnap.Agent.GetMetrics")
+        #expect(answer["text"] == .string("csnap_test 1\n"))
+    }
+
     @Test func aCallThatNeverEndsIsCutOff() throws {
         let fixture = try Fixture()
         let answer = try exchange(fixture.path, [UInt8](repeating: 0x20, count: ControlLimits.call + 1000))
@@ -251,7 +283,7 @@ struct ControlServerTests {
     }
 
     @Test func everyKindOfWaitHasAnAgeAndARemedy() throws {
-        for raw in UInt8(0)...16 {
+        for raw in UInt8(0)...20 {
             let kind = try #require(Wait.Kind(rawValue: raw))
             let now = Instant(nanoseconds: 5_000_000_000)
             let wait = Wait(kind: kind, since: Instant(nanoseconds: 2_000_000_000), nodes: [NodeID(3)])
@@ -260,6 +292,20 @@ struct ControlServerTests {
             #expect(report.kind == "\(kind)")
             #expect(report.seconds == 3)
             #expect(!report.remedy.isEmpty && report.text.hasSuffix("."))
+            #expect(report.warning == kind.isWarning)
+        }
+        #expect(Wait.Kind(rawValue: 21) == nil, "a new kind needs its words and its test")
+    }
+
+    @Test func aStrangerIsNamedWithItsAddressAndARemedy() {
+        let address = Address.ipv4(192, 0, 2, 13, port: 7411)
+        let now = Instant(nanoseconds: 5_000_000_000)
+        for (reason, kind) in [(DropReason.stranger, "wrongKey"), (.timers, "timers"), (.version, "wireVersion")] {
+            let stranger = Stranger(
+                address: address, reason: reason, since: Instant(nanoseconds: 2_000_000_000), heardAt: now)
+            let report = WaitReport(stranger, at: now)
+            #expect(report.kind == kind && report.seconds == 3 && report.warning)
+            #expect(report.text.contains("192.0.2.13:7411") && !report.remedy.isEmpty)
         }
     }
 }

@@ -150,9 +150,11 @@ struct HostConfigurationTests {
             "timers: { promises: 1000 }\n",
             "csnap.yaml:5: timers.promises: there is no such timer; did you mean 'promise'?"
         ),
-        ("advertise: 0.0.0.0:7411\n",
+        (
+            "advertise: 0.0.0.0:7411\n",
             "csnap.yaml:5: advertise: others cannot send to 0.0.0.0:7411; "
-                + "say in 'advertise' the address they should use"),
+                + "say in 'advertise' the address they should use"
+        ),
     ])
     func refusesWithLineAndRemedy(text: String, line: String) throws {
         #expect(try ConfigurationFixture(minimal + text).refusal().contains(line))
@@ -182,6 +184,76 @@ struct HostConfigurationTests {
     @Test func theEnvironmentIsNamed() throws {
         let refusal = try ConfigurationFixture(minimal).refusal(["CSNAP_NODE": "one"])
         #expect(refusal.first?.hasPrefix("environment CSNAP_NODE: node: 'one' does not fit") == true, "\(refusal)")
+    }
+
+    @Test(arguments: [
+        ("CSNAP_LISTN", "127.0.0.1:1", "environment CSNAP_LISTN: there is no key for it; did you mean 'listen'?"),
+        (
+            "CSNAP_VOLUMES", "a",
+            "environment CSNAP_VOLUMES: volumes: it holds others, which one text cannot; "
+                + "say it in a file below csnap.yaml.d"
+        ),
+    ])
+    func unknownVariablesAreRefused(name: String, value: String, line: String) throws {
+        #expect(try ConfigurationFixture(minimal).refusal([name: value]) == [line])
+    }
+
+    @Test func variablesOfTheTestsAreNone() throws {
+        let configuration = try ConfigurationFixture(minimal).load(["CSNAP_TEST_CACHE": "x", "CSNAP_BIN": "y"])
+        #expect(configuration.node == NodeID(2))
+    }
+
+    @Test func flagsWinOverAll() throws {
+        let fixture = try ConfigurationFixture(minimal + "log-level: error\n")
+        let (configuration, lines) = try CsnapConfiguration.loadEffective(
+            file: fixture.file, environment: ["CSNAP_LOG_LEVEL": "debug"],
+            flags: ["log-level=trace", "peers=127.0.0.9:1,127.0.0.8:1"])
+        #expect(configuration.logLevel == .trace && configuration.peers.count == 2)
+        #expect(lines.contains { $0.hasPrefix("log-level:") && $0.hasSuffix("# --set log-level=trace") })
+        for (flag, what) in [
+            ("log-level", "there is no '='"), ("logs=1", "there is no key"), ("node=x", "does not fit"),
+        ] {
+            let error = #expect(throws: ConfigurationError.self) {
+                try CsnapConfiguration.load(file: fixture.file, environment: [:], flags: [flag])
+            }
+            #expect(error?.description.contains(what) == true, "\(flag)")
+        }
+    }
+
+    @Test func checkShowsTheTimersOfTheProfile() throws {
+        let fixture = try ConfigurationFixture(minimal + "timers: { probe: 700 }\n")
+        let lines = try CsnapConfiguration.loadEffective(file: fixture.file, environment: [:]).lines
+            .map { $0.split(separator: " ").joined(separator: " ") }
+        #expect(lines.contains("timers.promise: 2000 # profile lan"))
+        #expect(lines.contains { $0.hasPrefix("timers.probe: 700 # ") && $0.hasSuffix("csnap.yaml:5") })
+        #expect(lines.count { $0.hasPrefix("timers.probe:") } == 1)
+    }
+
+    /// All keys stand in --check, each with where it comes from.
+    @Test func checkShowsEveryKey() throws {
+        let text = minimal + "key-file: k\nvolumes:\n  a: { origin: x, store: y }\n"
+        let fixture = try ConfigurationFixture(text)
+        let lines = try CsnapConfiguration.loadEffective(file: fixture.file, environment: [:]).lines
+        for key in CsnapConfiguration.keys {
+            #expect(lines.contains { $0.hasPrefix(key + ":") || $0.hasPrefix(key + ".") }, "\(key)")
+        }
+        #expect(lines.allSatisfy { $0.contains("  # ") })
+    }
+
+    @Test func aReloadKnowsWhatDiffers() throws {
+        let old = try ConfigurationFixture(minimal).load()
+        let new = try ConfigurationFixture(
+            minimal + "peers: [127.0.0.9:1]\nlog-level: debug\nprofile: fast\nserve: false\n"
+        ).load()
+        #expect(new.differences(from: old) == ["peers", "profile", "serve", "log-level"])
+        #expect(old.differences(from: old) == [])
+        #expect(CsnapConfiguration.reloadable.allSatisfy { CsnapConfiguration.keys.contains($0) })
+    }
+
+    @Test func anUnknownVolumeIsNotTriedAgainForEver() throws {
+        let configuration = try ConfigurationFixture(minimal).load()
+        let error = #expect(throws: ClientError.self) { try ClientOptions(configuration: configuration, volume: "x") }
+        #expect(error?.exitCode == 2)
     }
 
     @Test func aMissingFileIsNamed() throws {

@@ -45,6 +45,42 @@ import Testing
         }
     }
 
+    @Test func aKeyIsChangedInThreeStepsAndNoneIsLost() throws {
+        let old = ClusterKey.generate(id: 255)
+        try withFile(old.line) { path in
+            #expect(throws: KeyRotationError.self) { try KeyRotation.switch.apply(to: path) }
+            #expect(throws: KeyRotationError.self) { try KeyRotation.finish.apply(to: path) }
+            try KeyRotation.begin.apply(to: path)
+            let begun = try KeyRing.load(path)
+            #expect(begun.sealing == old && begun.other?.id == 0)
+            #expect(throws: KeyRotationError.self) { try KeyRotation.begin.apply(to: path) }
+            try KeyRotation.switch.apply(to: path)
+            let switched = try KeyRing.load(path)
+            #expect(switched.sealing == begun.other && switched.other == old)
+            try KeyRotation.finish.apply(to: path)
+            #expect(try KeyRing.load(path) == KeyRing(switched.sealing))
+            #expect(KeyRing(old).mayBecome(begun) && begun.mayBecome(switched))
+            #expect(!KeyRing(old).mayBecome(KeyRing(.generate(id: 255))), "one id, two keys")
+            #expect(!KeyRing(old).mayBecome(.insecure))
+        }
+    }
+
+    /// Who opens connections sees a change of key without a restart, and outlives a file that is half written.
+    @Test func aKeySourceFollowsItsFile() throws {
+        let old = ClusterKey.generate(id: 1)
+        try withFile(old.line) { path in
+            let fixture = try ConfigurationFixture(
+                "cluster: a\nnode: 1\nlisten: 127.0.0.1:7411\nkey-file: \(path)\n")
+            let source = try KeySource(fixture.load())
+            #expect(source.current == KeyRing(old))
+            try KeyRotation.begin.apply(to: path)
+            let new = source.current
+            #expect(new.sealing == old && new.other != nil)
+            #expect(chmod(path, 0o644) == 0)
+            #expect(source.current == new, "a file that is refused leaves the last keys")
+        }
+    }
+
     @Test(arguments: [mode_t(0o640), 0o604, 0o660, 0o601]) func openFilesAreRefused(mode: mode_t) throws {
         try withFile(ClusterKey.generate().line, mode: mode) { path in #expect(problem(path) == .mode(mode)) }
     }

@@ -9,7 +9,8 @@ import Testing
     @Test func unprovenMayOnlyAsk() throws {
         let joined = Message.joinAck(
             JoinAck(
-                nonce: 1, cluster: SealedPeer.group, records: [], claim: nil, configuration: nil, highestEpoch: .none))
+                nonce: 1, cluster: SealedPeer.group, records: [], claim: nil, configuration: nil, pending: nil,
+                highestEpoch: .none))
         let messages = [makeRenew(1), makePing(2), .renewAck(RenewAck(epoch: Epoch(1), nonce: 3)), joined]
         let packet = try #require(try bob.open(alice.seal(messages), from: alice))
         #expect(packet.messages == [makePing(2), joined])

@@ -15,13 +15,14 @@ final class SealedPeer {
 
     init(
         node: UInt32, boot: UInt64 = 1, startBits: UInt64? = nil, name: String = "lab", keys: KeyRing = keys,
-        cluster: Bits128 = group
+        cluster: Bits128 = group, timing: Timing = .lan
     ) {
         process = NodeBoot(node: NodeID(node), boot: Boot(boot))
         self.startBits = Bits128(high: startBits ?? UInt64(node) << 32 | boot, low: 5)
         address = .ipv4(127, 0, 0, UInt8(node), port: 7411)
         let identity = TransportIdentity(
-            clusterName: name, keys: keys, process: process, startBits: self.startBits, advertised: address)
+            clusterName: name, keys: keys, process: process, startBits: self.startBits, advertised: address,
+            timing: timing.digest)
         sealer = Sealer(identity, cluster: cluster)
         opener = Opener(identity, cluster: cluster)
     }
@@ -29,6 +30,11 @@ final class SealedPeer {
     func seal(_ messages: [Message], echo: Bits128 = .zero) throws -> [UInt8] {
         let datagram = sealer.seal(MessageCodec.encode(messages), echo: echo)
         return try #require(datagram)
+    }
+
+    func use(_ keys: KeyRing) {
+        sealer.use(keys)
+        opener.use(keys)
     }
 
     func open(_ datagram: [UInt8], from peer: SealedPeer) -> OpenedPacket? {
@@ -96,6 +102,36 @@ func makeJoin(_ peer: SealedPeer) -> Message {
         datagram.replaceSubrange(8..<16, with: try alice.seal([makePing(1)])[8..<16])
         #expect(bob.open(datagram, from: forged) == nil)
         #expect(bob.opener.drops[.unauthenticated] == 1)
+    }
+
+    /// Every order in which two nodes may take the steps of a change of key.
+    @Test func aChangeOfKeyLosesNoPacket() throws {
+        let old = KeyRing(.generate(id: 1))
+        let begun = try #require(KeyRotation.begin.next(old))
+        let switched = try #require(KeyRotation.switch.next(begun))
+        let finished = try #require(KeyRotation.finish.next(switched))
+        let alice = SealedPeer(node: 1, keys: old)
+        let bob = SealedPeer(node: 2, keys: old)
+        var nonce: UInt64 = 0
+        func talk() throws {
+            for (from, to) in [(true, false), (false, true)] {
+                nonce += 1
+                let renew = makeRenew(nonce)
+                if from && !to {
+                    #expect(bob.open(try alice.seal([renew], echo: bob.startBits), from: alice)?.messages == [renew])
+                } else {
+                    #expect(alice.open(try bob.seal([renew], echo: alice.startBits), from: bob)?.messages == [renew])
+                }
+            }
+        }
+        try talk()
+        for ring in [begun, switched, finished] {
+            alice.use(ring)
+            try talk()
+            bob.use(ring)
+            try talk()
+        }
+        #expect(alice.opener.drops.total == 0 && bob.opener.drops.total == 0)
     }
 
     @Test func replayAndReordering() throws {

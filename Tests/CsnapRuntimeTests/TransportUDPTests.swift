@@ -23,15 +23,17 @@ import Testing
         let address: Address
 
         static func start(
-            node: UInt32, boot: UInt64 = 1, startBits: UInt64? = nil, port: UInt16 = 0
+            node: UInt32, boot: UInt64 = 1, startBits: UInt64? = nil, port: UInt16 = 0,
+            keys: KeyRing = SealedPeer.keys, timing: Timing = .lan, peers: [Address] = []
         ) async throws -> Node {
             let loopback = Address.ipv4(127, 0, 0, 1, port: port)
             let loop = MultiThreadedEventLoopGroup.singleton.next()
             let identity = TransportIdentity(
-                clusterName: "lab", keys: SealedPeer.keys, process: NodeBoot(node: NodeID(node), boot: Boot(boot)),
-                startBits: Bits128(high: UInt64(node), low: startBits ?? boot), advertised: loopback)
+                clusterName: "lab", keys: keys, process: NodeBoot(node: NodeID(node), boot: Boot(boot)),
+                startBits: Bits128(high: UInt64(node), low: startBits ?? boot), advertised: loopback,
+                timing: timing.digest)
             let transport = try await UDPTransport.bind(
-                listen: loopback, identity: identity, cluster: SealedPeer.group, on: loop
+                listen: loopback, peers: peers, identity: identity, cluster: SealedPeer.group, on: loop
             ).get()
             let bound = try #require(transport.localAddress)
             let node = Node(transport: transport, address: .ipv4(127, 0, 0, 1, port: bound.port))
@@ -50,6 +52,11 @@ import Testing
             return try await transport.eventLoop.submit { transport.drops }.get()
         }
 
+        func strangers() async throws -> [Stranger] {
+            let transport = transport
+            return try await transport.eventLoop.submit { transport.strangers(at: BootClock.now()) }.get()
+        }
+
         func stop() async throws {
             let transport = transport
             try await transport.eventLoop.flatSubmit { transport.close() }.get()
@@ -63,6 +70,48 @@ import Testing
             try await Task.sleep(for: .milliseconds(10))
         }
         Issue.record("the condition did not come true in a minute")
+    }
+
+    @Test func aPeerWithAnotherKeyIsNamedUntilItIsMended() async throws {
+        let bob = try await Node.start(node: 2)
+        let alice = try await Node.start(node: 1, peers: [bob.address])
+        let wrong = try await Node.start(
+            node: 2, port: 0, keys: KeyRing(.generate()), peers: [])
+        // Nobody's peer: it may send what it likes and is not talked about.
+        try await wrong.send([makePing(1)], to: alice)
+        try await wait { try await alice.drops()[.stranger] == 1 }
+        #expect(try await alice.strangers() == [])
+        try await bob.stop()
+
+        let mistaken = try await Node.start(node: 2, port: bob.address.port, keys: KeyRing(.generate()))
+        try await wait {
+            try await mistaken.send([makePing(1)], to: alice)
+            return try await alice.strangers().map(\.address) == [bob.address]
+        }
+        #expect(try await alice.strangers().map(\.reason) == [.stranger])
+        try await mistaken.stop()
+
+        let mended = try await Node.start(node: 2, boot: 2, port: bob.address.port)
+        try await wait {
+            try await mended.send([makePing(2)], to: alice)
+            return try await alice.strangers() == []
+        }
+        for node in [alice, wrong, mended] { try await node.stop() }
+    }
+
+    /// A lease of one might outlive a promise of the other, so neither may obey the other.
+    @Test func whoHasOtherTimersIsNamedAndNotObeyed() async throws {
+        let alice = try await Node.start(node: 1)
+        let bob = try await Node.start(node: 2, timing: .fast)
+        try await wait {
+            try await bob.send([makePing(1)], to: alice)
+            return try await alice.drops()[.timers] > 0
+        }
+        #expect(alice.inbox.messages == [])
+        #expect(try await alice.strangers().map(\.reason) == [.timers])
+        #expect(try await alice.strangers().map(\.address) == [bob.address])
+        try await alice.stop()
+        try await bob.stop()
     }
 
     @Test func twoTransports() async throws {

@@ -9,6 +9,14 @@ void csnap_wakeup_clear(int descriptor);
 /// Opens for reading and writing with O_DIRECT (`direct` not 0) or O_DSYNC; the descriptor, or -errno.
 int csnap_origin_open(const char *path, int direct);
 
+/// Like pwrite(2), if `durable` as if the file were open with O_DSYNC; bytes or -errno.
+int csnap_origin_write(int descriptor, const void *data, uint32_t length, uint64_t offset, int durable);
+
+/// Whether requests of a ring for this file need no thread that waits: it reads 512 or 4096 bytes. 1, 0, or -errno.
+int csnap_origin_is_asynchronous(int descriptor, void *aligned);
+/// 1 if the file lies in memory: I/O never waits for a device.
+int csnap_origin_is_memory(int descriptor);
+
 /// Bytes of a block device, or -errno.
 int64_t csnap_device_size(int descriptor);
 /// Bytes of a block device's logical block, or -errno.

@@ -53,6 +53,8 @@ extension Agent {
         case .configAck(let message): receiveConfigAck(message, from: sender)
         case .configCommit(let message): receiveConfigCommit(message, from: sender)
         case .configCommitAck(let message): receiveConfigCommitAck(message, from: sender)
+        case .voteRecover(let message): receiveVoteRecover(message, from: sender)
+        case .voteRecoverAck(let message): receiveVoteRecoverAck(message, from: sender)
         case .clientLease(let message): receiveClientLease(message, from: sender)
         case .clientLeaseAck(let message): receiveClientLeaseAck(message, from: sender)
         case .evicted(let message): receiveEvicted(message)

@@ -13,12 +13,17 @@ extension Agent {
             leaseRemaining: leaseRemaining, promise: stored.promise, promiseRemaining: promiseRemaining,
             committed: stored.committed, pending: stored.pending?.set, members: memberStatus, adopted: node.adopted,
             clientsResumed: node.resumed && now < node.leaseUntil, clients: clientStatus,
-            admissions: (holder?.table.table ?? stored.admissions).entries, waits: waits)
+            admissions: (holder?.table.table ?? stored.admissions).entries,
+            isLeaving: departure != nil, namesake: discovery.conflict,
+            serverFailure: now < server.backOffUntil ? server.lastFailure : nil,
+            waits: waits)
     }
 
     private var claimIsRunning: Bool {
         guard let claim, claim.phase != .released else { return false }
         if holder != nil { return leaseIsValid }
+        // A holder that answers our client leases serves, whomever our own vote went to.
+        if claim.tenure == node.adopted, now < node.leaseUntil { return true }
         guard let promise = stored.promise, !promise.released, promise.epoch == claim.tenure.epoch else { return false }
         return !promiseIsOpen
     }
@@ -33,7 +38,7 @@ extension Agent {
 
     private var leaseRemaining: Interval? {
         guard let holder, holder.stop == nil else { return nil }
-        return leaseBase(holder.lease) + timing.hard - now
+        return leaseBase + timing.hard - now
     }
 
     private var memberStatus: [AgentStatus.Member] {
@@ -66,24 +71,34 @@ extension Agent {
     private var waits: [Wait] {
         var waits: [Wait] = []
         if discovery.conflict != nil {
-            waits.append(Wait(kind: .idConflict, since: discovery.conflictAt, nodes: [own.node]))
+            waits.append(Wait(kind: .idConflict, since: discovery.conflictSince, nodes: [own.node]))
         }
         if stored.cluster == .zero {
             waits.append(Wait(kind: .notInGroup, since: voter.startedAt, nodes: []))
         }
-        if persistence.retryAt != .distantFuture {
-            waits.append(Wait(kind: .stateFile, since: now, nodes: [own.node]))
+        if let since = persistence.stuckSince(at: now, patience: timing.promise) {
+            waits.append(Wait(kind: .stateFile, since: since, nodes: [own.node]))
         }
-        if !stored.mayVote { waits.append(Wait(kind: .noVote, since: voter.startedAt, nodes: [own.node])) }
-        if now < server.backOffUntil {
-            waits.append(Wait(kind: .store, since: server.lastFailureAt, nodes: [own.node]))
+        if now < server.backOffUntil || serverStaysAway {
+            waits.append(Wait(kind: .store, since: server.failingSince, nodes: [own.node]))
         }
         if let holder { waits += holderWaits(holder) } else { waits += claimWaits }
         waits += clientWaits
-        if let set = stored.committed, set.voters.count == 1 {
-            waits.append(Wait(kind: .singleVoter, since: voter.startedAt, nodes: set.voters))
+        return waits + warnings
+    }
+
+    /// What may become trouble; nothing waits for it.
+    private var warnings: [Wait] {
+        var warnings: [Wait] = []
+        if !stored.mayVote { warnings.append(Wait(kind: .noVote, since: voter.lostAt, nodes: missingWitnesses)) }
+        if !stored.enabled { warnings.append(Wait(kind: .disabled, since: enabledSince, nodes: [own.node])) }
+        if let stranger = foreignGroupMember {
+            warnings.append(Wait(kind: .foreignGroup, since: stranger.since, nodes: [stranger.node]))
         }
-        return waits
+        if let set = stored.committed, set.voters.count == 1 {
+            warnings.append(Wait(kind: .singleVoter, since: voter.startedAt, nodes: set.voters))
+        }
+        return warnings
     }
 
     private func holderWaits(_ holder: Holder) -> [Wait] {
@@ -110,7 +125,7 @@ extension Agent {
     private var claimWaits: [Wait] {
         guard stored.committed != nil, !claimIsRunning else {
             if let claim, claim.phase == .recovering, claimIsRunning {
-                return [Wait(kind: .ready, since: now, nodes: [claim.server.node])]
+                return [Wait(kind: .recovering, since: told.recoveringSince, nodes: [claim.server.node])]
             }
             return []
         }
@@ -118,15 +133,24 @@ extension Agent {
         if !isMajority(isReachable) {
             return [Wait(kind: .noQuorum, since: since, nodes: voters.filter { !isReachable($0) })]
         }
-        if !promiseIsOpen { return [Wait(kind: .promise, since: now, nodes: [])] }
-        let eligible = membership.own.eligible || membership.others.contains { $0.eligible && isReachable($0.process.node) }
+        if !promiseIsOpen {
+            let holder = stored.promise.map { [$0.holder.node] } ?? []
+            return [Wait(kind: .promise, since: voter.promiseEnds - timing.promise, nodes: holder)]
+        }
+        let eligible =
+            membership.own.eligible || membership.others.contains { $0.eligible && isReachable($0.process.node) }
         return eligible ? [] : [Wait(kind: .noEligible, since: since, nodes: [])]
     }
 
     private var clientWaits: [Wait] {
         if !node.mayTalk { return [Wait(kind: .localClients, since: voter.startedAt, nodes: [own.node])] }
         guard !node.clients.isEmpty, !node.resumed || now >= node.leaseUntil else { return [] }
-        let since = node.leaseUntil == .distantPast ? voter.startedAt : min(now, node.leaseUntil)
-        return [Wait(kind: .suspended, since: since, nodes: [own.node])]
+        // Resumed, but the lease has run out: nobody answers.
+        let since = node.resumed && node.leaseUntil != .distantPast ? node.leaseUntil : node.suspendedSince
+        var waits = [Wait(kind: .suspended, since: since, nodes: [own.node])]
+        if node.clients.values.contains(where: { $0.suspendedIn == node.adopted && $0.writesInFlight > 0 }) {
+            waits.append(Wait(kind: .clientDisk, since: since, nodes: [own.node]))
+        }
+        return waits
     }
 }

@@ -13,9 +13,10 @@ extension Agent {
     mutating func run(_ command: Command, id: Bits128) {
         switch command {
         case .found(let cluster): found(cluster, id: id)
-        case .leave, .stop: departure == nil ? depart(id) : answer(id, .refused(.busy))
+        case .leave, .stop: departure == nil ? depart(id, leaves: command == .leave) : answer(id, .refused(.busy))
         case .enable, .disable:
             let enabled = command == .enable
+            if enabled != stored.enabled { enabledSince = now }
             stored.enabled = enabled
             updateEligible()
             persist(then: [.reply(id, .done)])
@@ -26,10 +27,12 @@ extension Agent {
         case .transfer(let node): operate(.transfer(node), id: id)
         case .strike(let node, let fenced): operate(.strike(node, fenced: fenced), id: id)
         case .voters(let voters): operate(.voters(voters), id: id)
+        case .addVoters(let added): operate(.addVoters(added), id: id)
+        case .replaceVoter(let old, let new): operate(.replaceVoter(old, by: new), id: id)
         }
     }
 
-    private mutating func answer(_ id: Bits128, _ outcome: OperatorOutcome) {
+    mutating func answer(_ id: Bits128, _ outcome: OperatorOutcome) {
         actions.append(.reply(command: id, outcome))
     }
 
@@ -56,17 +59,29 @@ extension Agent {
     // MARK: At the holder, or on the way to it
 
     private mutating func operate(_ verb: OperatorVerb, id: Bits128) {
-        if holder != nil { return answer(id, carryOut(verb)) }
+        if holder != nil {
+            if let outcome = carryOut(verb, id, from: own.node) { answer(id, outcome) }
+            return
+        }
         guard stored.cluster != .zero else { return answer(id, .refused(.notFounded)) }
         guard let claim, claim.phase != .released, claim.server.node != own.node,
             forwarded.count < Self.forwardedLimit
         else { return answer(id, .refused(.noServer)) }
         send(.operatorRequest(OperatorRequest(command: id, verb: verb)), to: claim.server.node)
         forwarded.append(
-            ForwardedCommand(id: id, verb: verb, nextSend: now + timing.renew, until: now + timing.promise * 2))
+            ForwardedCommand(id: id, verb: verb, nextSend: now + timing.renew, until: now + patience(verb)))
     }
 
-    private mutating func carryOut(_ verb: OperatorVerb) -> OperatorOutcome {
+    /// How long a command waits for the holder's answer: a change of voters is answered when it is done.
+    private func patience(_ verb: OperatorVerb) -> Interval {
+        switch verb {
+        case .transfer, .strike: timing.promise * 2
+        case .voters, .addVoters, .replaceVoter, .leaving: timing.promise * 10
+        }
+    }
+
+    /// Nil: the answer follows when the change is done.
+    mutating func carryOut(_ verb: OperatorVerb, _ id: Bits128, from asker: NodeID) -> OperatorOutcome? {
         guard let current = holder, current.stop == nil else { return .refused(.notHolder) }
         switch verb {
         case .transfer(let node):
@@ -78,32 +93,30 @@ extension Agent {
             stopServing(.release)
             return .done
         case .strike(let node, let fenced): return strike(node, fenced: fenced)
-        case .voters(let voters): return changeVoters(to: voters)
+        case .voters, .addVoters, .replaceVoter, .leaving:
+            return changeVoters(verb, asked: VoterChangeOrder(id: id, asker: asker))
         }
-    }
-
-    private mutating func changeVoters(to wanted: [NodeID]) -> OperatorOutcome {
-        guard let current = holder, current.phase == .active, current.change.isReplaceable, let committed = stored.committed
-        else { return .refused(.busy) }
-        let set = VoterSet(version: committed.version + 1, voters: wanted.sorted())
-        let known = wanted.allSatisfy { $0 == own.node || membership.record(of: $0) != nil }
-        guard wanted.count % 2 == 1, wanted.count <= settings.maximumVoters, known, set.voters != committed.voters
-        else { return .refused(.badVoters) }
-        startChange(to: set)
-        return .done
     }
 
     mutating func receiveOperatorRequest(_ request: OperatorRequest, from sender: NodeBoot) {
         if let done = answered.last(where: { $0.command == request.command }) {
             return send(.operatorReply(done), to: sender.node)
         }
-        let reply = OperatorReply(command: request.command, outcome: carryOut(request.verb))
+        if let outcome = carryOut(request.verb, request.command, from: sender.node) {
+            reply(to: sender.node, OperatorReply(command: request.command, outcome: outcome))
+            // Who leaves asks again until it is replaced; nothing else is tried twice.
+            if case .leaving = request.verb, outcome != .done { answered.removeAll { $0.command == request.command } }
+        }
+    }
+
+    mutating func reply(to asker: NodeID, _ reply: OperatorReply) {
         if answered.count >= Self.forwardedLimit { answered.removeFirst() }
         answered.append(reply)
-        send(.operatorReply(reply), to: sender.node)
+        send(.operatorReply(reply), to: asker)
     }
 
     mutating func receiveOperatorReply(_ reply: OperatorReply) {
+        if departure?.command == reply.command { return receiveLeavingReply(reply.outcome) }
         guard forwarded.contains(where: { $0.id == reply.command }) else { return }
         forwarded.removeAll { $0.id == reply.command }
         answer(reply.command, reply.outcome)

@@ -7,7 +7,12 @@ struct Departure: Equatable, Sendable {
     var epoch = Epoch.none
     var goodbyes = 0
 
+    /// It remains a voter: nobody could take its place.
+    var keepsVote = false
+
     enum Stage: Equatable, Sendable {
+        /// Until another has our place among the voters, or nobody can take it. The clients go on.
+        case replacing(until: Instant, next: Instant)
         /// Until our clients are suspended, or their lease is over.
         case suspending(until: Instant)
         /// Our own eviction goes to the voters, or the server's group is being emptied.
@@ -22,12 +27,13 @@ struct Departure: Equatable, Sendable {
     var hasLeft: Bool {
         switch stage {
         case .leaving, .gone: true
-        case .suspending, .stopping, .handingOver: false
+        case .replacing, .suspending, .stopping, .handingOver: false
         }
     }
 
     var nextWake: Instant {
         switch stage {
+        case .replacing(let until, let next): min(until, next)
         case .suspending(let until), .stopping(let until), .handingOver(let until), .leaving(let until): until
         case .gone: .distantFuture
         }
@@ -37,8 +43,49 @@ struct Departure: Equatable, Sendable {
 }
 
 extension Agent {
-    mutating func depart(_ command: Bits128) {
+    /// `leaves`: for good; a voter is then replaced before it goes.
+    mutating func depart(_ command: Bits128, leaves: Bool) {
         guard departure == nil else { return }
+        if leaves, isVoter, stored.committed?.voters.count ?? 0 > 1 {
+            departure = Departure(
+                stage: .replacing(until: now + timing.promise * 10, next: now), command: command, successor: nil,
+                epoch: .none)
+            updateEligible()
+            return tickDeparture()
+        }
+        suspendForDeparture(command, keepsVote: false)
+    }
+
+    private mutating func askForReplacement(_ current: Departure, until: Instant) {
+        if !isVoter { return suspendForDeparture(current.command, keepsVote: false) }
+        if now >= until { return suspendForDeparture(current.command, keepsVote: true) }
+        guard case .replacing(_, let next) = current.stage, now >= next else { return }
+        let again = now + timing.renew
+        departure?.stage = .replacing(until: until, next: again)
+        if holder != nil {
+            if let outcome = carryOut(.leaving(own.node), current.command, from: own.node) {
+                receiveLeavingReply(outcome)
+            }
+        } else if let claim, claim.phase != .released, claim.server.node != own.node {
+            let request = OperatorRequest(command: current.command, verb: .leaving(own.node))
+            send(.operatorRequest(request), to: claim.server.node)
+        }
+    }
+
+    /// Nobody can take our place: we go all the same. Else the new set is learned like any other.
+    mutating func receiveLeavingReply(_ outcome: OperatorOutcome) {
+        guard let current = departure, case .replacing(let until, _) = current.stage else { return }
+        switch outcome {
+        case .done, .doneButVoter: break
+        case .refused(.noReplacement): suspendForDeparture(current.command, keepsVote: true)
+        // The service moves, or another change is under way: it is asked again until our time is over.
+        case .refused:
+            let again = now + timing.renew
+            departure?.stage = .replacing(until: until, next: again)
+        }
+    }
+
+    private mutating func suspendForDeparture(_ command: Bits128, keepsVote: Bool) {
         switch candidacy {
         case .storing, .voting: abandonVote()
         case .idle, .waiting, .preClaiming: break
@@ -48,6 +95,7 @@ extension Agent {
         departure = Departure(
             stage: .suspending(until: max(now, node.toldUntil)), command: command, successor: bestSuccessor,
             epoch: holder?.epoch ?? .none)
+        departure?.keepsVote = keepsVote
         updateEligible()
     }
 
@@ -59,6 +107,7 @@ extension Agent {
     mutating func tickDeparture() {
         guard let current = departure else { return }
         switch current.stage {
+        case .replacing(let until, _): askForReplacement(current, until: until)
         case .suspending(let until):
             let suspended = node.clients.values.allSatisfy { $0.suspendedIn == node.adopted }
             guard (suspended && now >= node.unseenUntil) || now >= until else { return }
@@ -101,7 +150,7 @@ extension Agent {
         guard let current = departure else { return }
         if current.goodbyes >= Departure.goodbyes {
             departure?.stage = .gone
-            actions.append(.reply(command: current.command, .done))
+            actions.append(.reply(command: current.command, current.keepsVote ? .doneButVoter : .done))
             actions.append(.exit(.done))
             return
         }

@@ -6,11 +6,14 @@ struct Persistence: Equatable, Sendable {
     private(set) var durablePromise: Promise?
     /// When to write again after a failure.
     var retryAt = Instant.distantFuture
+    /// Since when no write has succeeded, if the newest one failed.
+    private(set) var failingSince: Instant?
     /// What the failed write held back.
     var parked: [HeldBack] = []
 
     struct Write: Equatable, Sendable {
         var token: UInt64
+        var begunAt: Instant
         var promise: Promise?
         var then: [HeldBack]
     }
@@ -19,9 +22,16 @@ struct Persistence: Equatable, Sendable {
 
     var isIdle: Bool { writes.isEmpty }
 
-    mutating func begin(promise: Promise?, then: [HeldBack]) -> UInt64 {
+    /// Since when the disk has kept us waiting: it fails, or has not answered for `patience`.
+    func stuckSince(at now: Instant, patience: Interval) -> Instant? {
+        if let failingSince { return failingSince }
+        guard let oldest = writes.first, now - oldest.begunAt > patience else { return nil }
+        return oldest.begunAt
+    }
+
+    mutating func begin(promise: Promise?, then: [HeldBack], at now: Instant) -> UInt64 {
         lastToken += 1
-        writes.append(Write(token: lastToken, promise: promise, then: then))
+        writes.append(Write(token: lastToken, begunAt: now, promise: promise, then: then))
         return lastToken
     }
 
@@ -47,6 +57,7 @@ struct Persistence: Equatable, Sendable {
     /// Everything up to `token` is durable: returns what may happen now, in order.
     mutating func finish(_ token: UInt64) -> [HeldBack] {
         var effects: [HeldBack] = []
+        failingSince = nil
         while let first = writes.first, first.token <= token {
             durablePromise = first.promise
             effects += first.then
@@ -59,6 +70,7 @@ struct Persistence: Equatable, Sendable {
     mutating func fail(_ token: UInt64) -> [HeldBack] {
         var effects: [HeldBack] = []
         while let first = writes.first, first.token <= token {
+            failingSince = failingSince ?? first.begunAt
             effects += first.then
             writes.removeFirst()
         }
@@ -79,6 +91,7 @@ enum HeldBack: Equatable, Sendable {
     case ownCommitted(version: UInt64)
     case reply(Bits128, OperatorOutcome)
     case founded(Bits128)
+    case voteRestored
     case exit(ExitReason)
 }
 
@@ -86,7 +99,8 @@ extension Agent {
     /// Writes the state as it is now; `then` happens when it is durable.
     mutating func persist(then effects: [HeldBack] = []) {
         // A whole record is written: it carries what a failed write held back, too.
-        let token = persistence.begin(promise: stored.promise, then: persistence.takeParked() + effects)
+        let token = persistence.begin(
+            promise: stored.promise, then: persistence.takeParked() + effects, at: now)
         actions.append(.persist(stored, token: token))
     }
 
@@ -100,13 +114,22 @@ extension Agent {
     }
 
     mutating func didFailToPersist(_ token: UInt64) {
-        let waiting = persistence.fail(token)
+        let waiting = answerFailed(persistence.fail(token))
         report(.stateWriteFailed)
         if persistence.isIdle {
             persistence.retryAt = now + .seconds(1)
             persistence.parked += waiting
         } else {
             for effect in waiting { _ = persistence.holdBack(effect) }
+        }
+    }
+
+    /// A person is told at once; what was asked for stays in the record, which is written again each second.
+    private mutating func answerFailed(_ effects: [HeldBack]) -> [HeldBack] {
+        effects.filter { effect in
+            guard case .reply(let command, _) = effect else { return true }
+            actions.append(.reply(command: command, .refused(.notStored)))
+            return false
         }
     }
 
@@ -128,6 +151,7 @@ extension Agent {
         case .ownCommitted(let version): ownCommitIsDurable(version)
         case .reply(let command, let outcome): actions.append(.reply(command: command, outcome))
         case .founded(let cluster): groupIsFounded(cluster)
+        case .voteRestored: report(.voteRestored)
         case .exit(let reason): actions.append(.exit(reason))
         }
     }

@@ -47,8 +47,8 @@ extension Agent {
 
     /// Eligible, no running claim, a voter majority reachable, healthy enough (§5.2).
     private var mayClaim: Bool {
-        guard holder == nil, stored.committed != nil, isEligible, server.state == .inert, discovery.conflict == nil,
-            stored.mayVote, voter.answers, node.mayTalk, promiseIsOpen
+        guard promiseIsOpen, holder == nil, stored.committed != nil, isEligible, server.state == .inert,
+            discovery.conflict == nil, stored.mayVote, voter.answers, node.mayTalk
         else { return false }
         // Waived after three promises without a server.
         let healthy = membership.localHealth <= 2 || now - voter.promiseEnds > timing.promise * 3
@@ -93,6 +93,7 @@ extension Agent {
     private var candidateDelay: Interval {
         var generator = self.generator
         let jitter = generator.next(below: timing.jitter)
+        if server.surpassed > 0 { return jitter }
         if let successor = voter.successor, now < successor.until {
             return successor.node == own.node ? .zero : timing.rankStep * 10 + jitter
         }
@@ -114,8 +115,7 @@ extension Agent {
     // MARK: PreClaim
 
     private mutating func preClaim() {
-        let reason: ClaimReason =
-            voter.successor?.node == own.node ? .successor : stored.promise == nil ? .noHolder : .promiseEnded
+        let reason = claimReason
         let hash = configurationHash
         var ballot = Ballot(
             epoch: stored.highestEpoch.next, nonce: generator.next(), reason: reason, startedAt: now,
@@ -127,6 +127,12 @@ extension Agent {
         candidacy = .preClaiming(ballot)
         sendPreClaims(ballot)
         countPreGrants(ballot)
+    }
+
+    private var claimReason: ClaimReason {
+        if server.surpassed > 0 { return .storeTenure }
+        if voter.successor?.node == own.node { return .successor }
+        return stored.promise == nil ? .noHolder : .promiseEnded
     }
 
     private mutating func sendPreClaims(_ ballot: Ballot) {
@@ -216,12 +222,14 @@ extension Agent {
 
     mutating func receiveGrant(_ grant: Grant, from voter: NodeBoot) {
         guard case .voting(var ballot) = candidacy, ballot.epoch == grant.epoch, ballot.nonce == grant.nonce,
-            !ballot.supporters.contains(voter.node)
+            !ballot.supporters.contains(voter.node), now < ballot.deadline || Mutants.active(.lateGrantCounted)
         else { return }
         guard grant.committed.hash == stored.committed?.hash || Mutants.active(.configurationHashIgnored) else {
             return
         }
         if let pending = grant.pending { learn(pending: pending) }
+        // That news may have cost this node its own vote, and the try with it.
+        guard case .voting = candidacy else { return }
         ballot.supporters.append(voter.node)
         ballot.grants.append(
             CountedGrant(end: grant.promiseWas, sinceRelease: grant.sinceRelease, arrivedAt: now))

@@ -18,6 +18,8 @@ struct Holder: Equatable, Sendable {
     /// Resume not yet acknowledged: when to send it again.
     var resuming = SortedTable<NodeID, Instant>()
     var change = VoterChange.none
+    /// Who waits for the end of that change, if a person asked for it.
+    var order: VoterChangeOrder?
     var stop: Stop?
 
     var tenure: Tenure { Tenure(epoch: epoch, round: round) }
@@ -63,22 +65,40 @@ extension Agent {
         return latest
     }
 
-    /// The quorum-th newest acknowledged send time; the older one where two sets count. Our own vote is of now.
-    func leaseBase(_ lease: Lease) -> Instant {
+    /// The quorum-th newest acknowledged send time; the older one where two sets count; distantPast without a lease.
+    /// Our own vote is of now.
+    var leaseBase: Instant {
+        guard let acknowledged = holder?.lease.acknowledged else { return .distantPast }
         var base = Instant.distantFuture
         for set in votingSets {
-            let times = set.voters.map { $0 == own.node ? now : lease.acknowledged[$0] ?? .distantPast }
             let counted = Mutants.active(.oneAckIsEnough) ? min(2, set.quorum) : set.quorum
-            base = min(base, times.sorted(by: >)[counted - 1])
+            base = min(base, newest(counted, of: set.voters, in: acknowledged))
         }
         return base
     }
 
-    /// Whether the lease runs, by our own clock.
-    var leaseIsValid: Bool {
-        guard let holder, holder.stop == nil else { return false }
-        return now < leaseBase(holder.lease) + holdTime
+    /// The `rank`-th newest send time of those voters. Counted without an array, at every event.
+    private func newest(
+        _ rank: Int, of voters: [NodeID], in acknowledged: SortedTable<NodeID, Instant>
+    ) -> Instant {
+        var limit = Instant.distantFuture
+        var left = rank
+        while true {
+            var newest = Instant.distantPast
+            var count = 0
+            for voter in voters {
+                let time = voter == own.node ? now : acknowledged[voter] ?? .distantPast
+                if time >= limit { continue }
+                if time > newest { (newest, count) = (time, 1) } else if time == newest { count += 1 }
+            }
+            if count >= left || newest == .distantPast { return newest }
+            left -= count
+            limit = newest
+        }
     }
+
+    /// Whether the lease runs, by our own clock.
+    var leaseIsValid: Bool { now < leaseBase + holdTime && holder?.stop == nil }
 
     /// How long a lease lasts from its base: hard, which with drift and the kill fits into the promise.
     var holdTime: Interval { Mutants.active(.noDriftMargin) ? timing.promise : timing.hard }
@@ -100,7 +120,7 @@ extension Agent {
     func holderWake(_ holder: Holder) -> Instant {
         if let stop = holder.stop { return stop.killAt ?? .distantFuture }
         var next = min(holder.lease.nextRenew, holder.lease.nextRetry)
-        let base = leaseBase(holder.lease)
+        let base = leaseBase
         next = min(next, base + holdTime)
         if !holder.lease.softReported { next = min(next, base + timing.soft) }
         if holder.table.isWaiting { next = min(next, holder.table.nextSend) }
@@ -117,6 +137,7 @@ extension Agent {
     /// Ends our epoch: the server is stopped, its group proven empty, then the promise is released (§5.6 b).
     mutating func stopServing(_ kind: StopKind) {
         guard holder != nil, holder?.stop == nil else { return }
+        voterChangeEnded(.refused(.notHolder))
         holder?.phase = .releasing
         holder?.recovery = nil
         announceOwnClaim()
@@ -163,8 +184,8 @@ extension Agent {
                 tenure: ended.tenure, phase: .released, server: own,
                 serviceAddress: ended.serverAddress ?? settings.address,
                 configurationVersion: stored.committed?.version ?? 0))
-        // Before the release is on disk: else we would claim again ourselves meanwhile, all the more if the Transfer that
-        // named us holds yet.
+        // Before the release is on disk: else we would claim again ourselves meanwhile, all the more if the Transfer
+        // that named us holds yet.
         voter.successor = (departure?.successor ?? server.successor).map {
             Voter.Hold(node: $0, until: now + timing.rankStep * 10)
         }

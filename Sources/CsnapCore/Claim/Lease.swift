@@ -49,16 +49,16 @@ struct Lease: Equatable, Sendable {
 
 extension Agent {
     mutating func tickLease() {
-        guard let current = holder else { return }
-        let base = leaseBase(current.lease)
+        guard let epoch = holder?.epoch, let nextRenew = holder?.lease.nextRenew else { return }
+        let base = leaseBase
         if now >= base + holdTime, !Mutants.active(.renewAfterHard) { return loseLease() }
-        if now >= base + timing.soft, !current.lease.softReported {
+        if now >= base + timing.soft, holder?.lease.softReported == false {
             holder?.lease.softReported = true
-            report(.leaseSoft(current.epoch))
+            report(.leaseSoft(epoch))
         }
-        if now >= current.lease.nextRenew {
+        if now >= nextRenew {
             sendRenew(at: now)
-        } else if now >= current.lease.nextRetry {
+        } else if now >= holder?.lease.nextRetry ?? .distantFuture {
             retryRenew()
         }
         tellServerLease()
@@ -113,7 +113,7 @@ extension Agent {
         membership.roundTrip(of: voter.node, took: now - sentAt)
         holder?.lease.acknowledge(voter.node, sentAt: counted)
         if sentAt >= current.lease.periodStart { holder?.lease.markAnswered(voter.node) }
-        if current.lease.softReported, now < leaseBase(holder?.lease ?? current.lease) + timing.soft {
+        if current.lease.softReported, now < leaseBase + timing.soft {
             holder?.lease.softReported = false
             report(.leaseRegained(current.epoch))
         }
@@ -131,13 +131,13 @@ extension Agent {
 
     /// New deadlines for the server, when they have moved by half a renew period or the server is new.
     private mutating func tellServerLease() {
-        guard let current = holder, current.stop == nil else { return }
+        guard let toldBase = holder?.lease.toldBase, holder?.stop == nil else { return }
         switch server.state {
         case .starting, .started: break
         case .absent, .inert, .stopping: return
         }
-        let base = leaseBase(current.lease)
-        guard base >= current.lease.toldBase + timing.renew / 2 else { return }
+        let base = leaseBase
+        guard base >= toldBase + timing.renew / 2 else { return }
         holder?.lease.toldBase = base
         actions.append(.toServer(.lease(soft: base + timing.soft, hard: base + holdTime)))
     }

@@ -1,6 +1,7 @@
 /// What the event stream has told of the server; so each thing is told once and in order (invariant 20).
 struct ServerNews: Equatable, Sendable {
     var recovering = Tenure.none
+    var recoveringSince = Instant.distantPast
     /// The server that was told to be active and has not been told to be down.
     var active: Tenure?
     /// The last tenure told to be active.
@@ -27,6 +28,7 @@ extension Agent {
         guard tenure > told.recovering, tenure > (told.active ?? .none) else { return }
         tellDown(upTo: tenure.epoch)
         told.recovering = tenure
+        told.recoveringSince = now
         report(.recovering(tenure, server: server))
     }
 

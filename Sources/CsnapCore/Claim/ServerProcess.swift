@@ -7,7 +7,10 @@ struct ServerProcess: Equatable, Sendable {
     var backOffUntil = Instant.distantPast
     /// Why the last one failed, for `why`.
     var lastFailure: ServerFailure?
-    var lastFailureAt = Instant.distantPast
+    /// The first of the failures in a row.
+    var failingSince = Instant.distantPast
+    /// The store shows a tenure that surpasses ours: how often in a row. This node claims above it.
+    var surpassed = 0
     /// Who should serve next, when an operator transferred the service.
     var successor: NodeID?
 
@@ -20,6 +23,14 @@ struct ServerProcess: Equatable, Sendable {
         case started(Tenure)
         /// Killed or told to stop; its group is not proven empty yet.
         case stopping
+    }
+
+    /// A store that surpasses each new epoch is broken, or written by somebody else: then it is a failure like others.
+    static let surpassedLimit = 4
+
+    mutating func countFailure(at now: Instant) {
+        if failures == 0 { failingSince = now }
+        failures += 1
     }
 
     static let firstBackOff = Interval.seconds(1)
@@ -36,6 +47,7 @@ extension Agent {
             guard server.state == .starting(tenure) else { return }
             server.state = .started(tenure)
             server.failures = 0
+            server.surpassed = 0
             serverHasStarted(tenure, port: port)
         case .sessions, .struck: break
         case .failed(let failure, let epochSeen): serverFailed(failure, epochSeen: epochSeen)
@@ -49,7 +61,7 @@ extension Agent {
         switch was {
         case .absent, .inert: break
         case .starting:
-            server.failures += 1
+            server.countFailure(at: now)
             server.failures >= 2 ? giveServiceUp() : holderLostServer()
         case .started, .stopping: holderLostServer()
         }
@@ -58,15 +70,14 @@ extension Agent {
 
     private mutating func serverFailed(_ failure: ServerFailure, epochSeen: Epoch) {
         sawEpoch(epochSeen)
-        server.lastFailure = failure
-        server.lastFailureAt = now
-        report(.serverFailed(failure))
-        if failure == .storeTenure {
+        noteFailure(failure)
+        if failure == .storeTenure, server.surpassed < ServerProcess.surpassedLimit {
             // A slot shows a higher tenure: this node claims above it at once.
+            server.surpassed += 1
             stopServing(.release)
             return
         }
-        server.failures += 1
+        server.countFailure(at: now)
         if server.failures >= 2 || failure == .storeForeign || failure == .storeStale || failure == .storeFormat {
             giveServiceUp()
         }
@@ -83,21 +94,28 @@ extension Agent {
 
     /// A server that does not come up, or does not take its store, in the time a client gets to reconnect.
     mutating func tickServerStart() {
-        guard let current = holder, current.stop == nil, let recovery = current.recovery, current.serverAddress == nil
-        else { return }
+        guard let startedAt = holder?.recovery?.startedAt, holder?.stop == nil, holder?.serverAddress == nil else {
+            return
+        }
         startServerIfHolder()
-        guard now >= recovery.startedAt + timing.reconnect else { return }
-        server.failures += 1
-        server.lastFailure = .storeUnreachable
-        server.lastFailureAt = now
-        report(.serverFailed(.storeUnreachable))
+        guard now >= startedAt + timing.reconnect else { return }
+        noteFailure(.storeUnreachable)
+        server.countFailure(at: now)
         giveServiceUp()
+    }
+
+    private mutating func noteFailure(_ failure: ServerFailure) {
+        server.lastFailure = failure
+        report(.serverFailed(failure))
     }
 
     /// May this node run the server, as its member record says?
     var isEligible: Bool {
-        settings.serves && stored.enabled && departure == nil && now >= server.backOffUntil
+        settings.serves && stored.enabled && departure == nil && now >= server.backOffUntil && !serverStaysAway
     }
+
+    /// A server that failed again and again and is not loaded now.
+    var serverStaysAway: Bool { server.failures >= 2 && server.state == .absent }
 
     mutating func updateEligible() {
         if membership.own.eligible != isEligible {

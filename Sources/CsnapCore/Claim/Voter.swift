@@ -10,9 +10,11 @@ struct Voter: Equatable, Sendable {
     var successor: Hold?
     /// The last Grant given, to be repeated when its request is resent.
     var lastGrant: Grant?
-    /// This node answers Renew, VoteRequest and ConfigPropose: it has a state file of its own, or has joined without
-    /// anybody knowing an earlier one.
+    /// This node answers Renew, VoteRequest and ConfigPropose: its file tells of a vote, or it has joined without a
+    /// majority of the voters knowing of an earlier one.
     var answers: Bool
+    /// Since when, at the latest, a node without a vote has had none.
+    var lostAt: Instant
     let startedAt: Instant
 
     struct Hold: Equatable, Sendable {
@@ -22,7 +24,8 @@ struct Voter: Equatable, Sendable {
 
     init(stored: StoredState, hadFile: Bool, timing: Timing, at now: Instant) {
         startedAt = now
-        answers = hadFile && stored.committed != nil
+        lostAt = now
+        answers = hadFile && (stored.promise != nil || stored.committed?.voters.contains(stored.process.node) == true)
         promiseEnds = now
         if let promise = stored.promise, !promise.released, !Mutants.active(.noRestartMute) {
             promiseEnds = now + timing.promise
@@ -48,10 +51,14 @@ extension Agent {
     var promiseRemaining: Interval { promiseIsOpen ? .zero : min(voter.promiseEnds - now, timing.promise) }
 
     /// Why this node would not grant `epoch` to `candidate` now; nil if it would (§5.4).
-    func refusal(of epoch: Epoch, for candidate: NodeBoot, hash: UInt64) -> DenyReason? {
+    func refusal(of epoch: Epoch, for candidate: NodeBoot, hash: UInt64, isElected: Bool = false) -> DenyReason? {
         guard voter.answers, stored.mayVote, let committed = stored.committed else { return .noVote }
-        guard self.hash(of: committed) == hash || Mutants.active(.configurationHashIgnored) else { return .configuration }
+        guard self.hash(of: committed) == hash || Mutants.active(.configurationHashIgnored) else {
+            return .configuration
+        }
         if discovery.conflict != nil { return .idConflict }
+        // What was forgotten may have been a promise of this very epoch; only its elected holder may still have it.
+        guard epoch > stored.floor || (isElected && epoch == stored.floor) else { return .lowEpoch }
         guard let promise = stored.promise else { return nil }
         guard epoch > promise.epoch else { return .lowEpoch }
         if promise.holder == candidate || promiseIsOpen { return nil }
@@ -186,7 +193,9 @@ extension Agent {
                 return
             }
         }
-        guard refusal(of: renew.epoch, for: holder, hash: renew.configurationHash) == nil else { return }
+        guard refusal(of: renew.epoch, for: holder, hash: renew.configurationHash, isElected: true) == nil else {
+            return
+        }
         promise(renew.epoch, to: holder)
         voter.lastGrant = nil
         persist(then: [.renewAck(ack, to: holder)])
@@ -232,7 +241,7 @@ extension Agent {
     // MARK: The admission table
 
     mutating func receiveTable(_ table: Table, from holder: NodeBoot) {
-        guard voter.answers, stored.mayVote else { return }
+        guard voter.answers, stored.mayVote, table.epoch >= stored.floor else { return }
         if let promise = stored.promise {
             let low = table.epoch < promise.epoch || (table.epoch == promise.epoch && promise.holder != holder)
             if low && !Mutants.active(.lowTableAccepted) { return }

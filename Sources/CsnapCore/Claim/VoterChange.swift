@@ -26,14 +26,31 @@ enum VoterChange: Equatable, Sendable {
         }
     }
 
+    /// A node's acknowledgements count no more: they are not on its disk.
+    mutating func forget(_ node: NodeID) {
+        switch self {
+        case .none, .warming, .storing: break
+        case .proposing(var ballots):
+            ballots.acknowledged.removeAll { $0 == node }
+            self = .proposing(ballots)
+        case .committing(var ballots):
+            ballots.acknowledged.removeAll { $0 == node }
+            self = .committing(ballots)
+        }
+    }
+
     struct Ballots: Equatable, Sendable {
         var set: VoterSet
         var recipients: [NodeID]
         var acknowledged: [NodeID]
         var nextSend: Instant
-        /// Repetitions of the commit; after enough of them the rest learns by gossip.
+        /// Repetitions of the proposal, or of the commit.
         var repetitions = 0
 
+        /// So often a reachable voter is asked for its acknowledgement beyond the majorities: without the proposal on
+        /// its disk it could not tell whether it has forgotten a vote.
+        static let proposalRepetitions = 10
+        /// After so many the rest learns by gossip.
         static let commitRepetitions = 20
     }
 }
@@ -48,24 +65,30 @@ extension Agent {
     }
 
     mutating func tickVoterChange() {
-        guard let current = holder, current.phase == .active, leaseIsValid else { return }
-        switch current.change {
+        guard holder?.phase == .active, let change = holder?.change, leaseIsValid else { return }
+        switch change {
         case .none:
             if let pending = stored.pending, !Mutants.active(.pendingConfigurationIgnored) {
                 // Found with the epoch: proposed again, under ours.
                 storePending(pending.set)
-            } else if let grown = grownSet() {
-                startChange(to: grown)
+            } else if let wanted = wantedSet {
+                startChange(to: wanted)
             }
         case .warming(let set, let since):
-            if isWarm(set, current) { storePending(set) }
-            else if now - since > timing.promise * 4 { holder?.change = .none }
+            if isWarm(set) {
+                storePending(set)
+            } else if now - since > timing.promise * 4 {
+                holder?.change = .none
+                voterChangeEnded(.refused(.voterSilent))
+            }
         case .storing: break
         case .proposing(var ballots):
             guard now >= ballots.nextSend else { return }
             ballots.nextSend = now + timing.retry
+            ballots.repetitions += 1
             holder?.change = .proposing(ballots)
             sendProposal(ballots)
+            countProposal(ballots)
         case .committing(var ballots):
             guard now >= ballots.nextSend else { return }
             ballots.nextSend = now + timing.retry
@@ -76,37 +99,22 @@ extension Agent {
         }
     }
 
-    /// 1 → 3 → 5 with stable eligible learners, lowest ids first; nil while there is nothing to grow.
-    private func grownSet() -> VoterSet? {
-        guard let committed = stored.committed, committed.voters.count + 2 <= settings.maximumVoters else { return nil }
-        let stable = membership.others.filter { record in
-            // One that lost its vote never acknowledges a Renew.
-            guard record.eligible, !committed.voters.contains(record.process.node),
-                holder?.lease.acknowledged[record.process.node] ?? .distantPast >= now - timing.promise,
-                let since = membership.reachableSince(record.process.node)
-            else { return false }
-            return now - since >= timing.stable
-        }
-        // The holder itself may be a learner: it is as stable as its lease.
-        let own = committed.voters.contains(own.node) ? [] : [own.node]
-        let added = (own + stable.map { $0.process.node }).sorted().prefix(2)
-        guard added.count == 2 else { return nil }
-        return VoterSet(version: committed.version + 1, voters: (committed.voters + added).sorted())
-    }
-
     mutating func startChange(to set: VoterSet) {
         holder?.change = .warming(set, since: now)
         report(.votersChanging(set))
     }
 
-    /// A majority of the new set acknowledged so lately that deadlines already told to the server and the clients, under
-    /// the old set, end before those voters' promises do.
-    private func isWarm(_ set: VoterSet, _ holder: Holder) -> Bool {
+    /// A majority of the new set acknowledged so lately that deadlines already told to the server and the clients,
+    /// under the old set, end before those voters' promises do. Of those that are new each one still acknowledges:
+    /// nobody is added that has died or lost its vote meanwhile.
+    private func isWarm(_ set: VoterSet) -> Bool {
         let slack = timing.promise - timing.hardWithDrift - timing.kill
-        let fresh = set.voters.filter { voter in
-            voter == own.node || (holder.lease.acknowledged[voter] ?? .distantPast) >= now - slack
+        func acknowledged(_ voter: NodeID, within interval: Interval) -> Bool {
+            voter == own.node || (holder?.lease.acknowledged[voter] ?? .distantPast) >= now - interval
         }
-        return fresh.count >= set.quorum
+        let old = stored.committed?.voters ?? []
+        return set.voters.filter { acknowledged($0, within: slack) }.count >= set.quorum
+            && set.voters.allSatisfy { old.contains($0) || acknowledged($0, within: timing.promise) }
     }
 
     private mutating func storePending(_ set: VoterSet) {
@@ -180,8 +188,11 @@ extension Agent {
         let newMajority = ballots.set.voters.filter(acknowledged.contains).count >= ballots.set.quorum
         let both = isMajority(acknowledged.contains)
         guard leaseIsValid, both || (Mutants.active(.commitAtNewMajorityOnly) && newMajority) else { return }
+        let isAwaited = ballots.recipients.contains { isReachable($0) && !acknowledged.contains($0) }
+        guard !isAwaited || ballots.repetitions >= VoterChange.Ballots.proposalRepetitions else { return }
         var committing = ballots
         committing.acknowledged = []
+        committing.repetitions = 0
         committing.nextSend = now + timing.retry
         holder?.change = .committing(committing)
         stored.committed = ballots.set
@@ -232,6 +243,7 @@ extension Agent {
         }
         holder?.change = .none
         report(.votersChanged(ballots.set))
+        voterChangeEnded(.done)
     }
 
     // MARK: Learning
@@ -241,9 +253,11 @@ extension Agent {
         guard set.version > (stored.committed?.version ?? 0), !set.voters.isEmpty else { return }
         if holder == nil { abandonVoteForNewConfiguration() }
         // What this holder was proposing is committed already, by a holder before it.
-        if let running = holder?.change.set, running.version <= set.version { holder?.change = .none }
-        // This node was somebody before and has no file to show for it: it must not vote under that name (§1).
-        if !voter.answers, stored.committed == nil, set.voters.contains(own.node) { stored.mayVote = false }
+        if let running = holder?.change.set, running.version <= set.version {
+            holder?.change = .none
+            voterChangeEnded(running == set ? .done : .refused(.busy))
+        }
+        noticeLostVote(in: set)
         stored.committed = set
         if let pending = stored.pending, pending.set.version <= set.version { stored.pending = nil }
         persist()
@@ -251,7 +265,7 @@ extension Agent {
         if holder == nil { report(.votersChanged(set)) }
     }
 
-    private mutating func abandonVoteForNewConfiguration() {
+    mutating func abandonVoteForNewConfiguration() {
         switch candidacy {
         case .storing, .voting: abandonVote()
         case .idle, .waiting, .preClaiming: candidacy = .idle

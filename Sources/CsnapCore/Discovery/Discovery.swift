@@ -16,6 +16,9 @@ struct Discovery: Equatable, Sendable {
     /// Our own node id is used by another live machine.
     var conflict: Address?
     var conflictAt = Instant.distantPast
+    var conflictSince = Instant.distantPast
+    /// Who of another group spoke to us last, under our name and with our key.
+    var foreign: Stranger?
     /// Smoothed time of a state write, and the failed votes in a row: both lengthen the vote's time-out.
     private(set) var writeTime = Interval.zero
     private(set) var failedVotes = 0
@@ -25,6 +28,12 @@ struct Discovery: Equatable, Sendable {
         var machineID: Bits128
         var kernelBootID: Bits128
         var startBits: Bits128
+        var heardAt: Instant
+    }
+
+    struct Stranger: Equatable, Sendable {
+        var node: NodeID
+        var since: Instant
         var heardAt: Instant
     }
 
@@ -65,8 +74,8 @@ extension Agent {
     mutating func tickDiscovery() {
         guard node.mayTalk, now >= discovery.nextJoin, departure?.hasLeft != true else { return }
         if discovery.conflict != nil, now - discovery.conflictAt >= timing.promise { discovery.conflict = nil }
-        discovery.nextJoin =
-            now + (isJoined ? timing.rejoin : max(timing.retry * 2, .milliseconds(50)))
+        let often = max(timing.retry * 2, .milliseconds(50))
+        discovery.nextJoin = now + (!isJoined ? often : voter.answers || !stored.mayVote ? timing.rejoin : timing.renew)
         if Mutants.active(.rejoinGivesUp), discovery.turn > 8 { return discovery.nextJoin = .distantFuture }
         let addresses = addressesToJoin
         guard !addresses.isEmpty else { return }
@@ -86,8 +95,8 @@ extension Agent {
         for address in addresses { send(join, at: address) }
     }
 
-    /// A process of our group speaks that we do not know yet: our Join makes it answer with its record. Without this, two
-    /// members that each believe to know the other would wait for anti-entropy.
+    /// A process of our group speaks that we do not know yet: our Join makes it answer with its record. Without this,
+    /// two members that each believe to know the other would wait for anti-entropy.
     mutating func introduce(to sender: Sender) {
         guard node.mayTalk, discovery.joined, now >= discovery.nextIntroduction else { return }
         discovery.nextIntroduction = now + timing.retry
@@ -107,9 +116,14 @@ extension Agent {
         for record in membership.others { add(record.address) }
         guard isJoined else { return addresses }
         let heard = membership.others
-            .filter { isReachable($0.process.node) }
+            .filter { isReachable($0.process.node) && !isAwaited($0.process) }
             .map { $0.address }
         return addresses.filter { !heard.contains($0) }
+    }
+
+    /// A voter that has not answered our Join, while we need a majority of them.
+    private func isAwaited(_ process: NodeBoot) -> Bool {
+        !voter.answers && voters.contains(process.node) && !discovery.acquainted.contains { $0.node == process.node }
     }
 
     mutating func dispatchDiscovery(_ message: Message, from sender: Sender) {
@@ -131,14 +145,27 @@ extension Agent {
         report(news)
     }
 
+    /// Two groups of one name and key, by mistake; both go on, and `why` names the other until it has been silent.
+    private mutating func meetForeigner(_ sender: Sender, of cluster: Bits128) {
+        let node = sender.process.node
+        let known = foreignGroupMember
+        discovery.foreign = Discovery.Stranger(node: node, since: known?.since ?? now, heardAt: now)
+        tellOfStranger(node, .foreignGroup(cluster: cluster, from: node))
+    }
+
+    /// Nil once it has been silent for several of its announcements.
+    var foreignGroupMember: Discovery.Stranger? {
+        discovery.foreign.flatMap { now - $0.heardAt < timing.rejoin * 10 ? $0 : nil }
+    }
+
     // MARK: Join at a member
 
     private mutating func receiveJoin(_ join: Join, from sender: Sender) {
-        guard stored.cluster != .zero, stored.committed != nil, node.mayTalk, join.record.process == sender.process else { return }
+        guard stored.cluster != .zero, stored.committed != nil, node.mayTalk, join.record.process == sender.process
+        else { return }
         let address = join.record.address
         guard sender.cluster == .zero || sender.cluster == stored.cluster else {
-            tellOfStranger(
-                sender.process.node, .foreignGroup(cluster: sender.cluster, from: sender.process.node))
+            meetForeigner(sender, of: sender.cluster)
             send(.foreignGroup(ForeignGroup(nonce: join.nonce, cluster: stored.cluster)), at: address)
             return
         }
@@ -171,15 +198,16 @@ extension Agent {
             .joinAck(
                 JoinAck(
                     nonce: join.nonce, cluster: stored.cluster, records: Array(records.prefix(Self.joinRecords)),
-                    claim: claim, configuration: stored.committed, highestEpoch: stored.highestEpoch)), at: address)
+                    claim: claim, configuration: stored.committed, pending: stored.pending,
+                    highestEpoch: stored.highestEpoch)), at: address)
         if !discovery.acquainted.contains(sender.process) { introduce(to: sender) }
     }
 
     /// As many records as a JoinAck of one datagram holds beside the rest.
     private static let joinRecords = 12
 
-    /// The very boot that is known, under other start bits: its state file was lost, and it must take the next one. While
-    /// another machine still answers under that id it is a conflict instead.
+    /// The very boot that is known, under other start bits: its state file was lost, and it must take the next one.
+    /// While another machine still answers under that id it is a conflict instead.
     private func reusesBoot(_ join: Join, from sender: Sender, of known: MemberRecord) -> Bool {
         guard let identity = discovery.identities[sender.process.node], identity.boot == sender.process.boot,
             known.process.boot == identity.boot, identity.startBits != sender.startBits
@@ -208,7 +236,7 @@ extension Agent {
     private mutating func receiveJoinAck(_ ack: JoinAck, from sender: Sender) {
         guard discovery.nonces.contains(ack.nonce), ack.cluster != .zero else { return }
         guard stored.cluster == .zero || stored.cluster == ack.cluster else {
-            tellOfStranger(sender.process.node, .foreignGroup(cluster: ack.cluster, from: sender.process.node))
+            meetForeigner(sender, of: ack.cluster)
             return
         }
         // Who knows no configuration cannot say whether this node was a voter once; another will.
@@ -225,7 +253,7 @@ extension Agent {
         }
         sawEpoch(ack.highestEpoch)
         learn(committed: configuration)
-        voter.answers = true
+        if !voter.answers { considerVoting(ack.pending) }
         for record in ack.records where record.process.node != own.node {
             let direct = record.process == sender.process
             runMembership { membership, now, effects in
@@ -235,26 +263,40 @@ extension Agent {
         if let claim = ack.claim { learn(claim: claim) }
     }
 
+    /// A node without promises of its own answers nobody before a majority of the voters has answered it: one of them
+    /// knows any set in which this node may once have counted.
+    private mutating func considerVoting(_ pending: PendingVoterSet?) {
+        if let pending, !Mutants.active(.pendingVoterForgets) { noticeLostVote(in: pending.set) }
+        guard let committed = stored.committed else { return }
+        let answered = committed.voters.filter { voter in discovery.acquainted.contains { $0.node == voter } }
+        if answered.count >= committed.quorum || Mutants.active(.pendingVoterForgets) { voter.answers = true }
+    }
+
     private mutating func receiveBootTooOld(_ answer: BootTooOld) {
         guard discovery.nonces.contains(answer.nonce), answer.highest >= own.boot,
             answer.highest > stored.process.boot || stored.process == own
         else { return }
         stored.process.boot = answer.highest
         // Whoever was surpassed has lost its file, or runs on an old copy: it must not vote under that name (§1).
-        stored.mayVote = false
+        loseVote()
         persist(then: [.exit(.newBoot)])
     }
 
     private mutating func receiveForeignGroup(_ answer: ForeignGroup, from sender: Sender) {
         guard discovery.nonces.contains(answer.nonce), answer.cluster != stored.cluster else { return }
-        tellOfStranger(sender.process.node, .foreignGroup(cluster: answer.cluster, from: sender.process.node))
+        meetForeigner(sender, of: answer.cluster)
     }
 
     /// Neither of the two grants a new epoch while both are there; this one does not even answer (§1).
     private mutating func receiveIdConflict(_ answer: IdConflict) {
         guard discovery.nonces.contains(answer.nonce), answer.node == own.node else { return }
         if discovery.conflict == nil { report(.idConflict(own.node, other: answer.address)) }
-        discovery.conflict = answer.address
+        meetNamesake(at: answer.address)
+    }
+
+    private mutating func meetNamesake(at address: Address) {
+        if discovery.conflict == nil { discovery.conflictSince = now }
+        discovery.conflict = address
         discovery.conflictAt = now
     }
 
@@ -271,8 +313,7 @@ extension Agent {
             } else {
                 tellOfStranger(own.node, .idConflict(own.node, other: join.record.address))
                 // The first heard goes on acknowledging its promise, but grants no new epoch while the other is there.
-                discovery.conflict = join.record.address
-                discovery.conflictAt = now
+                meetNamesake(at: join.record.address)
                 send(
                     .idConflict(IdConflict(nonce: join.nonce, node: own.node, address: settings.address)),
                     at: join.record.address)

@@ -42,8 +42,15 @@ package enum Mutant: String, CaseIterable, Sendable {
     case lowTableAccepted
     case strikeBeforeEvictMajority
     case tableNotCarriedAtGrowth
+    // Votes that were lost
+    case votesWithoutProposal
+    case pendingVoterForgets
+    case voteRecoveredAtOnce
+    case voteRecoveredByOne
+    case lateGrantCounted
     // Liveness
     case pendingInHash
+    case lostVoterKept
     case resumeSentOnce
     case candidateNeverRetries
     case rejoinGivesUp

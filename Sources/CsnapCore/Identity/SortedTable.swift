@@ -2,15 +2,15 @@
 ///
 /// The pure targets use it in place of `Dictionary`, whose order differs from process to process.
 package struct SortedTable<Key: Comparable & Sendable, Value: Sendable>: Sendable {
-    package private(set) var keys: [Key] = []
-    package private(set) var values: [Value] = []
+    @usableFromInline package internal(set) var keys: [Key] = []
+    @usableFromInline package internal(set) var values: [Value] = []
 
-    package init() {}
+    @inlinable package init() {}
 
-    package var count: Int { keys.count }
-    package var isEmpty: Bool { keys.isEmpty }
+    @inlinable package var count: Int { keys.count }
+    @inlinable package var isEmpty: Bool { keys.isEmpty }
 
-    package subscript(key: Key) -> Value? {
+    @inlinable package subscript(key: Key) -> Value? {
         get {
             let index = position(of: key)
             return index < keys.count && keys[index] == key ? values[index] : nil
@@ -31,12 +31,12 @@ package struct SortedTable<Key: Comparable & Sendable, Value: Sendable>: Sendabl
         }
     }
 
-    package mutating func removeAll() {
+    @inlinable package mutating func removeAll() {
         keys = []
         values = []
     }
 
-    private func position(of key: Key) -> Int {
+    @inlinable internal func position(of key: Key) -> Int {
         var low = 0
         var high = keys.count
         while low < high {
@@ -48,7 +48,7 @@ package struct SortedTable<Key: Comparable & Sendable, Value: Sendable>: Sendabl
 }
 
 extension SortedTable: Sequence {
-    package func makeIterator() -> Zip2Sequence<[Key], [Value]>.Iterator { zip(keys, values).makeIterator() }
+    @inlinable package func makeIterator() -> Zip2Sequence<[Key], [Value]>.Iterator { zip(keys, values).makeIterator() }
 }
 
 extension SortedTable: Equatable where Value: Equatable {}

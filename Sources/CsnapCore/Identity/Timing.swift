@@ -43,6 +43,15 @@ package struct Timing: Equatable, Sendable {
         Interval(nanoseconds: hard.nanoseconds * (1000 + driftPerMille) / (1000 - driftPerMille) + 1)
     }
 
+    /// Stands for the timers on which others rely: two agents whose digests differ must not obey each other, since
+    /// a lease here might outlive a promise there.
+    package var digest: UInt64 {
+        let shared = [promise.nanoseconds, hard.nanoseconds, kill.nanoseconds, driftPerMille]
+        return shared.reduce(0xcbf2_9ce4_8422_2325) { hash, word in
+            (0..<8).reduce(hash) { ($0 ^ (UInt64(bitPattern: word) >> (8 * $1) & 0xff)) &* 0x0000_0100_0000_01b3 }
+        }
+    }
+
     /// The profile for an ordinary local network.
     package static let lan = Timing(
         promise: .milliseconds(2000), renew: .milliseconds(250), retry: .milliseconds(50),

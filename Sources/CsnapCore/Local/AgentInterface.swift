@@ -28,8 +28,8 @@ package struct AgentSettings: Equatable, Sendable {
     package var maximumVoters: Int
     /// From the operating system's random generator.
     package var seed: UInt64
-    /// Volumes whose client processes were found alive, by their locks, at our start; until each is suspended, or its lease has surely
-    /// passed, this boot sends no Join, Ready or ClientLease (§6).
+    /// Volumes whose client processes were found alive, by their locks, at our start; until each is suspended, or its
+    /// lease has surely passed, this boot sends no Join, Ready or ClientLease (§6).
     package var livingClients: [String]
     /// `server.lock` was obtained and holds the start bits of the boot that wrote the state file, on this very
     /// machine and kernel boot: no server of that boot can be alive, so its promise may be released (§5.8).
@@ -89,6 +89,8 @@ package enum Event: Equatable, Sendable {
     /// The connection broke; `proven`: the process is gone and its lock is free.
     case clientGone(ClientID)
     case command(id: Bits128, Command)
+    /// A reload named other addresses to look for the group.
+    case peers([Address])
 }
 
 /// What a person on this node asks for.
@@ -104,6 +106,8 @@ package enum Command: Equatable, Sendable {
     case disable
     case enable
     case voters([NodeID])
+    case addVoters([NodeID])
+    case replaceVoter(NodeID, by: NodeID)
 }
 
 /// One output of the agent's step, to be carried out in order.

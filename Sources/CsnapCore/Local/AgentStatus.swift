@@ -24,6 +24,12 @@ package struct AgentStatus: Equatable, Sendable {
     package var clientsResumed: Bool
     package var clients: [LocalClientStatus]
     package var admissions: [AdmissionEntry]
+    /// Stopped or left as asked: it hands over what it serves, and suspends its clients.
+    package var isLeaving: Bool
+    /// Where the other process that uses our node id lives.
+    package var namesake: Address?
+    /// Why the server process failed last, while this node backs off.
+    package var serverFailure: ServerFailure?
     package var waits: [Wait]
 
     package enum Role: Equatable, Sendable {
@@ -98,5 +104,13 @@ package struct Wait: Equatable, Sendable {
         case singleVoter = 15
         /// This node lost its state file and has no vote.
         case noVote = 16
+        /// This node never serves, as an operator said. A warning.
+        case disabled = 17
+        /// `nodes` belong to another group with our name and key. A warning.
+        case foreignGroup = 18
+        /// Writes of this node's suspended clients have not returned from the disk.
+        case clientDisk = 19
+        /// Another node recovers the group; it knows whom it waits for.
+        case recovering = 20
     }
 }

@@ -12,6 +12,9 @@ package enum Report: Equatable, Sendable {
     case idConflict(NodeID, other: Address)
     case votersChanging(VoterSet)
     case votersChanged(VoterSet)
+    /// This node's promises are on no disk: it does not vote until every other voter has told what it knows.
+    case voteLost
+    case voteRestored
     // Claim
     case claiming(Epoch, ClaimReason)
     case claimFailed(Epoch)

@@ -62,6 +62,7 @@ extension Membership {
 
     /// Suspects that did not refute in time become unreachable, except those we hear ourselves.
     mutating func endSuspicions(_ now: Instant, _ effects: inout MembershipEffects) {
+        guard hasSuspicion else { return }
         for (node, known) in peers {
             guard let suspicion = known.suspicion, suspicion.deadline <= now else { continue }
             var peer = known

@@ -25,8 +25,13 @@ extension Membership {
         guard var peer = peers[sender.node], peer.record.process == sender, peer.record.state != .left else { return }
         let before = peer
         peer.lastHeard = max(peer.lastHeard, now)
-        peer.heard = true
-        store(peer, replacing: before, by: own.process.node, now, &effects)
+        if peer.heard {
+            peers[sender.node] = peer
+            if peer.record.state == .alive { return }
+        } else {
+            peer.heard = true
+            store(peer, replacing: before, by: own.process.node, now, &effects)
+        }
         accuse(toItsFace: sender.node, now, &effects)
     }
 

@@ -52,6 +52,8 @@ extension Membership {
 
     /// Asks again and through relays where the answer is overdue; accuses where the period passed in silence.
     mutating func checkProbes(_ now: Instant, _ effects: inout MembershipEffects) {
+        defer { own.localHealth = UInt8(health.value) }
+        guard !probes.isEmpty else { return }
         var open: [Probe] = []
         var silent: [Probe] = []
         for var probe in probes {
@@ -72,7 +74,6 @@ extension Membership {
             if probe.charged { health.worsen() }
             accuse(probe.target, peer.record.incarnation, by: own.process.node, now, &effects)
         }
-        own.localHealth = UInt8(health.value)
     }
 
     private mutating func retry(

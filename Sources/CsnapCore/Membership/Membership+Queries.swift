@@ -44,5 +44,8 @@ extension Membership {
         peers.values.reduce(1) { $0 + ($1.isProbed ? 1 : 0) }
     }
 
+    /// Looked at in place: a copy of each peer for every event would cost more than all the rest.
+    var hasSuspicion: Bool { peers.values.indices.contains { peers.values[$0].record.state == .suspect } }
+
     var hasNews: Bool { !news.isEmpty && peers.values.contains { $0.isProbed } }
 }

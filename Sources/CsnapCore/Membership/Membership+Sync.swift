@@ -98,7 +98,8 @@ extension Membership {
     }
 
     private func newer(than records: [MemberRecord]) -> [MemberRecord] {
-        guard let first = records.map({ $0.process.node }).min(), let last = records.map({ $0.process.node }).max() else {
+        guard let first = records.map({ $0.process.node }).min(), let last = records.map({ $0.process.node }).max()
+        else {
             return []
         }
         return allRecords.filter { ours in

@@ -53,8 +53,10 @@ package struct Membership: Equatable, Sendable {
     package var nextWake: Instant {
         var wake = min(periodEnds, nextSync, nextLeave)
         for probe in probes { wake = min(wake, probe.nextWake) }
-        for peer in peers.values {
-            if let suspicion = peer.suspicion { wake = min(wake, suspicion.deadline) }
+        if hasSuspicion {
+            for peer in peers.values {
+                if let suspicion = peer.suspicion { wake = min(wake, suspicion.deadline) }
+            }
         }
         return hasNews ? min(wake, nextNews) : wake
     }
@@ -86,7 +88,8 @@ package struct Membership: Equatable, Sendable {
         case .syncPage(let page): receivePage(page, from: sender, now, &effects)
         case .join, .joinAck, .bootTooOld, .foreignGroup, .idConflict, .preClaim, .preGrant, .preDeny, .voteRequest,
             .grant, .deny, .renew, .renewAck, .renewNak, .release, .transfer, .configPropose, .configAck,
-            .configCommit, .configCommitAck, .clientLease, .clientLeaseAck, .evicted, .table, .tableAck, .recover,
+            .configCommit, .configCommitAck, .voteRecover, .voteRecoverAck, .clientLease, .clientLeaseAck, .evicted,
+            .table, .tableAck, .recover,
             .ready, .started, .reconnected, .resume, .resumeAck, .operatorRequest, .operatorReply:
             break
         }

@@ -43,6 +43,9 @@ struct AdmissionWriter: Equatable, Sendable {
         acknowledged[voter] = max(acknowledged[voter] ?? 0, sequence)
     }
 
+    /// A node's acknowledgements count no more: they are not on its disk.
+    mutating func forget(_ node: NodeID) { acknowledged[node] = nil }
+
     /// Takes the effects that `sequence`, now on a majority, allows.
     mutating func becomeDurable(_ sequence: UInt64) -> [Effect] {
         durable = max(durable, sequence)
@@ -67,9 +70,9 @@ extension Agent {
     }
 
     mutating func tickTable() {
-        guard let writer = holder?.table, let epoch = holder?.epoch, writer.isWaiting, now >= writer.nextSend else {
-            return
-        }
+        guard holder?.table.isWaiting == true, let writer = holder?.table, let epoch = holder?.epoch,
+            now >= writer.nextSend
+        else { return }
         let again = now + timing.retry
         holder?.table.nextSend = again
         let message = Message.table(

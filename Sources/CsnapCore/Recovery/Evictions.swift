@@ -44,7 +44,7 @@ extension Agent {
     private mutating func acknowledge(_ request: ClientLease, from process: NodeBoot) {
         guard let current = holder else { return }
         holder?.clientLeases[process.node] = now
-        let end = leaseBase(current.lease) + timing.hard
+        let end = leaseBase + timing.hard
         let remaining = Mutants.active(.clientLeaseNotCapped) ? timing.hard : end - now
         send(
             .clientLeaseAck(ClientLeaseAck(nonce: request.nonce, tenure: current.tenure, remaining: remaining)),
@@ -65,21 +65,22 @@ extension Agent {
     // MARK: Evictions while active
 
     mutating func tickEvictions() {
-        guard let current = holder, current.phase == .active else { return }
-        for (node, boot) in current.admitted where node != own.node {
+        guard holder?.phase == .active, let epoch = holder?.epoch, let admitted = holder?.admitted else { return }
+        for (node, boot) in admitted where node != own.node {
             let process = NodeBoot(node: node, boot: boot)
-            let pending = current.evictions[node]
+            let pending = holder?.evictions[node]
             if pending?.written == true { continue }
             guard let loss = loss(of: process) else {
                 if let pending, !pending.ordered { holder?.evictions[node] = nil }
                 continue
             }
             if pending == nil {
-                let due = loss == .left ? now : clientLeaseEnd(of: node, in: current)
+                let due = loss == .left ? now : clientLeaseEnd(of: node)
                 let eviction = PendingEviction(process: process, cause: loss, notBefore: due, ordered: false)
                 holder?.evictions[node] = eviction
             }
         }
+        guard holder?.evictions.isEmpty == false else { return }
         for (node, eviction) in holder?.evictions ?? SortedTable() {
             guard !eviction.written, now >= eviction.notBefore || Mutants.active(.evictWithoutLeaseWait) else {
                 continue
@@ -87,8 +88,7 @@ extension Agent {
             holder?.evictions[node]?.written = true
             writeTable(
                 [
-                    AdmissionEntry(
-                        process: eviction.process, epoch: current.epoch, status: .evicted(eviction.cause))
+                    AdmissionEntry(process: eviction.process, epoch: epoch, status: .evicted(eviction.cause))
                 ], then: .evicted(eviction.process, eviction.cause))
         }
     }
@@ -105,8 +105,8 @@ extension Agent {
         }
     }
 
-    private func clientLeaseEnd(of node: NodeID, in holder: Holder) -> Instant {
-        let last = holder.clientLeases[node] ?? holder.activeAt ?? now
+    private func clientLeaseEnd(of node: NodeID) -> Instant {
+        let last = holder?.clientLeases[node] ?? holder?.activeAt ?? now
         return last + timing.hardWithDrift
     }
 
@@ -114,6 +114,8 @@ extension Agent {
     mutating func strike(_ node: NodeID, fenced: Bool) -> OperatorOutcome {
         guard let current = holder, current.stop == nil else { return .refused(.notHolder) }
         guard node != own.node else { return .refused(.isSelf) }
+        // Whoever says that a machine is off must not be wrong: one that is heard is not.
+        if fenced, membership.state(of: node) == .alive { return .refused(.answersStill) }
         if current.recovery?.participants[node] != nil {
             if fenced {
                 holder?.recovery?.participants[node]?.fenced = true
@@ -125,7 +127,7 @@ extension Agent {
         guard let boot = current.admitted[node] else { return .refused(.notMember) }
         let eviction = PendingEviction(
             process: NodeBoot(node: node, boot: boot), cause: fenced ? .fenced : .leasePassed,
-            notBefore: fenced ? now : clientLeaseEnd(of: node, in: current), ordered: true)
+            notBefore: fenced ? now : clientLeaseEnd(of: node), ordered: true)
         holder?.evictions[node] = eviction
         tickEvictions()
         return .done

@@ -16,7 +16,8 @@ struct LocalNode: Equatable, Sendable {
     var unseenUntil = Instant.distantPast
     /// By then the lease of every client process of the boot before is over.
     let earlierUntil: Instant
-    /// Client processes of the boot before, by the volumes of their locks, that have not said yet that they are suspended.
+    /// Client processes of the boot before, by the volumes of their locks, that have not said yet that they are
+    /// suspended.
     var unheard: [String]
     /// Ready was owed and could not be given yet; since when.
     var readyOwed: Instant?
@@ -29,6 +30,8 @@ struct LocalNode: Equatable, Sendable {
     /// Suspended by us on the way out; nothing resumes any more.
     var isLeaving = false
     var suspensionTold = true
+    /// Since when the gates are closed, while they are.
+    var suspendedSince: Instant
 
     struct LocalClient: Equatable, Sendable {
         var volume: String
@@ -36,6 +39,7 @@ struct LocalNode: Equatable, Sendable {
         var suspendedIn: Tenure?
         var connectedIn: Tenure?
         var resumedIn: Tenure?
+        /// At the disk when it was suspended; 0 as soon as it says so.
         var writesInFlight: UInt32 = 0
     }
 
@@ -43,6 +47,7 @@ struct LocalNode: Equatable, Sendable {
         unheard = livingClients
         earlierUntil = !livingClients.isEmpty ? now + timing.hardWithDrift : now
         nextRequest = now
+        suspendedSince = now
         mayTalk = livingClients.isEmpty
     }
 
@@ -148,6 +153,7 @@ extension Agent {
         if node.resumed, !node.clients.isEmpty, !node.suspensionTold { report(.clientsSuspended(tenure)) }
         // What this node's clients may still do they do until the gate closes; a client that we do not see, until the
         // lease that it knows is over.
+        if node.resumed { node.suspendedSince = min(now, node.leaseUntil) }
         node.adopted = tenure
         node.holder = holder
         node.serverAddress = nil
@@ -262,6 +268,7 @@ extension Agent {
 
     mutating func suspendOwnClients() {
         node.isLeaving = true
+        if node.resumed { node.suspendedSince = min(now, node.leaseUntil) }
         node.resumed = false
         for client in node.clients.keys {
             node.clients[client]?.suspendedIn = nil

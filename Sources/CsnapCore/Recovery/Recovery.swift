@@ -6,6 +6,11 @@ struct Recovery: Equatable, Sendable {
     var participants: SortedTable<NodeID, Participant>
     var stage = Stage.gathering
     var nextTick: Instant
+    /// It was said whom this recovery waits for.
+    var isWaitTold = false
+
+    /// After so many requests without an answer it is news whom the recovery waits for.
+    static let attemptsBeforeNews = 3
 
     enum Stage: Equatable, Sendable {
         /// Recover is sent until each node is Ready or evicted.
@@ -72,7 +77,7 @@ extension Agent {
         guard let current = holder, current.stop == nil, current.recovery != nil, server.state == .inert else {
             return
         }
-        let base = leaseBase(current.lease)
+        let base = leaseBase
         guard now < base + timing.soft else { return }
         server.state = .starting(current.tenure)
         holder?.lease.toldBase = base
@@ -97,8 +102,8 @@ extension Agent {
     }
 
     mutating func tickRecovery() {
-        guard let recovery = holder?.recovery, holder?.stop == nil else { return }
-        switch recovery.stage {
+        guard let stage = holder?.recovery?.stage, holder?.stop == nil else { return }
+        switch stage {
         case .gathering: gather()
         case .storing(let sequence):
             guard holder?.table.durable ?? 0 >= sequence, holder?.serverAddress != nil else {
@@ -127,6 +132,7 @@ extension Agent {
                 recovery.participants[node]?.attempts += 1
                 send(message, to: node)
             }
+            tellWait(&recovery)
         }
         for (node, participant) in recovery.participants where !participant.isSettled {
             if let cause = evictionCause(of: node, participant, in: recovery) {
@@ -138,6 +144,13 @@ extension Agent {
         let settled = recovery.participants.values.filter { $0.isSettled }.count
         let enough = Mutants.active(.activeOnMajorityOfReady) ? recovery.participants.count / 2 + 1 : .max
         if settled == recovery.participants.count || settled >= enough { storeTable() }
+    }
+
+    private mutating func tellWait(_ recovery: inout Recovery) {
+        let silent = recovery.participants.filter { !$0.1.isSettled && $0.1.attempts >= Recovery.attemptsBeforeNews }
+        guard !silent.isEmpty, !recovery.isWaitTold else { return }
+        recovery.isWaitTold = true
+        report(.waitingFor(recovery.tenure, silent.map { NodeBoot(node: $0.0, boot: $0.1.boot) }))
     }
 
     /// Why a node that has not answered Recover is given up; nil: it is still waited for.
@@ -297,6 +310,7 @@ extension Agent {
     }
 
     mutating func tickResumes() {
+        guard holder?.resuming.isEmpty == false else { return }
         guard let current = holder, current.phase == .active, let address = current.serverAddress else { return }
         for (node, due) in current.resuming where now >= due {
             guard let boot = current.admitted[node] else {

@@ -250,3 +250,28 @@ extension ConfigCommitAck: WireValue {
         self.init(epoch: try reader.value(), version: try reader.varint())
     }
 }
+
+extension VoteRecover: WireValue {
+    package func encode(to writer: inout ByteWriter) { writer.fixed(nonce) }
+
+    package init(from reader: inout ByteReader) throws(WireError) { self.init(nonce: try reader.fixed(UInt64.self)) }
+}
+
+extension VoteRecoverAck: WireValue {
+    package func encode(to writer: inout ByteWriter) {
+        writer.fixed(nonce)
+        writer.value(highestEpoch)
+        writer.optional(promise)
+        writer.value(floor)
+        writer.list(admissions)
+        writer.value(committed)
+        writer.optional(pending)
+    }
+
+    package init(from reader: inout ByteReader) throws(WireError) {
+        self.init(
+            nonce: try reader.fixed(UInt64.self), highestEpoch: try reader.value(), promise: try reader.optional(),
+            floor: try reader.value(), admissions: try reader.list(), committed: try reader.value(),
+            pending: try reader.optional())
+    }
+}

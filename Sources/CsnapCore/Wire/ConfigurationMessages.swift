@@ -41,3 +41,35 @@ package struct ConfigCommitAck: Equatable, Sendable {
         self.version = version
     }
 }
+
+/// A node that lost its vote asks what it may have promised (§5a); its boot is the packet's.
+package struct VoteRecover: Equatable, Sendable {
+    package var nonce: UInt64
+
+    package init(nonce: UInt64) { self.nonce = nonce }
+}
+
+/// All that an intact voter, or the holder, knows: whatever the asker's promise ever counted for is in one of these.
+package struct VoteRecoverAck: Equatable, Sendable {
+    package var nonce: UInt64
+    package var highestEpoch: Epoch
+    package var promise: Promise?
+    /// Above this, and above the promise, its promises were never forgotten.
+    package var floor: Epoch
+    package var admissions: [AdmissionEntry]
+    package var committed: VoterSet
+    package var pending: PendingVoterSet?
+
+    package init(
+        nonce: UInt64, highestEpoch: Epoch, promise: Promise?, floor: Epoch, admissions: [AdmissionEntry],
+        committed: VoterSet, pending: PendingVoterSet?
+    ) {
+        self.nonce = nonce
+        self.highestEpoch = highestEpoch
+        self.promise = promise
+        self.floor = floor
+        self.admissions = admissions
+        self.committed = committed
+        self.pending = pending
+    }
+}

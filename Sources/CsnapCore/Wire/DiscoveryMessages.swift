@@ -27,17 +27,19 @@ package struct JoinAck: Equatable, Sendable {
     package var records: [MemberRecord]
     package var claim: Claim?
     package var configuration: VoterSet?
+    package var pending: PendingVoterSet?
     package var highestEpoch: Epoch
 
     package init(
         nonce: UInt64, cluster: Bits128, records: [MemberRecord], claim: Claim?, configuration: VoterSet?,
-        highestEpoch: Epoch
+        pending: PendingVoterSet?, highestEpoch: Epoch
     ) {
         self.nonce = nonce
         self.cluster = cluster
         self.records = records
         self.claim = claim
         self.configuration = configuration
+        self.pending = pending
         self.highestEpoch = highestEpoch
     }
 }

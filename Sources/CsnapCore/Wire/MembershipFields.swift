@@ -116,13 +116,15 @@ extension JoinAck: WireValue {
         writer.list(records)
         writer.optional(claim)
         writer.optional(configuration)
+        writer.optional(pending)
         writer.value(highestEpoch)
     }
 
     package init(from reader: inout ByteReader) throws(WireError) {
         self.init(
             nonce: try reader.fixed(UInt64.self), cluster: try reader.value(), records: try reader.list(),
-            claim: try reader.optional(), configuration: try reader.optional(), highestEpoch: try reader.value())
+            claim: try reader.optional(), configuration: try reader.optional(), pending: try reader.optional(),
+            highestEpoch: try reader.value())
     }
 }
 

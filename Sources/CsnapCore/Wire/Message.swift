@@ -31,6 +31,8 @@ package enum Message: Equatable, Sendable {
     case configAck(ConfigAck)
     case configCommit(ConfigCommit)
     case configCommitAck(ConfigCommitAck)
+    case voteRecover(VoteRecover)
+    case voteRecoverAck(VoteRecoverAck)
     // Admission and recovery
     case clientLease(ClientLease)
     case clientLeaseAck(ClientLeaseAck)

@@ -26,6 +26,8 @@ package enum MessageKind: UInt8, CaseIterable, Sendable {
     case configAck = 65
     case configCommit = 66
     case configCommitAck = 67
+    case voteRecover = 68
+    case voteRecoverAck = 69
     case clientLease = 80
     case clientLeaseAck = 81
     case evicted = 82
@@ -70,6 +72,8 @@ extension Message {
         case .configAck: .configAck
         case .configCommit: .configCommit
         case .configCommitAck: .configCommitAck
+        case .voteRecover: .voteRecover
+        case .voteRecoverAck: .voteRecoverAck
         case .clientLease: .clientLease
         case .clientLeaseAck: .clientLeaseAck
         case .evicted: .evicted
@@ -115,6 +119,8 @@ extension Message {
         case .configAck(let body): writer.value(body)
         case .configCommit(let body): writer.value(body)
         case .configCommitAck(let body): writer.value(body)
+        case .voteRecover(let body): writer.value(body)
+        case .voteRecoverAck(let body): writer.value(body)
         case .clientLease(let body): writer.value(body)
         case .clientLeaseAck(let body): writer.value(body)
         case .evicted(let body): writer.value(body)
@@ -160,6 +166,8 @@ extension Message {
             case .configAck: .configAck(try reader.value())
             case .configCommit: .configCommit(try reader.value())
             case .configCommitAck: .configCommitAck(try reader.value())
+            case .voteRecover: .voteRecover(try reader.value())
+            case .voteRecoverAck: .voteRecoverAck(try reader.value())
             case .clientLease: .clientLease(try reader.value())
             case .clientLeaseAck: .clientLeaseAck(try reader.value())
             case .evicted: .evicted(try reader.value())

@@ -13,6 +13,10 @@ package enum OperatorVerb: Equatable, Sendable {
     case transfer(NodeID)
     case strike(NodeID, fenced: Bool)
     case voters([NodeID])
+    case addVoters([NodeID])
+    case replaceVoter(NodeID, by: NodeID)
+    /// That voter wants to leave the group: put a stable learner in its place first.
+    case leaving(NodeID)
 }
 
 package struct OperatorReply: Equatable, Sendable {
@@ -27,6 +31,8 @@ package struct OperatorReply: Equatable, Sendable {
 
 package enum OperatorOutcome: Equatable, Sendable {
     case done
+    /// The node has left, but remains a voter: nobody was there to take its place.
+    case doneButVoter
     case refused(RefusalCode)
 }
 
@@ -45,4 +51,13 @@ package enum RefusalCode: UInt8, Sendable {
     case answersStill = 10
     case notStored = 11
     case groupHeard = 12
+    /// The node to be replaced does not vote.
+    case notVoter = 13
+    /// The new voter acknowledges nothing: it is not reachable, or has lost its vote.
+    case voterSilent = 14
+    case tooManyVoters = 15
+    /// The number of voters would be even.
+    case evenVoters = 16
+    /// No stable member that may serve is there to take the place.
+    case noReplacement = 17
 }

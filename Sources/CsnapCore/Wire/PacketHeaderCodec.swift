@@ -59,19 +59,23 @@ package struct PacketPreamble: Equatable, Sendable {
     package var echo: Bits128
     /// Where the sender wants to be reached.
     package var advertised: Address
+    /// `Timing.digest` of the sender.
+    package var timing: UInt64
 
-    package init(echo: Bits128, advertised: Address) {
+    package init(echo: Bits128, advertised: Address, timing: UInt64) {
         self.echo = echo
         self.advertised = advertised
+        self.timing = timing
     }
 
-    package static let encodedSize = 35
+    package static let encodedSize = 43
 
     package func encode(to writer: inout ByteWriter) {
         writer.value(echo)
         writer.flag(advertised.isIPv4)
         writer.value(advertised.bits)
         writer.fixed(advertised.port)
+        writer.fixed(timing)
     }
 
     package init(from reader: inout ByteReader) throws(WireError) {
@@ -80,5 +84,6 @@ package struct PacketPreamble: Equatable, Sendable {
         let bits = try reader.value(Bits128.self)
         if isIPv4, bits.high != 0 || bits.low > UInt64(UInt32.max) { throw .malformed }
         advertised = Address(bits: bits, port: try reader.fixed(UInt16.self), isIPv4: isIPv4)
+        timing = try reader.fixed(UInt64.self)
     }
 }

@@ -57,6 +57,16 @@ extension OperatorVerb: WireValue {
         case .voters(let nodes):
             writer.byte(2)
             writer.list(nodes)
+        case .addVoters(let nodes):
+            writer.byte(3)
+            writer.list(nodes)
+        case .replaceVoter(let old, let new):
+            writer.byte(4)
+            writer.value(old)
+            writer.value(new)
+        case .leaving(let node):
+            writer.byte(5)
+            writer.value(node)
         }
     }
 
@@ -65,6 +75,9 @@ extension OperatorVerb: WireValue {
         case 0: self = .transfer(try reader.value())
         case 1: self = .strike(try reader.value(), fenced: try reader.flag())
         case 2: self = .voters(try reader.list(limit: Limits.namedVoters))
+        case 3: self = .addVoters(try reader.list(limit: Limits.namedVoters))
+        case 4: self = .replaceVoter(try reader.value(), by: try reader.value())
+        case 5: self = .leaving(try reader.value())
         case let kind: throw .unknownKind(kind)
         }
     }
@@ -74,6 +87,7 @@ extension OperatorOutcome: WireValue {
     package func encode(to writer: inout ByteWriter) {
         switch self {
         case .done: writer.byte(0)
+        case .doneButVoter: writer.byte(2)
         case .refused(let code):
             writer.byte(1)
             writer.choice(code)
@@ -84,6 +98,7 @@ extension OperatorOutcome: WireValue {
         switch try reader.byte() {
         case 0: self = .done
         case 1: self = .refused(try reader.choice())
+        case 2: self = .doneButVoter
         case let kind: throw .unknownKind(kind)
         }
     }

@@ -8,6 +8,8 @@ package struct StoredState: Equatable, Sendable {
     package var startBits: Bits128
     package var promise: Promise?
     package var highestEpoch: Epoch
+    /// At or below it this node may have promised what it has forgotten (§5a).
+    package var floor = Epoch.none
     package var committed: VoterSet?
     package var pending: PendingVoterSet?
     package var admissions: AdmissionTable

@@ -89,6 +89,7 @@ extension StoredState: WireValue {
         writer.flag(mayVote)
         writer.flag(enabled)
         writer.list(peers)
+        writer.value(floor)
     }
 
     package init(from reader: inout ByteReader) throws(WireError) {
@@ -107,5 +108,7 @@ extension StoredState: WireValue {
         mayVote = try reader.flag()
         enabled = try reader.flag()
         peers = try reader.list(limit: Limits.storedEntries)
+        // Files of before have no such field.
+        if reader.remaining > 0 { floor = try reader.value() }
     }
 }

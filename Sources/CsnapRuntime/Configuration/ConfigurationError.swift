@@ -2,12 +2,17 @@
 package enum ConfigurationSource: Equatable, Sendable, CustomStringConvertible {
     case file(String, line: Int)
     case environment(String)
+    /// `--set KEY=VALUE`.
+    case flag(String)
+    case profile(String)
     case builtIn
 
     package var description: String {
         switch self {
         case .file(let path, let line): "\(path):\(line)"
         case .environment(let variable): "environment \(variable)"
+        case .flag(let text): "--set \(text)"
+        case .profile(let name): "profile \(name)"
         case .builtIn: "default"
         }
     }

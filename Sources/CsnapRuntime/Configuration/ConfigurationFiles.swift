@@ -7,8 +7,10 @@ struct ConfigurationFiles {
     /// A configuration of 64 nodes and as many volumes has some 10 KiB.
     static let fileLimit = 1 << 20
 
-    /// The layers of FILE, FILE.d/*.yaml and the environment, lowest first.
-    mutating func layers(file: String, environment: [String: String], keys: [String]) -> [[RawEntry]] {
+    /// The layers of FILE, FILE.d/*.yaml, the environment and the flags, lowest first.
+    mutating func layers(
+        file: String, environment: [String: String], flags: [String], keys: [String]
+    ) -> [[RawEntry]] {
         var layers = [read(file)]
         do {
             for name in try Files.names(in: file + ".d") where name.hasSuffix(".yaml") && !name.hasPrefix(".") {
@@ -17,7 +19,8 @@ struct ConfigurationFiles {
         } catch {
             problems.append(.init(.file(file + ".d", line: 1), key: "", error.description, remedy: "or remove it"))
         }
-        layers.append(Self.environmentLayer(environment, keys: keys))
+        layers.append(environmentLayer(environment, keys: keys))
+        layers.append(flagLayer(flags, keys: keys))
         return layers
     }
 
@@ -99,24 +102,68 @@ struct ConfigurationFiles {
         }
     }
 
+    // MARK: Environment and flags
+
     /// `CSNAP_MAX_VOTERS=3` stands for `max-voters: 3`. Lists are separated by commas; mappings stay in files.
     static func variable(for key: String) -> String {
         "CSNAP_" + key.uppercased().map { $0 == "-" ? "_" : String($0) }.joined()
     }
 
-    private static func environmentLayer(_ environment: [String: String], keys: [String]) -> [RawEntry] {
-        keys.compactMap { key in
-            let variable = variable(for: key)
-            guard let text = environment[variable], !ConfigurationTree.mergedKeys.contains(key) else { return nil }
+    /// Variables of the tests and of the build, which are no configuration.
+    private static func isReserved(_ variable: String) -> Bool {
+        variable.hasPrefix("CSNAP_TEST_") || ["CSNAP_BIN", "CSNAP_MUTANT", "CSNAP_MUTANTS"].contains(variable)
+    }
+
+    private mutating func environmentLayer(_ environment: [String: String], keys: [String]) -> [RawEntry] {
+        var layer: [RawEntry] = []
+        for variable in environment.keys.sorted() where variable.hasPrefix("CSNAP_") && !Self.isReserved(variable) {
             let source = ConfigurationSource.environment(variable)
-            let value: RawValue.Content
-            if key == "peers" {
-                let items = text.split(whereSeparator: { $0 == "," || $0 == " " })
-                value = .list(items.map { RawValue(content: .scalar(String($0), quoted: false), source: source) })
-            } else {
-                value = text.isEmpty ? .null : .scalar(text, quoted: false)
+            let key = keys.first { Self.variable(for: $0) == variable }
+            if let entry = entry(key, named: variable, text: environment[variable] ?? "", source, among: keys) {
+                layer.append(entry)
             }
-            return RawEntry(key: key, source: source, value: RawValue(content: value, source: source))
         }
+        return layer
+    }
+
+    private mutating func flagLayer(_ flags: [String], keys: [String]) -> [RawEntry] {
+        var layer: [RawEntry] = []
+        for flag in flags {
+            let parts = flag.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+            guard parts.count == 2 else {
+                problems.append(.init(.flag(flag), key: "", "there is no '='", remedy: "for example log-level=debug"))
+                continue
+            }
+            if layer.contains(where: { $0.key == parts[0] }) {
+                problems.append(.init(.flag(flag), key: parts[0], "it is set twice", remedy: "remove one of them"))
+            }
+            let key = keys.contains(parts[0]) ? parts[0] : nil
+            if let entry = entry(key, named: parts[0], text: parts[1], .flag(flag), among: keys) { layer.append(entry) }
+        }
+        return layer
+    }
+
+    private mutating func entry(
+        _ key: String?, named name: String, text: String, _ source: ConfigurationSource, among keys: [String]
+    ) -> RawEntry? {
+        guard let key else {
+            let meant = name.replacing("CSNAP_", with: "").lowercased().replacing("_", with: "-")
+            let remedy = ConfigurationReader.suggestion(meant, among: keys)
+            problems.append(.init(source, key: "", "there is no key for it", remedy: remedy))
+            return nil
+        }
+        guard !ConfigurationTree.mergedKeys.contains(key) else {
+            let remedy = "say it in a file below csnap.yaml.d"
+            problems.append(.init(source, key: key, "it holds others, which one text cannot", remedy: remedy))
+            return nil
+        }
+        let value: RawValue.Content
+        if key == "peers" {
+            let items = text.split(whereSeparator: { $0 == "," || $0 == " " })
+            value = .list(items.map { RawValue(content: .scalar(String($0), quoted: false), source: source) })
+        } else {
+            value = text.isEmpty ? .null : .scalar(text, quoted: false)
+        }
+        return RawEntry(key: key, source: source, value: RawValue(content: value, source: source))
     }
 }

@@ -5,25 +5,26 @@ extension CsnapConfiguration {
     /// All keys, in the order of the manual.
     package static let keys = [
         "cluster", "node", "listen", "advertise", "service-port", "peers", "profile", "timers", "key-file",
-        "insecure", "serve", "max-voters", "state-directory", "runtime-directory", "log-level", "volumes",
+        "insecure", "serve", "max-voters", "state-directory", "runtime-directory", "log-level",
+        "metrics-listen", "volumes",
     ]
 
-    /// Reads FILE, FILE.d/*.yaml and CSNAP_* variables; the last wins.
+    /// Reads FILE, FILE.d/*.yaml, CSNAP_* variables and flags of the form KEY=VALUE; the last wins.
     ///
     /// Throws `ConfigurationError` with every problem found. Nothing but these files is touched.
     package static func load(
-        file: String, environment: [String: String]
+        file: String, environment: [String: String], flags: [String] = []
     ) throws(ConfigurationError) -> CsnapConfiguration {
-        try loadEffective(file: file, environment: environment).configuration
+        try loadEffective(file: file, environment: environment, flags: flags).configuration
     }
 
     /// The same, and the value of each key with its source, as lines for `--check`.
     package static func loadEffective(
-        file: String, environment: [String: String]
+        file: String, environment: [String: String], flags: [String] = []
     ) throws(ConfigurationError) -> (configuration: CsnapConfiguration, lines: [String]) {
         let path = absolutePath(file)
         var files = ConfigurationFiles()
-        let layers = files.layers(file: path, environment: environment, keys: keys)
+        let layers = files.layers(file: path, environment: environment, flags: flags, keys: keys)
         if !files.problems.isEmpty { throw ConfigurationError(problems: files.problems) }
         var tree = ConfigurationTree()
         for layer in layers { tree.overlay(layer) }
@@ -102,6 +103,7 @@ extension ConfigurationReader {
         let state = path("state-directory", default: "/var/lib/csnap", relativeTo: directory) ?? "/var/lib/csnap"
         let runtime = path("runtime-directory", default: "/run/csnap", relativeTo: directory) ?? "/run/csnap"
         let level: CsnapConfiguration.LogLevel = choice("log-level", default: .info)
+        let metrics = metricsListen()
         let volumes = volumes(directory: directory, runtime: runtime)
         refuseImpossibleAddresses(listen: listen, advertise: advertise)
         guard let cluster, let node, let listen, let advertise, let port else { return nil }
@@ -110,7 +112,21 @@ extension ConfigurationReader {
             servicePort: UInt16(port), peers: peers.filter { $0 != advertise && $0 != listen },
             profile: profile, timing: timing, keyFile: keyFile, insecure: insecure, serve: serve,
             maximumVoters: voters, stateDirectory: state, runtimeDirectory: runtime, logLevel: level,
-            volumes: volumes)
+            metricsListen: metrics, volumes: volumes)
+    }
+
+    private mutating func metricsListen() -> Address? {
+        guard tree["metrics-listen"] != nil else {
+            note("metrics-listen", "none", .builtIn)
+            return nil
+        }
+        guard let address = address("metrics-listen", default: nil) else { return nil }
+        let isLoopback = address.isIPv4 ? address.bits.low >> 24 == 127 : address.bits == Bits128(high: 0, low: 1)
+        if !isLoopback {
+            let remedy = "right would be a loopback address, such as 127.0.0.1:9411"
+            refuse("metrics-listen", "\(address.text) is not this machine alone", remedy: remedy)
+        }
+        return address
     }
 
     private mutating func refuseImpossibleAddresses(listen: Address?, advertise: Address?) {

@@ -93,6 +93,12 @@ extension ConfigurationReader {
     /// The profile's timers with those of `timers`, in milliseconds; refused if impossible (docs/protocol.md §7).
     mutating func timers(_ profile: TimingProfile) -> Timing {
         var timing = profile.timing
+        defer {
+            for timer in Self.timerNames where !effective.contains(where: { $0.key == "timers.\(timer.name)" }) {
+                let milliseconds = timing[keyPath: timer.field].nanoseconds / 1_000_000
+                note("timers.\(timer.name)", "\(milliseconds)", .profile(profile.rawValue))
+            }
+        }
         guard let entry = tree["timers"] else { return timing }
         guard case .map(let items) = entry.value.content else {
             let remedy = "right would be 'NAME: MILLISECONDS' below it"

@@ -27,6 +27,8 @@ package struct CsnapConfiguration: Equatable, Sendable {
     package var stateDirectory: String
     package var runtimeDirectory: String
     package var logLevel: LogLevel
+    /// Where Prometheus may ask; nil: nowhere. Loopback only.
+    package var metricsListen: Address?
     /// In the order of their names.
     package var volumes: [Volume]
 

@@ -8,6 +8,7 @@ package enum ControlRequest: Equatable, Sendable {
     case why
     case members
     case sessions
+    case metrics
     case events(since: UInt64?, follow: Bool)
     case command(ControlCommand)
 
@@ -28,6 +29,7 @@ package enum ControlRequest: Equatable, Sendable {
         case "io.csnap.Agent.Why": self = .why
         case "io.csnap.Agent.GetMembers": self = .members
         case "io.csnap.Agent.GetSessions": self = .sessions
+        case "io.csnap.Agent.GetMetrics": self = .metrics
         case "io.csnap.Agent.Events": self = try ControlRequest.events(parameters, more: call.more == true)
         default: self = .command(try ControlRequest.command(call.method, parameters))
         }
@@ -61,15 +63,19 @@ package enum ControlRequest: Equatable, Sendable {
         case "Transfer": return .transfer(try node(parameters["node"], "node"))
         case "Strike":
             return .strike(try node(parameters["node"], "node"), fenced: parameters["fenced"]?.bool ?? false)
-        case "SetVoters":
-            guard case .array(let values) = parameters["voters"], values.count <= 7 else {
-                throw .invalidParameter("voters")
-            }
-            var voters: [NodeID] = []
-            for value in values { voters.append(try node(value, "voters")) }
-            return .voters(voters)
+        case "SetVoters": return .voters(try nodes(parameters["voters"], "voters"))
+        case "AddVoters": return .addVoters(try nodes(parameters["voters"], "voters"))
+        case "ReplaceVoter":
+            return .replaceVoter(try node(parameters["old"], "old"), by: try node(parameters["new"], "new"))
         default: throw .unknownMethod(method)
         }
+    }
+
+    private static func nodes(_ value: JSONValue?, _ name: String) throws(ControlError) -> [NodeID] {
+        guard case .array(let values) = value, values.count <= 7 else { throw .invalidParameter(name) }
+        var nodes: [NodeID] = []
+        for value in values { nodes.append(try node(value, name)) }
+        return nodes
     }
 
     private static func node(_ value: JSONValue?, _ name: String) throws(ControlError) -> NodeID {

@@ -119,7 +119,7 @@ extension ControlError {
         case .badVoters:
             self = .refused(
                 code: "badVoters",
-                message: "voters must be 1, 3, 5 or 7 living members, changed by at most two at a time")
+                message: "each voter must be named once")
         case .isSelf:
             self = .refused(code: "isSelf", message: "that is this node itself: use `leave` or stop its agent")
         case .answersStill:
@@ -127,10 +127,27 @@ extension ControlError {
                 code: "answersStill", message: "that node still answers: stop it first, then strike it")
         case .notStored:
             self = .refused(
-                code: "notStored", message: "the state file could not be written: look at the state directory")
+                code: "notStored",
+                message:
+                    "the state file cannot be written yet; it is tried again each second: look at the state directory")
         case .groupHeard:
             self = .refused(
                 code: "groupHeard", message: "a group with this name answers already: this node will join it")
+        case .notVoter:
+            self = .refused(code: "notVoter", message: "that node does not vote: `csnapctl voters` lists those that do")
+        case .voterSilent:
+            self = .refused(
+                code: "voterSilent",
+                message: "that member does not answer as a voter must: start it, or see what `csnapctl why` says there")
+        case .tooManyVoters:
+            self = .refused(code: "tooManyVoters", message: "more voters than `max-voters` allows")
+        case .evenVoters:
+            self = .refused(
+                code: "evenVoters",
+                message: "the number of voters must stay odd: add two, or put one in another's place")
+        case .noReplacement:
+            self = .refused(
+                code: "noReplacement", message: "no stable member that may serve is there to take that voter's place")
         }
     }
 }

@@ -4,6 +4,9 @@ package import CsnapCore
 package protocol ControlHost: Sendable {
     func status(_ answer: @escaping @Sendable (StatusReport) -> Void)
 
+    /// Prometheus' text.
+    func metrics(_ answer: @escaping @Sendable (String) -> Void)
+
     /// Runs a command of a person; the answer comes when it is done or refused.
     func perform(_ command: ControlCommand, _ answer: @escaping @Sendable (OperatorOutcome) -> Void)
 
@@ -24,6 +27,8 @@ package enum ControlCommand: Equatable, Sendable {
     case disable
     case enable
     case voters([NodeID])
+    case addVoters([NodeID])
+    case replaceVoter(NodeID, by: NodeID)
 }
 
 /// A part of the event log. `missed`: events before the first one were dropped from the log unread.

@@ -61,6 +61,9 @@ package struct EventWords: Equatable, Sendable {
             self.init("idConflict", "node id \(node.value) is used twice, also at \(other.text)", node: node)
         case .votersChanging(let set): self.init("votersChanging", "voters changing to \(set.text)")
         case .votersChanged(let set): self.init("votersChanged", "voters are \(set.text)")
+        case .voteLost:
+            self.init("voteLost", "this node has no vote until every other voter has told what it promised")
+        case .voteRestored: self.init("voteRestored", "this node votes again")
         default: return nil
         }
     }

@@ -11,7 +11,7 @@ package enum InterfaceDescription {
         type Admission (node: int, boot: int, epoch: int, status: string, sessions: ?int)
         type Client (volume: string, pid: int, suspended: bool, connected: bool, writesInFlight: int)
         type Volume (name: string, origin: string, store: string)
-        type Wait (kind: string, seconds: float, nodes: []int, text: string, remedy: string)
+        type Wait (kind: string, seconds: float, nodes: []int, text: string, remedy: string, warning: bool)
         type Promise (epoch: int, node: int, boot: int, released: bool, remaining: float)
         type Status (
           cluster: string, clusterUUID: ?string, node: int, boot: int, agentPid: int, serverPid: ?int,
@@ -33,17 +33,23 @@ package enum InterfaceDescription {
         method Why() -> (waits: []Wait)
         method GetMembers() -> (members: []Member)
         method GetSessions() -> (clients: []Client, admissions: []Admission)
+        # In Prometheus' text form.
+        method GetMetrics() -> (text: string)
         # Events after `since`, oldest first; `follow` needs `more` and never ends.
         method Events(since: ?int, follow: ?bool) -> (events: []Event)
 
         # Root and group csnap only, from here.
         method Found() -> ()
-        method Leave() -> ()
+        # `note`: what a person should know; the node remains a voter if nobody could take its place.
+        method Leave() -> (note: ?string)
         method Transfer(node: int) -> ()
         method Strike(node: int, fenced: ?bool) -> ()
         method Disable() -> ()
         method Enable() -> ()
+        # Answered when a majority of the new voters has stored the change.
         method SetVoters(voters: []int) -> ()
+        method AddVoters(voters: []int) -> ()
+        method ReplaceVoter(old: int, new: int) -> ()
 
         # Nobody serves, or the quorum is missing.
         error NoServer (message: string)

@@ -155,13 +155,18 @@ package struct WaitReport: Codable, Equatable, Sendable {
     package var nodes: [UInt32]
     package var text: String
     package var remedy: String
+    /// Nothing waits for it now; it may become trouble.
+    package var warning: Bool
 
-    package init(kind: String, seconds: Double, nodes: [UInt32], text: String, remedy: String) {
+    package init(
+        kind: String, seconds: Double, nodes: [UInt32], text: String, remedy: String, warning: Bool = false
+    ) {
         self.kind = kind
         self.seconds = seconds
         self.nodes = nodes
         self.text = text
         self.remedy = remedy
+        self.warning = warning
     }
 }
 

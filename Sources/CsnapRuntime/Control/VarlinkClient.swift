@@ -117,6 +117,9 @@ package struct AgentCaller {
         _ = try client.call("io.csnap.Agent.\(name)", parameters)
     }
 
+    /// What a person should know although it was done, if anything.
+    package func leave() throws -> String? { try client.call("io.csnap.Agent.Leave", [:])["note"]?.string }
+
     package func events(since: UInt64?) throws -> [EventItem] {
         let reply = try client.call("io.csnap.Agent.Events", AgentCaller.parameters(since, follow: false))
         return try JSON.convert(reply["events"] ?? .array([]), to: [EventItem].self)

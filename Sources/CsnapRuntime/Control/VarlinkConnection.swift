@@ -103,6 +103,16 @@ final class VarlinkConnection: ChannelInboundHandler {
         case .members: withStatus(context) { try ["members": JSON.value($0.members)] }
         case .sessions:
             withStatus(context) { try ["clients": JSON.value($0.clients), "admissions": JSON.value($0.admissions)] }
+        case .metrics:
+            let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+            let loop = context.eventLoop
+            host.metrics { text in
+                loop.execute {
+                    let (connection, context) = bound.value
+                    connection.reply(
+                        VarlinkReply(parameters: .object(["text": .string(text)])), context: context)
+                }
+            }
         case .events(let since, let follow): try startEvents(since, follow: follow, context: context)
         case .command(let command):
             let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
@@ -112,6 +122,10 @@ final class VarlinkConnection: ChannelInboundHandler {
                     let (connection, context) = bound.value
                     switch outcome {
                     case .done: connection.reply(VarlinkReply(parameters: .object([:])), context: context)
+                    case .doneButVoter:
+                        connection.reply(
+                            VarlinkReply(parameters: .object(["note": .string(VotersWords.leftAsVoter)])),
+                            context: context)
                     case .refused(let code):
                         connection.reply(VarlinkReply(ControlError(code)), context: context)
                     }

@@ -6,14 +6,49 @@ extension WaitReport {
         let words = WaitWords(wait, of: status)
         self.init(
             kind: words.kind, seconds: max((now - wait.since).seconds, 0), nodes: wait.nodes.map(\.value),
-            text: words.text, remedy: words.remedy)
+            text: words.text, remedy: words.remedy, warning: wait.kind.isWarning)
     }
-
-    /// A warning: nothing waits for it now.
-    package var isWarning: Bool { kind == "singleVoter" || kind == "noVote" }
 }
 
-/// Name, sentence and remedy of each kind of wait.
+extension WaitReport {
+    /// A peer whose packets are refused: a warning, for the group goes on without it.
+    package init(_ stranger: Stranger, at now: Instant) {
+        let seconds = max((now - stranger.since).seconds, 0)
+        let place = stranger.address.text
+        switch stranger.reason {
+        case .timers:
+            self.init(
+                kind: "timers", seconds: seconds, nodes: [],
+                text: "\(place) runs with another profile or other `timers`; neither obeys the other.",
+                remedy: "give all nodes the same `profile` and `timers`, and restart the agents.", warning: true)
+        case .version:
+            self.init(
+                kind: "wireVersion", seconds: seconds, nodes: [],
+                text: "Peer \(place) speaks another version of the protocol.",
+                remedy: "run one csnap version on all nodes.", warning: true)
+        case .malformed, .mandatoryFlag, .stranger, .reflected, .olderBoot, .replayed, .unauthenticated, .undecodable,
+            .unproven, .foreignCluster, .unpinned, .tableFull, .oversized, .unsent:
+            self.init(
+                kind: "wrongKey", seconds: seconds, nodes: [],
+                text: "Packets of peer \(place) do not open: it has another key, or another `cluster` name.",
+                remedy: "give all nodes the same `key-file` and `cluster`.", warning: true)
+        }
+    }
+}
+
+extension Wait.Kind {
+    /// Nothing waits for it now; it may become trouble.
+    package var isWarning: Bool {
+        switch self {
+        case .singleVoter, .noVote, .disabled, .foreignGroup: true
+        case .notInGroup, .noQuorum, .promise, .noEligible, .ready, .table, .serverStart, .reconnect, .leaseEnd,
+            .suspended, .localClients, .serverStop, .idConflict, .stateFile, .store, .clientDisk, .recovering:
+            false
+        }
+    }
+}
+
+/// Name, sentence and remedy of each kind of wait. The names are stable (docs/troubleshooting.md, "Waits").
 struct WaitWords {
     var kind: String
     var text: String
@@ -28,92 +63,169 @@ struct WaitWords {
     init(_ wait: Wait, of status: AgentStatus) {
         let nodes = wait.nodes.text
         switch wait.kind {
-        case .notInGroup, .noQuorum, .promise, .noEligible, .idConflict, .stateFile, .store, .singleVoter, .noVote:
-            self.init(group: wait.kind, nodes, status)
-        case .ready, .table, .serverStart, .reconnect, .leaseEnd, .suspended, .localClients, .serverStop:
-            self.init(recovery: wait.kind, nodes, status)
+        case .notInGroup: self = .notInGroup
+        case .noQuorum: self = .noQuorum(nodes, status)
+        case .promise: self = .promise(wait.nodes, status)
+        case .noEligible: self = .noEligible
+        case .ready: self = .ready(nodes, status)
+        case .table: self = .table(nodes, status)
+        case .serverStart: self = .serverStart(status)
+        case .reconnect: self = .reconnect(nodes, status)
+        case .leaseEnd: self = .leaseEnd(nodes)
+        case .suspended: self = .suspended
+        case .localClients: self = .localClients
+        case .serverStop: self = .serverStop
+        case .idConflict: self = .idConflict(status)
+        case .stateFile: self = .stateFile
+        case .store: self = .store(status)
+        case .singleVoter: self = .singleVoter(nodes, status)
+        case .noVote: self = .noVote(nodes)
+        case .disabled: self = .disabled
+        case .foreignGroup: self = .foreignGroup(nodes)
+        case .clientDisk: self = .clientDisk(status)
+        case .recovering: self = .recovering(nodes, status)
         }
+    }
+}
+
+/// The group and this node's place in it.
+extension WaitWords {
+    private static let notInGroup = WaitWords(
+        "notInGroup", "This node belongs to no group yet: no peer of its configuration has answered.",
+        "check `peers` and the key; or, on the first node of a new group only, `csnapctl found`.")
+
+    private static func noQuorum(_ nodes: String, _ status: AgentStatus) -> WaitWords {
+        let quorum = status.committed.map { "\($0.quorum) of \($0.voters.count) voters" } ?? "a voter majority"
+        return WaitWords(
+            "noQuorum", "No server: \(quorum) are needed, and these do not answer: \(nodes).",
+            "bring one of them back, or repair the network to it; nothing is lost meanwhile.")
     }
 
-    private init(group kind: Wait.Kind, _ nodes: String, _ status: AgentStatus) {
-        switch kind {
-        case .noQuorum:
-            let quorum = status.committed.map { "\($0.quorum) of \($0.voters.count) voters" } ?? "a voter majority"
-            self.init(
-                "noQuorum", "No server: \(quorum) are needed, and these do not answer: \(nodes).",
-                "bring one of them back, or repair the network to it; nothing is lost meanwhile.")
-        case .promise:
-            self.init(
-                "promise", "No server yet: an earlier promise to \(nodes) has not run out.",
-                "none needed; it takes at most one promise time.")
-        case .noEligible:
-            self.init(
-                "noEligible", "No server: no reachable member may serve (disabled, `serve: false`, or no store).",
-                "`csnapctl enable` on a member that reaches the stores.")
-        case .idConflict:
-            self.init(
-                "idConflict", "Another machine uses the id of this node.",
-                "give one of the two another `node:` in its configuration, and restart its agent.")
-        case .stateFile:
-            self.init(
-                "stateFile", "The state file cannot be written, so this node promises nothing.",
-                "look at the state directory: full, read-only or broken disk?")
-        case .store:
-            self.init(
-                "store", "The server process of this node could not take the store.",
-                "`csnapctl events` says why; check the store's path and disk.")
-        case .singleVoter:
-            let remedy =
-                status.members.count >= 3
-                ? "none needed: the voters grow by themselves when two members that may serve have been stable."
-                : "add a third member; the voters then grow by themselves."
-            self.init("singleVoter", "Only one voter: if \(nodes) fails, service stops until it returns.", remedy)
-        case .noVote:
-            self.init(
-                "noVote", "This node lost its state file and has no vote; waiting for \(nodes).",
-                "none needed if those nodes run; it votes again when each of them has answered.")
-        default:
-            self.init(
-                "notInGroup", "This node belongs to no group yet: no peer of its configuration has answered.",
-                "check `peers` and the key; or, on the first node of a new group only, `csnapctl found`.")
-        }
+    private static func promise(_ holder: [NodeID], _ status: AgentStatus) -> WaitWords {
+        let text =
+            if holder == [status.process.node] {
+                "No server yet: this node asks the others for their votes."
+            } else if holder.isEmpty {
+                "No server yet: the time after a start, in which a voter is mute, has not run out."
+            } else {
+                "No server yet: an earlier promise to \(holder.text) has not run out."
+            }
+        return WaitWords("promise", text, "none needed; it takes at most one promise time.")
     }
 
-    private init(recovery kind: Wait.Kind, _ nodes: String, _ status: AgentStatus) {
-        let into = status.claim.map { " into \($0.tenure.text)" } ?? ""
-        switch kind {
-        case .ready:
-            self.init(
-                "ready", "Recovering\(into): waiting for \(nodes) to suspend its clients.",
-                "none needed: a silent node is evicted; `csnapctl strike NODE` ends the wait for one that hangs.")
-        case .table:
-            self.init(
-                "table", "Recovering\(into): waiting for a majority of \(nodes) to store the admissions.",
-                "check the state directories of those nodes.")
-        case .serverStart:
-            self.init(
-                "serverStart", "Recovering\(into): the server process is taking the store.",
-                "none needed; if it lasts, check the store's disk.")
-        case .reconnect:
-            self.init(
-                "reconnect", "Recovering\(into): the clients of \(nodes) have not reconnected to the server.",
-                "none needed; if it repeats, check that they reach the server's port.")
-        case .leaseEnd:
-            self.init(
-                "leaseEnd", "Waiting until the client lease of \(nodes) has surely ended; then it is evicted.",
-                "none needed.")
-        case .suspended:
-            self.init(
-                "suspended", "The clients of this node are suspended; their requests wait, none fails.",
-                "see what else is waited for; this ends with it.")
-        case .localClients:
-            self.init(
-                "localClients", "Client processes of this node have not answered.",
-                "if one hangs: `systemctl status 'csnap-client@*'`, and look at its disk.")
-        default:
-            self.init(
-                "serverStop", "The server processes of this node have not ended (a disk that hangs?).",
-                "repair the disk's path or reboot this node; nothing is released before they are gone.")
-        }
+    private static let noEligible = WaitWords(
+        "noEligible", "No server: no reachable member may serve (disabled, `serve: false`, or no store).",
+        "`csnapctl enable` on a member that reaches the stores.")
+
+    private static func idConflict(_ status: AgentStatus) -> WaitWords {
+        let place = status.namesake.map { " at \($0.text)" } ?? ""
+        return WaitWords(
+            "idConflict", "Another machine\(place) uses the id of this node.",
+            "give one of the two another `node:` in its configuration, and restart its agent.")
     }
+
+    private static let stateFile = WaitWords(
+        "stateFile", "The state file cannot be written, so this node promises nothing.",
+        "look at the state directory: full, read-only or broken disk?")
+
+    private static func singleVoter(_ nodes: String, _ status: AgentStatus) -> WaitWords {
+        let remedy =
+            status.members.count >= 3
+            ? "none needed: the voters grow by themselves when two members that may serve have been stable."
+            : "add a third member; the voters then grow by themselves."
+        return WaitWords(
+            "singleVoter", "Only one voter: if \(nodes) fails, service stops until it returns.", remedy)
+    }
+
+    private static func noVote(_ nodes: String) -> WaitWords {
+        WaitWords(
+            "noVote", "This node lost its state file and has no vote; waiting for \(nodes).",
+            "none needed if those nodes run; it votes again when each of them has answered.")
+    }
+
+    private static let disabled = WaitWords(
+        "disabled", "This node never serves: an operator disabled it; its clients and its vote stay.",
+        "`csnapctl enable` here when it may serve again.")
+
+    private static func foreignGroup(_ nodes: String) -> WaitWords {
+        WaitWords(
+            "foreignGroup", "Two groups have this name and key: \(nodes) belongs to another one, founded on its own.",
+            "decide which one stays; on each node of the other stop the agent, move its state file away, start it.")
+    }
+}
+
+/// A recovery, this node's server and its clients.
+extension WaitWords {
+    private static func into(_ status: AgentStatus) -> String { status.claim.map { " into \($0.tenure.text)" } ?? "" }
+
+    private static func ready(_ nodes: String, _ status: AgentStatus) -> WaitWords {
+        WaitWords(
+            "ready", "Recovering\(into(status)): waiting for \(nodes) to suspend its clients.",
+            "none needed: a silent node is evicted; `csnapctl strike NODE` ends the wait for one that hangs.")
+    }
+
+    private static func recovering(_ nodes: String, _ status: AgentStatus) -> WaitWords {
+        WaitWords(
+            "recovering",
+            "The group is recovering\(into(status)); the server is \(nodes), which knows whom it waits for.",
+            "none needed; if it lasts, `csnapctl why` on \(nodes).")
+    }
+
+    private static func table(_ nodes: String, _ status: AgentStatus) -> WaitWords {
+        WaitWords(
+            "table", "Recovering\(into(status)): waiting for a majority of \(nodes) to store the admissions.",
+            "check the state directories of those nodes.")
+    }
+
+    private static func serverStart(_ status: AgentStatus) -> WaitWords {
+        WaitWords(
+            "serverStart", "Recovering\(into(status)): the server process is taking the store.",
+            "none needed; if it lasts, check the store's disk.")
+    }
+
+    private static func reconnect(_ nodes: String, _ status: AgentStatus) -> WaitWords {
+        WaitWords(
+            "reconnect", "Recovering\(into(status)): the clients of \(nodes) have not reconnected to the server.",
+            "none needed; if it repeats, check that they reach the server's port.")
+    }
+
+    private static func leaseEnd(_ nodes: String) -> WaitWords {
+        WaitWords(
+            "leaseEnd", "Waiting until the client lease of \(nodes) has surely ended; then it is evicted.",
+            "none needed.")
+    }
+
+    private static let suspended = WaitWords(
+        "suspended", "The clients of this node are suspended; their requests wait, none fails.",
+        "see what else is waited for; this ends with it.")
+
+    private static func clientDisk(_ status: AgentStatus) -> WaitWords {
+        let hanging = status.clients.filter { $0.suspended && $0.writesInFlight > 0 }
+        let names = hanging.map { "\($0.writesInFlight) of \($0.volume)" }.joined(separator: ", ")
+        return WaitWords(
+            "clientDisk", "Writes of this node have not returned from the origin's disk: \(names).",
+            "look at the disk and its path: does it hang? The group goes on; these writes may still land.")
+    }
+
+    private static let localClients = WaitWords(
+        "localClients", "Client processes of this node have not answered.",
+        "if one hangs: `systemctl status 'csnap-client@*'`, and look at its disk.")
+
+    private static let serverStop = WaitWords(
+        "serverStop", "The server processes of this node have not ended (a disk that hangs?).",
+        "repair the disk's path or reboot this node; nothing is released before they are gone.")
+
+    private static func store(_ status: AgentStatus) -> WaitWords {
+        let cause = status.serverFailure.map { ": \($0.text)" } ?? ""
+        return WaitWords(
+            "store", "The server process of this node failed\(cause). Another node may serve meanwhile.",
+            "the logs name the volume: `journalctl -u csnap-agent -p err`; this node tries again by itself.")
+    }
+}
+
+/// What a person is told of voters beside waits and refusals.
+enum VotersWords {
+    static let leftAsVoter =
+        "this node left, but remains a voter: no stable member could take its place. Until it returns, or is put "
+        + "another in its place with `csnapctl voters replace`, one voter less may fail."
 }

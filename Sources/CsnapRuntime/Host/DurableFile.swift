@@ -5,11 +5,16 @@ package enum DurableFile {
     /// Writes `path`.new, fsyncs it, renames it over `path`, fsyncs the directory.
     ///
     /// On failure `path` holds what it held before, unless the last step failed: then it may hold either.
-    package static func replace(_ path: String, with bytes: [UInt8], mode: mode_t = 0o600) throws(SystemError) {
+    package static func replace(
+        _ path: String, with bytes: [UInt8], mode: mode_t = 0o600, owner: (user: uid_t, group: gid_t)? = nil
+    ) throws(SystemError) {
         let temporary = path + ".new"
         let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode)
         guard descriptor >= 0 else { throw SystemError("cannot create", temporary) }
         do throws(SystemError) {
+            if let owner, fchown(descriptor, owner.user, owner.group) != 0 {
+                throw SystemError("cannot give away", temporary)
+            }
             try Files.writeAll(bytes, descriptor: descriptor, path: temporary)
             guard fsync(descriptor) == 0 else { throw SystemError("cannot make durable", temporary) }
         } catch {

@@ -34,6 +34,18 @@ package enum Files {
         }
     }
 
+    /// The program that runs here.
+    package static var ownExecutable: String? { link("/proc/self/exe") }
+
+    /// Where a symbolic link points to; nil if it is none.
+    package static func link(_ path: String) -> String? {
+        var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
+        let count = buffer.withUnsafeMutableBytes { bytes in
+            bytes.baseAddress.map { readlink(path, $0, bytes.count) } ?? -1
+        }
+        return count > 0 ? String(decoding: buffer[..<count], as: UTF8.self) : nil
+    }
+
     /// Makes the directory if it is missing; its parent must exist.
     package static func ensureDirectory(_ path: String, mode: mode_t = 0o750) throws(SystemError) {
         if mkdir(path, mode) == 0 || errno == EEXIST { return }

@@ -26,6 +26,8 @@ package struct ReportEntry: Sendable {
         case .idConflict: self.init("ffc3fd5f4454d206fecf978735912902", .critical)
         case .votersChanging: self.init("f3bd8bade7603222c69a4882975da78c")
         case .votersChanged: self.init("307d696aa3b4c652ccc600a0cc0de5a4", .notice)
+        case .voteLost: self.init("29579041097083d25b1b6d090b241a2e", .critical)
+        case .voteRestored: self.init("06a4200401c97ed2554ca4b809d9befe", .notice)
         case .claiming: self.init("789f3f6e0ea234706df4d9f2a847d188")
         case .claimFailed: self.init("eb095e2c8c5cf274d83f8a7bbaa03822")
         case .elected: self.init("faac0aafbc5e65422826d4d9cff14136", .notice)

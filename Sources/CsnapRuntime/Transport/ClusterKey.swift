@@ -1,5 +1,5 @@
-import CsnapCore
 import Crypto
+import CsnapCore
 import FoundationEssentials
 
 /// One secret that all agents of a group share, and its number in packet headers.

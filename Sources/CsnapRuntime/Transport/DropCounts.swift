@@ -12,6 +12,8 @@ package enum DropReason: Int, CaseIterable, Sendable {
     case replayed
     /// The seal does not fit: another key, or changed bytes.
     case unauthenticated
+    /// Sealed with our key by a process whose leases and promises last differently from ours.
+    case timers
     /// Sealed with our key, yet not understood: another version or a defect.
     case undecodable
     /// Messages from a process that has not yet shown that it knows this one.
@@ -38,6 +40,7 @@ package enum DropReason: Int, CaseIterable, Sendable {
         case .olderBoot: "of an older boot"
         case .replayed: "replayed"
         case .unauthenticated: "unauthenticated"
+        case .timers: "with other timers"
         case .undecodable: "not understood"
         case .unproven: "from an unproven process"
         case .foreignCluster: "of another group"

@@ -17,6 +17,15 @@ package struct KeyRing: Equatable, Sendable {
 
     package var all: [ClusterKey] { [sealing] + (other.map { [$0] } ?? []) }
 
+    /// Whether a process that uses these keys may go on with `next`: one id never stands for two keys, since others
+    /// keep what they derived from it.
+    package func mayBecome(_ next: KeyRing) -> Bool {
+        next.isInsecure == isInsecure && next.all.allSatisfy { new in all.allSatisfy { $0.id != new.id || $0 == new } }
+    }
+
+    /// The text of a key file.
+    package var text: String { all.map { $0.line + "\n" }.joined() }
+
     /// From the text of a key file; empty lines and lines that start with "#" count for nothing.
     package init(text: String, path: String) throws(KeyFileError) {
         let lines = text.split(whereSeparator: \.isNewline)

@@ -1,5 +1,5 @@
-package import CsnapCore
 import Crypto
+package import CsnapCore
 
 /// A datagram that was authenticated and filtered.
 package struct OpenedPacket: Equatable, Sendable {
@@ -17,17 +17,29 @@ package struct OpenedPacket: Equatable, Sendable {
 ///
 /// Bounded: at most `Limits.members` nodes and `processesPerNode` processes of each, all holders of the key.
 package struct Opener: Sendable {
-    private let identity: TransportIdentity
-    private let tags: [UInt64]
+    private var identity: TransportIdentity
+    private var tags: [UInt64]
     private var senders = SenderTable()
     /// Zero until the group is known.
     package var cluster: Bits128
     package private(set) var drops = DropCounts()
+    /// Why `open` answered nil last.
+    package private(set) var lastRefusal: DropReason?
 
     package init(_ identity: TransportIdentity, cluster: Bits128 = .zero) {
         self.identity = identity
         self.cluster = cluster
-        tags = identity.keys.all.map { $0.tag(cluster: identity.clusterName) }
+        tags = Self.tags(identity)
+    }
+
+    private static func tags(_ identity: TransportIdentity) -> [UInt64] {
+        identity.keys.all.map { $0.tag(cluster: identity.clusterName) }
+    }
+
+    /// Opens with these keys from now on.
+    package mutating func use(_ keys: KeyRing) {
+        identity.keys = keys
+        tags = Self.tags(identity)
     }
 
     package mutating func count(_ reason: DropReason) { drops.count(reason) }
@@ -38,6 +50,7 @@ package struct Opener: Sendable {
             return try opened(datagram, from: source)
         } catch {
             drops.count(error.reason)
+            lastRefusal = error.reason
             return nil
         }
     }
@@ -69,6 +82,7 @@ package struct Opener: Sendable {
         }
         var reader = ByteReader(body)
         guard let preamble = try? PacketPreamble(from: &reader) else { throw Refusal(.undecodable) }
+        guard preamble.timing == identity.timing else { throw Refusal(.timers) }
         guard let items = try? reader.raw(reader.remaining), let messages = try? MessageCodec.decode(items) else {
             throw Refusal(.undecodable)
         }

@@ -1,5 +1,5 @@
-package import CsnapCore
 import Crypto
+package import CsnapCore
 
 /// Who this process is on the wire.
 package struct TransportIdentity: Equatable, Sendable {
@@ -9,15 +9,19 @@ package struct TransportIdentity: Equatable, Sendable {
     package var startBits: Bits128
     /// Where others reach us.
     package var advertised: Address
+    /// `Timing.digest` of this process.
+    package var timing: UInt64
 
     package init(
-        clusterName: String, keys: KeyRing, process: NodeBoot, startBits: Bits128, advertised: Address
+        clusterName: String, keys: KeyRing, process: NodeBoot, startBits: Bits128, advertised: Address,
+        timing: UInt64
     ) {
         self.clusterName = clusterName
         self.keys = keys
         self.process = process
         self.startBits = startBits
         self.advertised = advertised
+        self.timing = timing
     }
 }
 
@@ -26,9 +30,9 @@ package struct TransportIdentity: Equatable, Sendable {
 /// The key belongs to this process alone (its start bits are random) and the nonce is the counter, so no pair of key
 /// and nonce repeats, not even after a rolled-back state file.
 package struct Sealer: Sendable {
-    private let identity: TransportIdentity
-    private let tag: UInt64
-    private let key: SymmetricKey
+    private var identity: TransportIdentity
+    private var tag: UInt64
+    private var key: SymmetricKey
     private var counter: UInt64 = 0
     /// Zero until the group is known.
     package var cluster: Bits128
@@ -36,9 +40,20 @@ package struct Sealer: Sendable {
     package init(_ identity: TransportIdentity, cluster: Bits128 = .zero) {
         self.identity = identity
         self.cluster = cluster
-        tag = identity.keys.sealing.tag(cluster: identity.clusterName)
-        key = identity.keys.sealing.packetKey(
+        (tag, key) = Self.derive(identity)
+    }
+
+    private static func derive(_ identity: TransportIdentity) -> (UInt64, SymmetricKey) {
+        let sealing = identity.keys.sealing
+        let key = sealing.packetKey(
             cluster: identity.clusterName, sender: identity.process, startBits: identity.startBits)
+        return (sealing.tag(cluster: identity.clusterName), key)
+    }
+
+    /// Seals with the first of these keys from now on. The counter goes on, since receivers remember it.
+    package mutating func use(_ keys: KeyRing) {
+        identity.keys = keys
+        (tag, key) = Self.derive(identity)
     }
 
     /// `echo`: the receiver's start bits, zero if they are unknown. Nil if the cipher fails, which it does not.
@@ -49,7 +64,7 @@ package struct Sealer: Sendable {
             startBits: identity.startBits, counter: counter
         ).encode()
         var body = ByteWriter(capacity: PacketPreamble.encodedSize + payload.count)
-        PacketPreamble(echo: echo, advertised: identity.advertised).encode(to: &body)
+        PacketPreamble(echo: echo, advertised: identity.advertised, timing: identity.timing).encode(to: &body)
         body.raw(payload)
         guard let nonce = Self.nonce(counter),
             let box = try? ChaChaPoly.seal(body.bytes, using: key, nonce: nonce, authenticating: header)

@@ -1,5 +1,5 @@
-import CsnapCore
 import Crypto
+import CsnapCore
 
 /// What is remembered of the processes that sent authenticated packets: per node its highest boot and, of that boot,
 /// a few processes. More than one means a cloned or rolled-back machine; the core names the conflict.

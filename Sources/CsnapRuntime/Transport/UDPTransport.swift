@@ -13,7 +13,8 @@ package final class UDPTransport: Sendable {
     /// Opens the socket at `listen`; `cluster` is the uuid of the state file, zero if there is none.
     /// Fails with `UDPSocketError`.
     package static func bind(
-        listen: Address, identity: TransportIdentity, cluster: Bits128, on eventLoop: any EventLoop
+        listen: Address, peers: [Address] = [], identity: TransportIdentity, cluster: Bits128,
+        on eventLoop: any EventLoop
     ) -> EventLoopFuture<UDPTransport> {
         let socket: UDPSocket
         let descriptor: Int32
@@ -24,7 +25,8 @@ package final class UDPTransport: Sendable {
             return eventLoop.makeFailedFuture(error)
         }
         let state = NIOLoopBoundBox.makeBoxSendingValue(
-            State(socket: socket, identity: identity, cluster: cluster), as: State.self, eventLoop: eventLoop)
+            State(socket: socket, peers: peers, identity: identity, cluster: cluster), as: State.self,
+            eventLoop: eventLoop)
         return DatagramBootstrap(group: eventLoop)
             .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: receiveSize * batch))
             .channelOption(.datagramVectorReadMessageCount, value: batch)
@@ -63,8 +65,17 @@ package final class UDPTransport: Sendable {
     /// The group's uuid is known: stamp it on packets, refuse others.
     package func pin(cluster: Bits128) { state.value.pin(cluster) }
 
+    /// Takes what a reload brings.
+    package func use(keys: KeyRing, peers: [Address]) {
+        state.value.strangers.peers = peers
+        state.value.use(keys)
+    }
+
     /// All drops since the start.
     package var drops: DropCounts { state.value.opener.drops }
+
+    /// Whom we refuse and a person may want to correct.
+    package func strangers(at now: Instant) -> [Stranger] { state.value.strangers.current(at: now) }
 
     /// What was dropped since the last call, for one log line; nil if nothing was. Call it at most once a second.
     package func takeDropSummary() -> DropCounts? { state.value.takeDropSummary() }
@@ -83,10 +94,12 @@ extension UDPTransport {
         var opener: Opener
         private var echoes = EchoTable()
         private var reported = DropCounts()
+        var strangers: StrangerTable
         var receive: ((Sender, [Message]) -> Void)?
 
-        init(socket: UDPSocket, identity: TransportIdentity, cluster: Bits128) {
+        init(socket: UDPSocket, peers: [Address], identity: TransportIdentity, cluster: Bits128) {
             self.socket = socket
+            strangers = StrangerTable(peers: peers)
             sealer = Sealer(identity, cluster: cluster)
             opener = Opener(identity, cluster: cluster)
         }
@@ -94,6 +107,11 @@ extension UDPTransport {
         func pin(_ cluster: Bits128) {
             sealer.cluster = cluster
             opener.cluster = cluster
+        }
+
+        func use(_ keys: KeyRing) {
+            sealer.use(keys)
+            opener.use(keys)
         }
 
         func send(to address: Address, messages: [Message]) {
@@ -110,7 +128,11 @@ extension UDPTransport {
 
         /// What the receiver is to be told.
         func open(_ datagram: [UInt8], from source: Address) -> (Sender, [Message])? {
-            guard let packet = opener.open(datagram, from: source) else { return nil }
+            guard let packet = opener.open(datagram, from: source) else {
+                if let reason = opener.lastRefusal { strangers.refused(reason, from: source, at: BootClock.now()) }
+                return nil
+            }
+            strangers.understood(source)
             if packet.mayBeEchoed {
                 echoes[packet.advertised] = packet.sender.startBits
                 echoes[source] = packet.sender.startBits

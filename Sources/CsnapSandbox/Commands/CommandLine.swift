@@ -11,8 +11,10 @@ package struct ControlCommandLine: ParsableCommand {
         version: "csnap 0.1",
         subcommands: [
             StatusCommand.self, WhyCommand.self, EventsCommand.self, MembersCommand.self, SessionsCommand.self,
+            MetricsCommand.self,
             FoundCommand.self, LeaveCommand.self, TransferCommand.self, DisableCommand.self, EnableCommand.self,
-            StrikeCommand.self, VotersCommand.self, VolumeCommand.self, KeyCommand.self, SandboxCommand.self,
+            StrikeCommand.self, VotersCommand.self, VolumeCommand.self, KeyCommand.self, CompletionCommand.self,
+            SandboxCommand.self,
         ])
 
     package init() {}
@@ -33,6 +35,27 @@ package struct ControlCommandLine: ParsableCommand {
             // ArgumentParser's usage code is 64; ours is 2.
             return code == .validationFailure ? 2 : code.rawValue
         }
+    }
+}
+
+struct CompletionCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "completion", abstract: "Print what a shell needs to complete csnapctl's commands.")
+
+    @Argument(help: "bash, zsh or fish.") var shell: Shell
+
+    enum Shell: String, CaseIterable, ExpressibleByArgument {
+        case bash, zsh, fish
+    }
+
+    func run() throws {
+        let shell: CompletionShell =
+            switch shell {
+            case .bash: .bash
+            case .zsh: .zsh
+            case .fish: .fish
+            }
+        Terminal.say(ControlCommandLine.completionScript(for: shell))
     }
 }
 

@@ -4,7 +4,7 @@ import Glibc
 
 struct KeyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "key", abstract: "The group's key.", subcommands: [Generate.self])
+        commandName: "key", abstract: "The group's key.", subcommands: [Generate.self, Rotate.self])
 
     struct Generate: ParsableCommand {
         static let configuration = CommandConfiguration(
@@ -25,6 +25,35 @@ struct KeyCommand: ParsableCommand {
                 throw CommandFailure.failed("\(file): \(lastError())")
             }
             Terminal.say("\(file): copy it to every node of the group, mode 0600.")
+        }
+    }
+}
+
+extension KeyRotation: ExpressibleByArgument {}
+
+extension KeyCommand {
+    struct Rotate: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "rotate",
+            abstract: "Change the group's key in three steps, without a restart.",
+            discussion: """
+                begin: add a second key here, copy the file to all nodes, reload their agents.
+                switch: make the second the first, in the file of every node; reload.
+                finish: take the old one away, in the file of every node; reload.
+                Each step is done on all nodes before the next begins.
+                """)
+
+        @Argument(help: "begin, switch or finish.") var step: KeyRotation
+        @Argument(help: "The key file.") var file = "/etc/csnap/cluster.key"
+
+        func run() throws {
+            do {
+                try step.apply(to: file)
+            } catch {
+                throw CommandFailure.failed("\(error)")
+            }
+            let copy = step == .begin ? "copy it to every node" : "do the same on every node"
+            Terminal.say("\(file): \(copy), and `systemctl reload csnap-agent` everywhere, before the next step.")
         }
     }
 }

@@ -22,9 +22,11 @@ struct LeaveCommand: ParsableCommand {
     @OptionGroup var agent: AgentOptions
 
     func run() throws {
-        try agent.call(waitingFor: "the clients to suspend and the server to be handed over") {
-            try $0.command("Leave")
+        let note = try agent.call(waitingFor: "another voter, the clients to suspend, and the server to be handed over")
+        {
+            try $0.leave()
         }
+        if let note { Terminal.say(note) }
     }
 }
 
@@ -106,7 +108,9 @@ struct VotersCommand: ParsableCommand {
         @OptionGroup var agent: AgentOptions
 
         func run() throws {
-            try VotersCommand.set(agent) { old in old + [first, second].filter { !old.contains($0) } }
+            try agent.call(waitingFor: "both voter majorities to store the change") {
+                try $0.command("AddVoters", ["voters": .array([first, second].map { .integer(Int64($0)) })])
+            }
         }
     }
 
@@ -119,18 +123,9 @@ struct VotersCommand: ParsableCommand {
         @OptionGroup var agent: AgentOptions
 
         func run() throws {
-            try VotersCommand.set(agent) { voters in
-                guard voters.contains(old) else { throw CommandFailure(text: "node \(old) is no voter", code: 4) }
-                return voters.filter { $0 != old } + [new]
+            try agent.call(waitingFor: "both voter majorities to store the change") {
+                try $0.command("ReplaceVoter", ["old": .integer(Int64(old)), "new": .integer(Int64(new))])
             }
-        }
-    }
-
-    private static func set(_ agent: AgentOptions, _ change: ([UInt32]) throws -> [UInt32]) throws {
-        let old = try agent.call(waitingFor: "the agent to answer") { try $0.status() }.voters
-        let new = try change(old).sorted()
-        try agent.call(waitingFor: "both voter majorities to store the change") {
-            try $0.command("SetVoters", ["voters": .array(new.map { .integer(Int64($0)) })])
         }
     }
 }

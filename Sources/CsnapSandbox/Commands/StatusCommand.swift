@@ -40,7 +40,29 @@ struct WhyCommand: ParsableCommand {
         } else {
             Terminal.say(StatusScreen.why(status))
         }
-        if status.waits.contains(where: { !$0.isWarning }) { throw ExitCode(3) }
+        if status.waits.contains(where: { !$0.warning }) { throw ExitCode(3) }
+    }
+}
+
+struct MetricsCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "metrics", abstract: "Print what this node's agent counts, in Prometheus' text form.")
+
+    @OptionGroup var agent: AgentOptions
+
+    func run() throws {
+        let answer = try agent.call(waitingFor: "the agent to answer") {
+            try $0.client.call("io.csnap.Agent.GetMetrics")
+        }
+        Terminal.say((answer["text"]?.string ?? "").trimmingSuffix { $0.isNewline })
+    }
+}
+
+extension String {
+    fileprivate func trimmingSuffix(while isTrimmed: (Character) -> Bool) -> String {
+        var text = self
+        while let last = text.last, isTrimmed(last) { text.removeLast() }
+        return text
     }
 }
 

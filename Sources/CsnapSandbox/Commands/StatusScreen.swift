@@ -70,8 +70,8 @@ package enum StatusScreen {
     package static func why(_ status: StatusReport) -> String {
         guard !status.waits.isEmpty else { return "Nothing waits." }
         return status.waits.map { wait in
-            let age = wait.isWarning ? "" : " (\(duration(wait.seconds)))"
-            return "\(wait.text)\(age)\n  remedy: \(wait.remedy)"
+            let name = wait.warning ? "warning: \(wait.kind)" : wait.kind
+            return "\(wait.text) (\(duration(wait.seconds)); \(name))\n  remedy: \(wait.remedy)"
         }.joined(separator: "\n")
     }
 

@@ -2,7 +2,7 @@ package import CsnapCore
 
 /// The classes of docs/testing.md §2. Each is off with probability one half.
 package enum FaultClass: Int, CaseIterable, Sendable {
-    case loss, duplicate, delay, replay, cuts, oneWayCuts, jams, rates, lateTimers
+    case loss, duplicate, delay, replay, damage, cuts, oneWayCuts, jams, rates, lateTimers
     case agentCrashes, serverCrashes, clientCrashes, hostCrashes, powerCuts, lostState
     case agentPauses, serverPauses, clientPauses, hostPauses, slowKills
     case slowState, stalledState, failingState, slowClients, operators, departures, voterChanges, handOvers
@@ -18,6 +18,9 @@ package struct FaultProfile: Sendable {
 
     /// How often a second fault comes with one, in parts per thousand.
     package var pairing = 250
+
+    /// Mean time between two ends of a server that are aimed at; 0: none are.
+    var endings: Int64 = 0
 
     /// How many more follow a fault within one lease.
     package var burst = 0
@@ -38,6 +41,9 @@ package struct FaultProfile: Sendable {
             burst = 1 + random.next(below: 3)
             period *= 2
         }
+        endings = timing.promise.nanoseconds * 6
+        let kinds = Ending.allCases.map(\.fault)
+        if !kinds.contains(where: { self[$0] }) { self[kinds[random.next(below: kinds.count)]] = true }
     }
 
     package subscript(fault: FaultClass) -> Bool {

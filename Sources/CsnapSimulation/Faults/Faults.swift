@@ -6,7 +6,7 @@ extension World {
     func crashHost(_ index: Int) {
         let node = nodes[index]
         guard !node.isOff else { return }
-        statistics.crashes += 1
+        statistics[.crashes] += 1
         trace.line(now, "node \(index + 1): machine off")
         node.isOff = true
         stopAgent(index, "power")
@@ -31,14 +31,14 @@ extension World {
 
     func crashAgent(_ index: Int) {
         guard nodes[index].agent != nil else { return }
-        statistics.crashes += 1
+        statistics[.crashes] += 1
         stopAgent(index, "crash")
     }
 
     /// The state file is gone when the agent starts next.
     func loseState(_ index: Int) {
         guard nodes[index].agent == nil, nodes[index].disk != nil else { return }
-        statistics.lostStates += 1
+        statistics[.lostStates] += 1
         trace.line(now, "node \(index + 1): state file lost")
         // A learner that no configuration in force names loses nothing that still counts.
         let latest = oracles.configurations.committed.values.last
@@ -51,7 +51,7 @@ extension World {
 
     func crashServer(_ index: Int) {
         guard let server = nodes[index].server, server.isAlive else { return }
-        statistics.crashes += 1
+        statistics[.crashes] += 1
         serverDies(server, on: index)
     }
 
@@ -72,9 +72,16 @@ extension World {
             clients[index].isPaused = true
             life = clients[index].life
         }
-        if duration > options.timing.hard.nanoseconds { statistics.longPauses += 1 }
+        if duration > options.timing.hard.nanoseconds { statistics[.longPauses] += 1 }
         trace.line(now, "pause \(describe(target)) for \(duration / 1_000_000) ms")
         if duration < never { schedule(.resume(target, life: life), after: duration) }
+    }
+
+    /// Everything on that machine stands still.
+    func pauseHost(_ node: Int, for length: Int64) {
+        pause(.agent(node), for: length)
+        pause(.server(node), for: length)
+        for client in clients where client.node == node { pause(.client(client.index), for: length) }
     }
 
     func resume(_ target: Target, life: Int) {
@@ -88,9 +95,9 @@ extension World {
             agent.scheduledWake = .distantFuture
             // A real loop sees its timers and its sockets in either order.
             let timersFirst = random.next(below: 2) == 0
-            if timersFirst, agent.core.nextWake <= local(node) { give(agent, on: node, .wake) }
+            if timersFirst, agent.nextWake <= local(node) { give(agent, on: node, .wake) }
             for event in backlog where nodes[node].agent === agent { give(agent, on: node, event) }
-            if nodes[node].agent === agent, agent.core.nextWake <= local(node) { give(agent, on: node, .wake) }
+            if nodes[node].agent === agent, agent.nextWake <= local(node) { give(agent, on: node, .wake) }
         case .server(let node):
             guard let server = nodes[node].server, server.life == life, server.isPaused else { return }
             trace.line(now, "resume \(describe(target))")
@@ -118,7 +125,7 @@ extension World {
 
     func command(_ node: Int, _ command: Command) {
         guard let agent = nodes[node].agent else { return }
-        statistics.commands += 1
+        statistics[.commands] += 1
         let id = Bits128(high: random.next(), low: random.next())
         trace.line(now, "node \(node + 1): command \(compact("\(command)"))")
         schedule(.agentInput(node: node, life: agent.life, .command(id: id, command)), after: 10_000)

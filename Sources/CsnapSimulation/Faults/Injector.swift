@@ -22,10 +22,12 @@ struct Injector {
         if profile[.loss] { world.network.policy.loss = draw(400) }
         if profile[.duplicate] { world.network.policy.duplicate = draw(300) }
         if profile[.replay] { world.network.policy.replay = draw(100) }
+        if profile[.damage] { world.network.policy.damage = draw(500) }
         if profile[.delay] {
             world.network.policy.delayMinimum = Int64(draw(5_000_000))
             let scale = world.options.timing.promise.nanoseconds / 20
             world.network.policy.delayMean = Int64(draw(Int(scale))) + 1
+            world.network.policy.stragglers = draw(20)
         }
         let rho = Int(world.options.timing.driftPerMille * 1000)
         for node in world.nodes {
@@ -44,6 +46,7 @@ struct Injector {
             client.diskLatency = Int64(draw(draw(3) == 0 ? 3_000_000_000 : 50_000_000)) + 1_000
         }
         if !choices.isEmpty { next(world) }
+        scheduleEnding(world)
     }
 
     private func next(_ world: World) {
@@ -60,7 +63,7 @@ struct Injector {
                 world.schedule(.injectMore, after: world.random.next(below: lease).nanoseconds)
             }
         }
-        if world.oracles.isRecovering { world.statistics.secondFailures += 1 }
+        if world.oracles.isRecovering { world.statistics[.secondFailures] += 1 }
         apply(choices[world.random.next(below: choices.count)], world)
         // Troubles seldom come alone.
         if world.chance(profile.pairing) { apply(choices[world.random.next(below: choices.count)], world) }
@@ -88,7 +91,7 @@ struct Injector {
         case .cuts, .jams: world.cut(partition(world, node, jams: fault == .jams), for: duration(world))
         case .oneWayCuts:
             let length = duration(world)
-            if length > world.options.timing.promise.nanoseconds { world.statistics.oneWayCuts += 1 }
+            if length > world.options.timing.promise.nanoseconds { world.statistics[.oneWayCuts] += 1 }
             world.cut(oneWay(world, node), for: length)
         case .agentCrashes:
             world.crashAgent(node)
@@ -102,7 +105,7 @@ struct Injector {
         case .hostCrashes: crashHosts(world, [node])
         case .powerCuts:
             guard world.random.next(below: 3) == 0 else { return }
-            world.statistics.powerCuts += 1
+            world.statistics[.powerCuts] += 1
             crashHosts(world, Array(world.nodes.indices))
         case .lostState:
             guard world.random.next(below: 4) == 0, !world.nodes.contains(where: \.lostVote) else { return }
@@ -115,16 +118,13 @@ struct Injector {
             guard !world.clients.isEmpty else { return }
             world.pause(.client(world.random.next(below: world.clients.count)), for: duration(world))
         case .hostPauses:
-            let length = duration(world)
-            world.pause(.agent(node), for: length)
-            world.pause(.server(node), for: length)
-            for client in world.clients where client.node == node { world.pause(.client(client.index), for: length) }
+            world.pauseHost(node, for: duration(world))
         case .stalledState: world.nodes[node].stateStallUntil = world.now + duration(world)
         case .operators: operate(world, node)
         case .departures: depart(world, node)
         case .voterChanges: changeVoters(world, node)
         case .handOvers: HandOver(world).schedule()
-        case .loss, .duplicate, .delay, .replay, .rates, .lateTimers, .slowKills, .slowState, .failingState,
+        case .loss, .duplicate, .delay, .replay, .damage, .rates, .lateTimers, .slowKills, .slowState, .failingState,
             .slowClients:
             break
         }

@@ -9,8 +9,8 @@ struct ConfigurationFacts {
 
 /// Invariant 17: any two majorities that can act at one time share a voter that knows both.
 extension Oracles {
-    /// Whether those nodes (one bit each) are a majority for what that node counts: by its disk, or by a commit on its way
-    /// there. The change is decided as soon as majorities of both sets hold it, which invariant 17 checks.
+    /// Whether those nodes (one bit each) are a majority for what that node counts: by its disk, or by a commit on its
+    /// way there. The change is decided as soon as majorities of both sets hold it, which invariant 17 checks.
     func isMajority(_ world: World, node: Int, _ mask: UInt64) -> Bool {
         guard let disk = world.nodes[node].disk else { return false }
         if disk.isMajority(mask) { return true }

@@ -60,6 +60,25 @@ extension Oracles {
         }
     }
 
+    /// A node that lost its promises may vote again once it knows of every epoch that its lost promise helped to elect.
+    func checkRestoredVote(_ world: World, node: Int, old: StoredState?, new: StoredState) {
+        guard let old, !old.mayVote, new.mayVote, let committed = new.committed else { return }
+        world.statistics[.restoredVotes] += 1
+        world.nodes[node].lostVote = false
+        world.nodes[node].lostDisk = nil
+        let known = new.highestEpoch
+        let bit = UInt64(1) << UInt64(node)
+        for (epoch, holders) in epochs.promised where epoch > known {
+            for holder in holders where holder.voters & bit != 0 && committed.isMajority(holder.voters) {
+                world.fail(
+                    2,
+                    "node \(node + 1) votes again without knowing of epoch \(epoch.value), "
+                        + "which its lost promise elected"
+                )
+            }
+        }
+    }
+
     private func checkSuccession(_ world: World, node: Int, _ old: Promise?, _ new: Promise?) {
         guard let old else { return }
         guard let new else {
@@ -88,12 +107,14 @@ extension Oracles {
         checkMute(world, node: node, agent, newHolder: agent.process, at: time)
     }
 
-    /// A request that may be granted: the configuration counts as it is known when the request arrives; a change while the
-    /// grant is being written is seen by the candidate, which the pending set in some other Grant tells.
+    /// A request that may be granted: the configuration counts as it is known when the request arrives; a change while
+    /// the grant is being written is seen by the candidate, which the pending set in some other Grant tells.
     func noteRequest(_ world: World, node: Int, _ agent: SimAgent, _ request: VoteRequest, from sender: NodeBoot) {
         let sets = [world.nodes[node].disk?.committed, agent.submitted?.committed].compactMap { $0 }
         let agrees = sets.contains { agent.core.hash(of: $0) == request.configurationHash }
         let before = agent.ledger.asked[sender]
+        // An older request that comes late says nothing of the newer one.
+        guard request.epoch >= before?.epoch ?? .none else { return }
         let agreed = before?.epoch == request.epoch && before?.agreed == true
         agent.ledger.asked[sender] = (request.epoch, agrees || agreed)
     }

@@ -11,10 +11,14 @@ final class LeaseLedger {
     private var clientLeases = NonceLog()
     /// Per voter, the send time of the newest acknowledged nonce of `epoch`.
     private var acknowledged = SortedTable<NodeID, Instant>()
+    /// Room for one count of a quorum, kept because each step counts one.
+    private var bases: [Instant] = []
     /// The highest epoch this process has released.
     var released: Epoch = .none
     /// The latest hard deadline handed out in `epoch`.
     var hardGiven: Instant = .distantPast
+    /// Something came that may lengthen the lease since `ownBound` was last looked at.
+    var mayHaveRisen = true
     /// The longest the lease ever was allowed to be; this node's own clients live under it.
     var ownBound: Instant = .distantPast
     /// Longest client lease that the answers so far allow, per tenure of the answer.
@@ -44,6 +48,7 @@ final class LeaseLedger {
         acknowledged.removeAll()
         hardGiven = .distantPast
         ownBound = .distantPast
+        mayHaveRisen = true
     }
 
     /// False if this epoch was asked for with another nonce before (invariant 3).
@@ -85,6 +90,7 @@ final class LeaseLedger {
     private func acknowledge(_ node: NodeID, _ sent: Instant?) {
         guard let sent, sent > acknowledged[node] ?? .distantPast else { return }
         acknowledged[node] = sent
+        mayHaveRisen = true
     }
 
     /// The latest instant at which the lease may end, counted as §5.5 says over what is durable on this node.
@@ -98,7 +104,7 @@ final class LeaseLedger {
     }
 
     private func quorumBase(_ set: VoterSet, _ own: Instant?) -> Instant {
-        var bases: [Instant] = []
+        bases.removeAll(keepingCapacity: true)
         for voter in set.voters {
             if voter == process.node {
                 if let own { bases.append(own) }

@@ -40,7 +40,8 @@ extension Oracles {
             let excess = (hard - bound).nanoseconds / 1000
             world.fail(
                 7,
-                "node \(node + 1): lease of epoch \(epoch.value) ends \(bound > .distantPast ? "\(excess) µs " : "")after what its acknowledgements allow"
+                "node \(node + 1): lease of epoch \(epoch.value) ends "
+                    + "\(bound > .distantPast ? "\(excess) µs " : "")after what its acknowledgements allow"
             )
         }
         agent.ledger.hardGiven = max(agent.ledger.hardGiven, hard)
@@ -50,7 +51,8 @@ extension Oracles {
             for other in leases where other.isUsable(in: world) {
                 world.fail(
                     4,
-                    "node \(node + 1) has a lease of epoch \(epoch.value) while node \(other.node + 1) has one of epoch "
+                    "node \(node + 1) has a lease of epoch \(epoch.value) "
+                        + "while node \(other.node + 1) has one of epoch "
                         + "\(other.epoch.value) for another \((other.until - world.now) / 1000) µs")
             }
             leases.append(
@@ -85,7 +87,7 @@ extension Oracles {
 
     /// A server accepts, writes or replies.
     func onService(_ world: World, node: Int, _ server: SimServer, _ kind: Service) {
-        world.statistics.serviceEvents += 1
+        world.statistics[.serviceEvents] += 1
         let time = world.local(node)
         let epoch = server.tenure.epoch
         if time >= server.parent.ledger.hardGiven || server.parent.ledger.epoch != epoch {

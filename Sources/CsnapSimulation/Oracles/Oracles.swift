@@ -28,8 +28,10 @@ final class Oracles {
 
     func beforeStep(_ world: World, node: Int, _ agent: SimAgent, _ event: Event, at time: Instant) {
         let ledger = agent.ledger
-        if ledger.epoch > ledger.released {
+        if ledger.mayHaveRisen, ledger.epoch > ledger.released {
             ledger.ownBound = max(ledger.ownBound, bound(world, node: node, agent, at: time))
+            // Where a voter is alone, its lease rises with its clock.
+            ledger.mayHaveRisen = ledger.ownBound == time + timing.hard
         }
         guard case .packet(let sender, let messages) = event else { return }
         for message in messages {
@@ -48,7 +50,12 @@ final class Oracles {
         case .toServer(let message): onToServer(world, node: node, agent, message)
         case .toClient(_, let message): onToClient(world, node: node, agent, message)
         case .report(let report): checkEventOrder(world, node: node, agent, report)
-        case .persist, .killServer, .reply, .pin, .exit: break
+        case .persist(let state, _):
+            // Given up from here on, even if this very write fails: the next one says it again.
+            if let promise = state.promise, promise.released, promise.holder == agent.process {
+                checkRelease(world, node: node, agent, promise.epoch, promise.holder)
+            }
+        case .killServer, .reply, .pin, .exit: break
         }
     }
 
@@ -84,14 +91,14 @@ final class Oracles {
             checkStart(world, node: node, agent, start)
             checkLease(world, node: node, agent, start.tenure.epoch, hard: start.hard)
             for process in start.admitted { checkAdmit(world, node: node, agent, process) }
-            if started > activated { world.statistics.barriersCut += 1 }
+            if started > activated { world.statistics[.barriersCut] += 1 }
             started = max(started, start.tenure)
-            if start.tenure.round == Round(1) { world.statistics.elections += 1 }
+            if start.tenure.round == Round(1) { world.statistics[.elections] += 1 }
         case .lease(_, let hard): checkLease(world, node: node, agent, agent.ledger.epoch, hard: hard)
         case .activate(let tenure):
             checkActivation(world, node: node, agent, tenure)
-            world.statistics.activations += 1
-            if let before = activatedBy, before.node != agent.process.node { world.statistics.failovers += 1 }
+            world.statistics[.activations] += 1
+            if let before = activatedBy, before.node != agent.process.node { world.statistics[.failovers] += 1 }
             activatedBy = agent.process
             activated = max(activated, tenure)
             admissions.activated.insert(tenure)
@@ -110,8 +117,10 @@ final class Oracles {
     }
 
     func onDurable(_ world: World, node: Int, old: StoredState?, new: StoredState) {
+        world.nodes[node].agent?.ledger.mayHaveRisen = true
         checkDurablePromise(world, node: node, old: old, new: new)
         checkPreemption(world, old: old, new: new)
+        checkRestoredVote(world, node: node, old: old, new: new)
         checkConfiguration(world, node: node, old: old, new: new)
     }
 
@@ -150,8 +159,8 @@ final class Oracles {
             ledger.reported = max(ledger.reported, tenure)
             ledger.reportedActive = max(ledger.reportedActive, tenure.epoch)
         case .serverDown(let epoch): ledger.reportedDown = max(ledger.reportedDown, epoch)
-        case .votersChanged: world.statistics.votersChanged += 1
-        case .evicted: world.statistics.evictions += 1
+        case .votersChanged: world.statistics[.votersChanged] += 1
+        case .evicted: world.statistics[.evictions] += 1
         default: break
         }
     }

@@ -2,9 +2,11 @@ package import CsnapCore
 
 /// Rules whose removal the simulated world hides: tried on one agent directly, by the events that would break them.
 package enum DirectedRules {
-    /// What the removal of the mutant's rule did to one agent; nil where the rule holds, or where there is no such trial.
+    /// What the removal of the mutant's rule did to one agent; nil where the rule holds, or where there is no such
+    /// trial.
     package static func violation(of mutant: String, timing: Timing) -> String? {
-        mutant == Mutant.configurationHashIgnored.rawValue ? grantAgainstAnotherConfiguration(timing) : nil
+        mutant == Mutant.configurationHashIgnored.rawValue
+            ? grantAgainstAnotherConfiguration(timing) : DirectedVoteRules.violation(of: mutant, timing: timing)
     }
 
     /// A voter is asked for its vote by a candidate that counts by another configuration (§5.4, invariant 17). In the

@@ -122,7 +122,8 @@ struct Liveness {
                 return world.fail(
                     103,
                     "claims of nodes \(first.index + 1) and \(node.index + 1) differ: "
-                        + "\(compact("\(String(describing: expected.claim))")) and \(compact("\(String(describing: status.claim))"))"
+                        + "\(compact("\(String(describing: expected.claim))")) and "
+                        + "\(compact("\(String(describing: status.claim))"))"
                 )
             }
             for member in running {

@@ -17,14 +17,15 @@ package struct MutantPlan: Sendable {
     var timing: Timing?
     package var seconds: Int64 = 20
 
-    /// Rules that the core does not hold itself: the server's own deadline, the client's own lease.
-    package static let worldRules = ["serverIgnoresDeadline", "clientIgnoresLease"]
+    /// Rules that the core does not hold itself: the server's own deadline, the client's own lease, the seal.
+    package static let worldRules = ["serverIgnoresDeadline", "clientIgnoresLease", "openerIgnoresSeal"]
 
     package static var all: [MutantPlan] {
         Mutant.allCases.map { plan(for: $0) }
             + worldRules.map { name in
                 MutantPlan(
-                    name: name, mutant: nil, nodes: [3], grown: true, faults: [.agentPauses, .cuts, .clientPauses])
+                    name: name, mutant: nil, nodes: [3], grown: true,
+                    faults: [.agentPauses, .cuts, .clientPauses, .damage])
             }
     }
 
@@ -90,6 +91,14 @@ package struct MutantPlan: Sendable {
             plan.grown = true
             plan.only = [.cuts, .slowState, .stalledState, .agentPauses, .duplicate, .operators, .delay]
             plan.isPaired = true
+        case .voteRecoveredAtOnce, .lateGrantCounted, .pendingVoterForgets, .lostVoterKept:
+            // Tried directly (DirectedVoteRules): the world hardly ever punishes them.
+            plan.seconds = 5
+        case .votesWithoutProposal, .voteRecoveredByOne:
+            plan.nodes = [3, 4, 5]
+            plan.only = [.lostState, .jams, .cuts, .agentPauses, .delay, .voterChanges, .agentCrashes]
+            plan.seconds = 60
+            plan.isPaired = true
         case .rejoinGivesUp:
             plan.only = [.cuts]
             plan.longestCut = 40_000_000_000
@@ -105,6 +114,7 @@ package struct MutantPlan: Sendable {
             Mutants.removed = mutant
             WorldMutants.serverIgnoresDeadline = name == "serverIgnoresDeadline"
             WorldMutants.clientIgnoresLease = name == "clientIgnoresLease"
+            WorldMutants.openerIgnoresSeal = name == "openerIgnoresSeal"
             return true
         #else
             return false

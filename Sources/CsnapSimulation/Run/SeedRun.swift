@@ -11,6 +11,8 @@ package struct RunSettings: Sendable {
     package var profile: FaultProfile?
     /// Nil: drawn.
     package var grown: Bool?
+    /// Classes left out of what the seed draws.
+    package var without: [FaultClass] = []
 
     package init(timing: Timing, nodes: Int?, seconds: Int64) {
         self.timing = timing
@@ -35,7 +37,7 @@ package struct SeedRun {
     let seed: UInt64
     let settings: RunSettings
     package let world: World
-    let profile: FaultProfile
+    package let faults: FaultProfile
 
     package init(seed: UInt64, settings: RunSettings, recording: Bool = false) {
         self.seed = seed
@@ -47,8 +49,10 @@ package struct SeedRun {
         var withVolumes: [Int] = []
         for index in 0..<count where random.next(below: 4) > 0 { withVolumes.append(index) }
         if withVolumes.isEmpty { withVolumes = [random.next(below: count)] }
-        let faults = FaultProfile(random: &random, timing: settings.timing)
-        profile = settings.profile ?? faults
+        let drawnProfile = FaultProfile(random: &random, timing: settings.timing)
+        var profile = settings.profile ?? drawnProfile
+        for fault in settings.without { profile[fault] = false }
+        faults = profile
         let options = WorldOptions(timing: settings.timing, nodes: count, clientNodes: withVolumes)
         world = World(options: options, seed: random.next())
         world.trace.isRecording = recording
@@ -62,15 +66,15 @@ package struct SeedRun {
     }
 
     package func run() -> SeedResult {
-        let injector = Injector(profile: profile)
+        let injector = Injector(profile: faults)
         injector.prepare(world)
         world.injector = injector
-        world.trace.line(0, "seed \(seed), \(world.nodes.count) nodes, faults: \(profile.names)")
+        world.trace.line(0, "seed \(seed), \(world.nodes.count) nodes, faults: \(faults.names)")
         world.run(until: settings.seconds * 1_000_000_000)
         if world.violation == nil { Liveness(world: world).check() }
         return SeedResult(
             seed: seed, violation: world.violation, statistics: world.statistics, simulated: world.now,
-            hash: world.trace.hash, nodes: world.nodes.count, faults: profile.names, lines: world.trace.lines)
+            hash: world.trace.hash, nodes: world.nodes.count, faults: faults.names, lines: world.trace.lines)
     }
 }
 

@@ -15,8 +15,11 @@
 ///     pause agent 1 3s        and: pause server, pause client, pause node
 ///     cut 1>2 2>1 [for 2s]    one-way links; `isolate 1 [for 2s]`; `heal`
 ///     disk 2 fails            state writes fail; `disk 2 works`; `disk 2 stalls 3s`
-///     do 2 transfer 3         and: stop, leave, disable, enable, strike N, fence N, voters A B C
-///     expect server 2         and: expect no server; expect epoch 3; expect io 1 2; expect no io 3; expect voters 1 2 3
+///     do 2 transfer 3         and: stop, leave, disable, enable, strike N, fence N, voters A B C,
+///                             add A B, replace OLD NEW
+///     witness 3               a node that may never serve, before it starts
+///     expect server 2         and: expect no server; expect epoch 3; expect io 1 2; expect no io 3;
+///                             expect voters 1 2 3
 package struct Scenario: Sendable {
     package var name: String
     package var commands: [(line: Int, text: String)]

@@ -80,6 +80,7 @@ package final class ScenarioRunner {
             case "off": world.crashHost(node)
             case "on": world.startHost(node)
             case "lose": world.loseState(node)
+            case "witness": world.nodes[node].serves = false
             default: return "no command is named \(verb)"
             }
         }
@@ -124,6 +125,12 @@ package final class ScenarioRunner {
         case ("strike", let other?): command = .strike(other, fenced: false)
         case ("fence", let other?): command = .strike(other, fenced: true)
         case ("voters", _): command = .voters(numbers)
+        case ("add", _): command = .addVoters(numbers)
+        case ("replace", let old?):
+            guard let new = numbers.last, numbers.count == 2 else {
+                return "replace takes the old voter and the new one"
+            }
+            command = .replaceVoter(old, by: new)
         default: return "no operator's command is named \(rest[1])"
         }
         theWorld.command(node - 1, command)

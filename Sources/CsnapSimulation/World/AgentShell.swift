@@ -36,7 +36,8 @@ extension World {
         trace.line(
             now,
             "node \(index + 1): agent starts, boot \(boot.value)\(stored == nil ? ", no state" : "")"
-                + "\(proven ? ", previous server proven dead" : "")\(living.isEmpty ? "" : ", \(living.count) living clients")"
+                + "\(proven ? ", previous server proven dead" : "")"
+                + "\(living.isEmpty ? "" : ", \(living.count) living clients")"
         )
         oracles.agentStarted(self, node: index, agent)
         if serverIsGone { spawnServer(index) }
@@ -77,7 +78,7 @@ extension World {
         let time = local(node)
         oracles.beforeStep(self, node: node, agent, event, at: time)
         if trace.isRecording { traceEvent(node, event) }
-        let actions = agent.core.step(event, at: time)
+        let actions = agent.step(event, at: time)
         trace.mix(UInt64(actions.count) << 8 | UInt64(node))
         for action in actions {
             guard violation == nil, nodes[node].agent === agent else { return }
@@ -87,12 +88,12 @@ extension World {
     }
 
     private func scheduleWake(_ node: Int, _ agent: SimAgent) {
-        let next = agent.core.nextWake
+        let next = agent.nextWake
         guard next != agent.scheduledWake else { return }
         agent.scheduledWake = next
         if next <= local(node) {
             // A core that asks for the present again makes no progress; the world gives it a little later.
-            statistics.busyWakes += 1
+            statistics[.busyWakes] += 1
             return schedule(.wake(node: node, life: agent.life), after: 200_000)
         }
         var time = nodes[node].clock.trueTime(of: next)
@@ -108,13 +109,14 @@ extension World {
             agent.scheduledWake = .distantPast
             return
         }
-        guard agent.core.nextWake <= local(node) else { return }
+        guard agent.nextWake <= local(node) else { return }
         agent.scheduledWake = .distantPast
         give(agent, on: node, .wake)
     }
 
     func receive(_ packet: Packet, at node: Int) {
         guard let agent = nodes[node].agent else { return }
+        if trace.isRecording { draw(packet, to: node) }
         give(agent, on: node, .packet(packet.sender, packet.messages))
     }
 
@@ -125,6 +127,7 @@ extension World {
         case .send(let address, let messages): transmit(from: node, to: address, messages, by: agent)
         case .persist(let state, let token):
             agent.submitted = state
+            agent.ledger.mayHaveRisen = true
             agent.writes.append((state, token))
             startWrite(node, agent)
         case .toServer(let message):
@@ -167,7 +170,7 @@ extension World {
         let (state, token) = agent.writes.removeFirst()
         agent.isWriting = false
         if nodes[node].stateFailures > 0, chance(nodes[node].stateFailures) {
-            statistics.failedWrites += 1
+            statistics[.failedWrites] += 1
             trace.line(now, "node \(node + 1): state write \(token) fails")
             give(agent, on: node, .persistFailed(token: token))
         } else {

@@ -183,6 +183,6 @@ extension World {
     private func complete(_ client: SimClient) {
         client.completions += 1
         client.lastCompletion = now
-        statistics.clientIOs += 1
+        statistics[.clientIOs] += 1
     }
 }

@@ -4,6 +4,10 @@ struct EventQueue<Payload> {
         var time: TrueTime
         var sequence: UInt64
         var slot: Int
+
+        static func < (left: Entry, right: Entry) -> Bool {
+            left.time == right.time ? left.sequence < right.sequence : left.time < right.time
+        }
     }
 
     private var heap: [Entry] = []
@@ -13,7 +17,7 @@ struct EventQueue<Payload> {
 
     var nextTime: TrueTime { heap.first?.time ?? never }
 
-    mutating func insert(_ payload: Payload, at time: TrueTime) {
+    mutating func insert(_ payload: consuming Payload, at time: TrueTime) {
         let slot: Int
         if let reused = free.popLast() {
             slot = reused
@@ -23,47 +27,42 @@ struct EventQueue<Payload> {
             slots.append(payload)
         }
         sequence += 1
-        heap.append(Entry(time: time, sequence: sequence, slot: slot))
-        siftUp(heap.count - 1)
+        let entry = Entry(time: time, sequence: sequence, slot: slot)
+        heap.append(entry)
+        heap.withUnsafeMutableBufferPointer { Self.siftUp($0, entry) }
     }
 
     mutating func pop() -> (time: TrueTime, payload: Payload)? {
-        guard let first = heap.first else { return nil }
-        let last = heap.removeLast()
-        if !heap.isEmpty {
-            heap[0] = last
-            siftDown(0)
-        }
-        guard let payload = slots[first.slot] else { return nil }
-        slots[first.slot] = nil
+        guard let first = heap.first, let last = heap.popLast() else { return nil }
+        if !heap.isEmpty { heap.withUnsafeMutableBufferPointer { Self.siftDown($0, last) } }
         free.append(first.slot)
+        guard let payload = slots[first.slot].take() else { return nil }
         return (first.time, payload)
     }
 
-    private func precedes(_ left: Entry, _ right: Entry) -> Bool {
-        left.time == right.time ? left.sequence < right.sequence : left.time < right.time
-    }
-
-    private mutating func siftUp(_ start: Int) {
-        var child = start
-        while child > 0 {
-            let parent = (child - 1) / 2
-            guard precedes(heap[child], heap[parent]) else { return }
-            heap.swapAt(child, parent)
-            child = parent
+    /// Moves the hole at the end up to where `entry` belongs.
+    private static func siftUp(_ heap: UnsafeMutableBufferPointer<Entry>, _ entry: Entry) {
+        var hole = heap.count - 1
+        while hole > 0 {
+            let parent = (hole - 1) / 2
+            guard entry < heap[parent] else { break }
+            heap[hole] = heap[parent]
+            hole = parent
         }
+        heap[hole] = entry
     }
 
-    private mutating func siftDown(_ start: Int) {
-        var parent = start
+    /// Moves the hole at the root down to where `entry` belongs.
+    private static func siftDown(_ heap: UnsafeMutableBufferPointer<Entry>, _ entry: Entry) {
+        var hole = 0
         while true {
-            var least = parent
-            for child in [2 * parent + 1, 2 * parent + 2] where child < heap.count {
-                if precedes(heap[child], heap[least]) { least = child }
-            }
-            if least == parent { return }
-            heap.swapAt(parent, least)
-            parent = least
+            var child = 2 * hole + 1
+            guard child < heap.count else { break }
+            if child + 1 < heap.count, heap[child + 1] < heap[child] { child += 1 }
+            guard heap[child] < entry else { break }
+            heap[hole] = heap[child]
+            hole = child
         }
+        heap[hole] = entry
     }
 }

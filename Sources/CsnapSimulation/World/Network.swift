@@ -6,9 +6,18 @@ struct NetworkPolicy {
     var loss = 0
     var duplicate = 0
     var replay = 0
+    /// Of the datagrams that take the way over the wire, those that are damaged there.
+    var damage = 0
+    /// Packets that take that way while there is damage.
+    static let wired = 60
+    /// Those that arrive after more than one promise.
+    var stragglers = 0
     /// Nanoseconds; the delay is the minimum plus an exponentially distributed part.
     var delayMinimum: Int64 = 100_000
     var delayMean: Int64 = 50_000
+
+    /// Each packet arrives once, and soon.
+    var isFair: Bool { replay == 0 && stragglers == 0 }
 }
 
 /// The links between nodes and the datagrams recorded for replay.
@@ -69,33 +78,82 @@ extension World {
     func transmit(from: Int, to address: Address, _ messages: [Message], by agent: SimAgent) {
         let to = Self.index(of: address)
         guard nodes.indices.contains(to), to != from else { return }
+        var messages = messages
+        if network.policy.damage > 0, chance(NetworkPolicy.wired) {
+            messages = carried(messages, from: from)
+            if messages.isEmpty { return }
+        }
         let sender = Sender(
             process: agent.process, startBits: agent.startBits, cluster: agent.pinned, source: nodes[from].address)
-        let packet = Packet(from: from, sender: sender, messages: messages)
-        if network.policy.replay > 0 {
-            network.record(packet, to: to, slot: random.next(below: Network.recordedLimit))
-            if chance(network.policy.replay), !network.recorded.isEmpty {
-                let old = network.recorded[random.next(below: network.recorded.count)]
-                schedule(.packet(to: old.to, old.packet), after: linkDelay())
-            }
-        }
+        let packet = Packet(from: from, sentAt: now, sender: sender, messages: messages)
+        let policy = network.policy
+        let rarity = policy.isFair ? 1 : rarity(of: messages)
+        if policy.replay > 0 { replay(packet, to: to, rarity) }
         if network.isCut(from, to) {
             if network.isJammed(from, to), network.jammed.count < Network.jammedLimit {
                 network.jammed.append((from, to, packet))
             } else {
-                statistics.packetsCut += 1
+                statistics[.packetsCut] += 1
+                statistics.add(messages, .dropped)
             }
             return
         }
-        if network.policy.loss > 0, chance(network.policy.loss) {
-            statistics.packetsLost += 1
+        if policy.loss > 0, chance(policy.loss) {
+            statistics[.packetsLost] += 1
+            statistics.add(messages, .dropped)
             return
         }
+        if policy.stragglers > 0, chance(policy.stragglers * rarity) {
+            statistics.add(messages, .late)
+            return schedule(.packet(to: to, packet), after: linkDelay() + stragglerDelay())
+        }
         schedule(.packet(to: to, packet), after: linkDelay())
-        if network.policy.duplicate > 0, chance(network.policy.duplicate) {
-            statistics.packetsDuplicated += 1
+        if policy.duplicate > 0, chance(policy.duplicate) {
+            statistics[.packetsDuplicated] += 1
+            statistics.add(messages, .duplicated)
             schedule(.packet(to: to, packet), after: linkDelay() + linkDelay() * Int64(random.next(below: 20)))
         }
+    }
+
+    /// Sends an old packet again, of whatever boot; one of a rare kind comes again itself, some promises later.
+    private func replay(_ packet: Packet, to: Int, _ rarity: Int) {
+        network.record(packet, to: to, slot: random.next(below: Network.recordedLimit))
+        if chance(network.policy.replay), !network.recorded.isEmpty {
+            let old = network.recorded[random.next(below: network.recorded.count)]
+            again(old.packet, to: old.to, after: linkDelay())
+        }
+        if rarity > 1, chance(network.policy.replay * 2) { again(packet, to: to, after: stragglerDelay()) }
+    }
+
+    private func again(_ packet: Packet, to: Int, after delay: Int64) {
+        statistics[.packetsReplayed] += 1
+        statistics.add(packet.messages, .replayed)
+        schedule(.packet(to: to, packet), after: delay)
+    }
+
+    /// How much likelier a fault is for a packet with a message that comes once in a while than for the daily ones.
+    private func rarity(of messages: [Message]) -> Int {
+        for message in messages {
+            switch message {
+            case .ping, .ack, .pingRequest, .news, .syncDigest, .join, .preClaim, .renew, .renewAck, .clientLease,
+                .clientLeaseAck:
+                continue
+            case .joinAck, .preGrant, .preDeny, .voteRequest, .grant, .deny, .release, .table, .tableAck, .recover,
+                .transfer:
+                return 4
+            case .syncPage, .bootTooOld, .foreignGroup, .idConflict, .renewNak, .configPropose, .configAck,
+                .configCommit, .configCommitAck, .evicted, .ready, .started, .reconnected, .resume, .resumeAck,
+                .operatorRequest, .operatorReply, .voteRecover, .voteRecoverAck:
+                return 12
+            }
+        }
+        return 1
+    }
+
+    /// Longer than a promise: the packet comes when all that it speaks of is over.
+    private func stragglerDelay() -> Int64 {
+        let promise = options.timing.promise
+        return promise.nanoseconds + random.next(below: promise * 4).nanoseconds
     }
 
     func linkDelay() -> Int64 {

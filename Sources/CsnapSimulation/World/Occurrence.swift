@@ -23,6 +23,7 @@ enum Occurrence {
     case cut(Cut, length: Int64)
     case inject
     case injectMore
+    case endServer
     case work(Int)
 }
 
@@ -36,6 +37,7 @@ enum Target: Equatable {
 /// A datagram in flight.
 struct Packet {
     var from: Int
+    var sentAt: TrueTime
     var sender: Sender
     var messages: [Message]
 }

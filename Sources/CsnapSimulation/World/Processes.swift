@@ -10,9 +10,9 @@ final class SimNode {
     var clock: NodeClock
     /// The durable state file; nil when there is none.
     var disk: StoredState?
-    /// What a lost state file held: it was counted, and its node never counts again.
+    /// What a lost state file held: it was counted, and its node does not count before its vote is restored.
     var lostDisk: StoredState?
-    /// A state file that named this node as a voter, or held a promise, is gone: it must not vote again.
+    /// A state file that named this node as a voter, or held a promise, is gone: it must not vote.
     var lostVote = false
     var agent: SimAgent?
     var server: SimServer?
@@ -54,7 +54,9 @@ final class SimAgent {
     /// What the state file held at the start, for the rule of mute voters.
     let stored: StoredState?
     let previousServerProvenDead: Bool
-    var core: Agent
+    private(set) var core: Agent
+    /// When the core wants to be woken; it changes only with a step.
+    private(set) var nextWake: Instant
     var pinned: Bits128
     var isPaused = false
     var backlog: [Event] = []
@@ -79,8 +81,20 @@ final class SimAgent {
         self.previousServerProvenDead = previousServerProvenDead
         pinned = stored?.cluster ?? .zero
         core = Agent(settings: settings, stored: stored, at: now)
+        nextWake = core.nextWake
         ledger = LeaseLedger(process: settings.process, life: life)
     }
+
+    func step(_ event: Event, at now: Instant) -> [Action] {
+        let actions = core.step(event, at: now)
+        nextWake = core.wakeInPlace()
+        return actions
+    }
+}
+
+extension Agent {
+    /// `nextWake` read where the agent lies: a getter is given a copy of all of it.
+    fileprivate mutating func wakeInPlace() -> Instant { nextWake }
 }
 
 /// A running csnap-server, as data-plane.md describes it, without the data.

@@ -14,6 +14,8 @@ func reportText(_ report: Report) -> String {
     case .idConflict(let node, _): "id conflict of node \(node.value)"
     case .votersChanging(let set): "voters changing to \(names(set.voters)) (version \(set.version))"
     case .votersChanged(let set): "voters \(names(set.voters)) (version \(set.version))"
+    case .voteLost: "has no vote any more"
+    case .voteRestored: "votes again"
     case .claiming(let epoch, let reason): "claims epoch \(epoch.value) (\(reason))"
     case .claimFailed(let epoch): "claim of epoch \(epoch.value) failed"
     case .elected(let epoch, let by): "elected for epoch \(epoch.value) by \(names(by))"

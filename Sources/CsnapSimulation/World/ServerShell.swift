@@ -29,6 +29,7 @@ extension World {
         server.backlog = []
         let node = nodes[index]
         if node.server === server { node.server = nil }
+        drawing.ends(index, at: now)
         trace.line(now, "node \(index + 1): server process of \(text(server.tenure)) ends")
         if !node.isOff {
             // The kernel closes its connections.
@@ -221,14 +222,16 @@ extension World {
     }
 }
 
-/// Rules of the server and the client that a mutant run removes here, because the core does not hold them.
+/// Rules of the server, the client and the transport that a mutant run removes here, because the core does not hold them.
 enum WorldMutants {
     #if CSNAP_MUTANTS
         // Set once before any world runs; then only read.
         nonisolated(unsafe) static var serverIgnoresDeadline = false
         nonisolated(unsafe) static var clientIgnoresLease = false
+        nonisolated(unsafe) static var openerIgnoresSeal = false
     #else
         static let serverIgnoresDeadline = false
         static let clientIgnoresLease = false
+        static let openerIgnoresSeal = false
     #endif
 }

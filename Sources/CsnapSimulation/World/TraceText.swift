@@ -10,7 +10,7 @@ extension World {
             }
         case .wake: break
         case .persisted(let token): trace.line(now, "node \(node + 1): state write \(token) is durable")
-        case .persistFailed, .server, .serverGone, .client, .clientGone, .command:
+        case .persistFailed, .server, .serverGone, .client, .clientGone, .command, .peers:
             trace.line(now, "node \(node + 1): event \(compact("\(event)"))")
         }
     }
@@ -34,7 +34,12 @@ extension World {
                     + "\(state.highestEpoch.value), voters \(text(state.committed))"
                     + (state.pending.map { ", pending \(text($0.set)) of epoch \($0.epoch.value)" } ?? "")
                     + ", table \(table.joined(separator: " "))\(state.mayVote ? "" : ", no vote")")
-        case .report(let report): trace.line(now, "node \(node + 1): ** \(reportText(report))")
+        case .report(let report):
+            trace.line(now, "node \(node + 1): ** \(reportText(report))")
+            drawing.mark(node, now, reportText(report))
+        case .toServer(.activate(let tenure)):
+            drawing.begins(node, tenure.epoch, at: now)
+            trace.line(now, "node \(node + 1): action \(compact("\(action)"))")
         case .toServer, .killServer, .toClient, .reply, .pin, .exit:
             trace.line(now, "node \(node + 1): action \(compact("\(action)"))")
         }
@@ -51,6 +56,14 @@ extension World {
     func traceClient(_ client: SimClient, _ message: AgentToClient) {
         if case .lease = message { return }
         trace.line(now, "node \(client.node + 1) client: \(compact("\(message)"))")
+    }
+
+    func draw(_ packet: Packet, to node: Int) {
+        let names = packet.messages.filter(isTold).map { "\($0.kind)" }
+        guard !names.isEmpty else { return }
+        drawing.add(
+            .init(
+                from: packet.from, to: node, sent: packet.sentAt, arrived: now, names: names.joined(separator: " ")))
     }
 
     private func isTold(_ message: Message) -> Bool {

@@ -27,6 +27,7 @@ package final class World {
     var network: Network
     var store = SimStore()
     package var trace = Trace()
+    package internal(set) var drawing = Drawing()
     package internal(set) var statistics = Statistics()
     package internal(set) var violation: Violation?
     let oracles: Oracles
@@ -38,7 +39,9 @@ package final class World {
     private var lives = 0
     private var loadWindow: TrueTime = 0
     private var loadCount = 0
-    private var loadKinds = [0, 0, 0]
+    private var packetLoad = 0
+    private var wakeLoad = 0
+    private var streamLoad = 0
 
     package init(options: WorldOptions, seed: UInt64) {
         self.options = options
@@ -82,7 +85,7 @@ package final class World {
     package func run(until end: TrueTime) {
         while violation == nil, queue.nextTime <= end, let (time, occurrence) = queue.pop() {
             now = time
-            statistics.events += 1
+            statistics[.events] += 1
             trace.mix(UInt64(bitPattern: time))
             perform(occurrence)
             watchLoad()
@@ -95,15 +98,15 @@ package final class World {
         if now >= loadWindow {
             loadWindow = now + 1_000_000_000
             loadCount = 0
-            loadKinds = [0, 0, 0]
+            (packetLoad, wakeLoad, streamLoad) = (0, 0, 0)
         }
         loadCount += 1
         let limit = 20_000 * nodes.count
         if loadCount > limit {
             fail(
                 24,
-                "more than \(limit) events within one second: \(loadKinds[0]) packets, \(loadKinds[1]) wakes, "
-                    + "\(loadKinds[2]) on streams")
+                "more than \(limit) events within one second: \(packetLoad) packets, \(wakeLoad) wakes, "
+                    + "\(streamLoad) on streams")
         }
     }
 
@@ -117,10 +120,10 @@ package final class World {
     private func perform(_ occurrence: Occurrence) {
         switch occurrence {
         case .packet(let to, let packet):
-            loadKinds[0] += 1
+            packetLoad += 1
             receive(packet, at: to)
         case .wake(let node, let life):
-            loadKinds[1] += 1
+            wakeLoad += 1
             wake(node, life)
         case .written(let node, let life): finishWrite(node, life)
         case .agentInput(let node, let life, let event):
@@ -136,7 +139,7 @@ package final class World {
         case .startClient(let client): startClient(client)
         case .resume(let target, let life): resume(target, life: life)
         case .stream(let from, let to, let item):
-            loadKinds[2] += 1
+            streamLoad += 1
             deliver(from: from, to: to, item)
         case .heal(let cut):
             network.apply(cut, by: -1)
@@ -155,6 +158,7 @@ package final class World {
         case .crash(.client(let client)): killClient(client)
         case .cut(let cut, let length): self.cut(cut, for: length)
         case .injectMore: injector?.inject(into: self, follows: true)
+        case .endServer: injector?.endServer(in: self)
         case .work(let node): serverWork(node)
         }
     }
@@ -178,56 +182,4 @@ package struct Violation: Equatable, Sendable {
     }
 
     package var name: String { rule > 100 ? "L\(rule - 100)" : "I\(rule)" }
-}
-
-/// Counts that show what a run has met.
-package struct Statistics: Sendable {
-    package var events = 0
-    package var packetsLost = 0
-    package var packetsCut = 0
-    package var packetsDuplicated = 0
-    package var failovers = 0
-    package var activations = 0
-    package var elections = 0
-    package var secondFailures = 0
-    package var longPauses = 0
-    package var oneWayCuts = 0
-    package var crashes = 0
-    package var powerCuts = 0
-    package var lostStates = 0
-    package var failedWrites = 0
-    package var barriersCut = 0
-    package var votersChanged = 0
-    package var evictions = 0
-    package var clientIOs = 0
-    package var serviceEvents = 0
-    package var commands = 0
-    package var busyWakes = 0
-
-    package init() {}
-
-    /// Adds the counts of another run.
-    package mutating func add(_ other: Statistics) {
-        events += other.events
-        packetsLost += other.packetsLost
-        packetsCut += other.packetsCut
-        packetsDuplicated += other.packetsDuplicated
-        failovers += other.failovers
-        activations += other.activations
-        elections += other.elections
-        secondFailures += other.secondFailures
-        longPauses += other.longPauses
-        oneWayCuts += other.oneWayCuts
-        crashes += other.crashes
-        powerCuts += other.powerCuts
-        lostStates += other.lostStates
-        failedWrites += other.failedWrites
-        barriersCut += other.barriersCut
-        votersChanged += other.votersChanged
-        evictions += other.evictions
-        clientIOs += other.clientIOs
-        serviceEvents += other.serviceEvents
-        commands += other.commands
-        busyWakes += other.busyWakes
-    }
 }

@@ -34,7 +34,8 @@ extension Samples {
 
     mutating func clientToAgent() -> [ClientToAgent] {
         [
-            .hello(client: bits(), volume: pick(["", "data", "größe", String(repeating: "v", count: 255)]),
+            .hello(
+                client: bits(), volume: pick(["", "data", "größe", String(repeating: "v", count: 255)]),
                 processID: word32()),
             .suspended(tenure(), writesInFlight: word32()), .connected(tenure()), .lostServer(tenure()), .bye,
         ]

@@ -43,7 +43,7 @@ extension Samples {
     mutating func joinAck(records count: Int) -> JoinAck {
         JoinAck(
             nonce: word(), cluster: bits(), records: (0..<count).map { _ in record() }, claim: optional { $0.claim() },
-            configuration: optional { $0.voters() }, highestEpoch: epoch())
+            configuration: optional { $0.voters() }, pending: optional { $0.pending() }, highestEpoch: epoch())
     }
 
     private mutating func membershipMessages() -> [Message] {
@@ -112,14 +112,21 @@ extension Samples {
             .configAck(ConfigAck(epoch: epoch(), version: word())),
             .configCommit(ConfigCommit(epoch: epoch(), committed: voters())),
             .configCommitAck(ConfigCommitAck(epoch: epoch(), version: word())),
+            .voteRecover(VoteRecover(nonce: word())),
+            .voteRecoverAck(
+                VoteRecoverAck(
+                    nonce: word(), highestEpoch: epoch(), promise: optional { $0.promise() },
+                    floor: epoch(), admissions: entries(), committed: voters(),
+                    pending: optional { $0.pending() })),
         ]
     }
 
     private mutating func recoveryMessages() -> [Message] {
         let verbs: [OperatorVerb] = [
             .transfer(node()), .strike(node(), fenced: flag()), .voters(list(upTo: 7) { $0.node() }),
+            .addVoters(list(upTo: 7) { $0.node() }), .replaceVoter(node(), by: node()), .leaving(node()),
         ]
-        let refusals = (0...12).compactMap { RefusalCode(rawValue: $0) }
+        let refusals = (0...17).compactMap { RefusalCode(rawValue: $0) }
         return [
             .clientLease(ClientLease(nonce: word(), tenure: tenure(), clients: word32(), suspended: flag())),
             .clientLeaseAck(ClientLeaseAck(nonce: word(), tenure: tenure(), remaining: interval())),
@@ -148,6 +155,7 @@ extension Samples {
         state.promise = optional { $0.promise() }
         state.highestEpoch = epoch()
         state.committed = optional { $0.voters() }
+        state.floor = epoch()
         state.pending = optional { $0.pending() }
         state.admissions = AdmissionTable(merging: entries())
         state.mayVote = flag()

@@ -102,7 +102,7 @@ import Testing
 @Suite struct PacketPreambleTests {
     @Test(arguments: UInt64(1)...20) func comesBackInFixedSize(seed: UInt64) throws {
         var samples = Samples(seed: seed)
-        let preamble = PacketPreamble(echo: samples.bits(), advertised: samples.address())
+        let preamble = PacketPreamble(echo: samples.bits(), advertised: samples.address(), timing: 77)
         var writer = ByteWriter()
         preamble.encode(to: &writer)
         #expect(writer.count == PacketPreamble.encodedSize)

@@ -24,7 +24,8 @@ struct AgentDaemonTests {
         sent.all.contains { if case .join = $0 { true } else { false } }
     }
 
-    /// A client that lives on from the boot before holds the agent's tongue; another volume's does not speak for it (§6).
+    /// A client that lives on from the boot before holds the agent's tongue; another volume's does not speak for it
+    /// (§6).
     @Test func onlyTheClientOfThatVolumeEndsTheWait() async throws {
         let fixture = try AgentFixture()
         _ = try fixture.prepare()

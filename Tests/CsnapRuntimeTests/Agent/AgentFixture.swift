@@ -10,7 +10,7 @@ import Synchronization
 struct AgentFixture {
     let directory: TemporaryDirectory
     /// For up to a minute a client of the boot before may go on: nothing a test waits for takes as long.
-    private static let timers = "{ promise: 70000, hard: 60000 }"
+    static let timers = "{ promise: 70000, hard: 60000 }"
 
     init() throws { directory = try TemporaryDirectory() }
 
@@ -19,7 +19,9 @@ struct AgentFixture {
     func runtime(_ name: String = "run") -> RuntimeDirectory { RuntimeDirectory(directory.path + "/" + name) }
 
     /// Another `runtime` is another runtime directory beside the same state directory.
-    func prepare(node: UInt32 = 1, runtime name: String = "run") throws -> AgentStart {
+    func prepare(
+        node: UInt32 = 1, runtime name: String = "run", timers: String = AgentFixture.timers
+    ) throws -> AgentStart {
         let file = "csnap-\(name).yaml"
         try directory.write(
             file,
@@ -32,7 +34,7 @@ struct AgentFixture {
             serve: false
             state-directory: \(state)
             runtime-directory: \(runtime(name).path)
-            timers: \(Self.timers)
+            timers: \(timers)
             volumes:
               a: { origin: a.origin, store: a.store }
               b: { origin: b.origin, store: b.store }
@@ -70,6 +72,9 @@ private struct SilentTransport: PacketTransport {
 
     func send(_ messages: [Message], to peer: Address) { sent.add(messages) }
     func pin(cluster: Bits128) {}
+    func use(keys: KeyRing, peers: [Address]) {}
+    func strangers(at now: Instant) -> [Stranger] { [] }
+    var drops: DropCounts { DropCounts() }
     func takeDropSummary() -> String? { nil }
     func close() {}
 }

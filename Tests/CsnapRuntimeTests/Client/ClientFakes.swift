@@ -98,11 +98,13 @@ enum Wire {
             init(_ body: @escaping @Sendable () -> Void) { self.body = body }
         }
         var thread = pthread_t()
-        pthread_create(&thread, nil, { argument in
-            guard let argument else { return nil }
-            Unmanaged<Box>.fromOpaque(argument).takeRetainedValue().body()
-            return nil
-        }, Unmanaged.passRetained(Box(body)).toOpaque())
+        pthread_create(
+            &thread, nil,
+            { argument in
+                guard let argument else { return nil }
+                Unmanaged<Box>.fromOpaque(argument).takeRetainedValue().body()
+                return nil
+            }, Unmanaged.passRetained(Box(body)).toOpaque())
         pthread_detach(thread)
     }
 }
@@ -223,9 +225,11 @@ final class FakeServer: Sendable {
             state.grants = true
             for peer in state.peers {
                 for query in state.queries {
-                    Self.answer(peer, .grant(
-                        request: query.request, epoch: state.epochs[peer] ?? Epoch(0),
-                        generation: state.generation), &state)
+                    Self.answer(
+                        peer,
+                        .grant(
+                            request: query.request, epoch: state.epochs[peer] ?? Epoch(0),
+                            generation: state.generation), &state)
                 }
             }
         }

@@ -42,7 +42,8 @@ final class ClientRig: Sendable {
 
     static func options(_ runtime: RuntimeDirectory, origin: String, key: [UInt8]? = nil) -> ClientOptions {
         ClientOptions(
-            runtime: runtime, volume: "v", origin: origin, source: .ipv4(127, 0, 0, 1, port: 0), key: key)
+            runtime: runtime, volume: "v", origin: origin, source: .ipv4(127, 0, 0, 1, port: 0),
+            keys: KeySource(fixed: key.flatMap { ClusterKey(id: 1, bytes: $0) }.map { KeyRing($0) } ?? .insecure))
     }
 
     static func makeDirectory() throws -> String {

@@ -35,7 +35,9 @@ struct ServerLeaseTests {
         #expect(try #require(record.lastServiceAt) < renewed - .milliseconds(500))
         server.tell(.lease(soft: renewed + .seconds(600), hard: renewed + .seconds(900)))
         var last: ServerFrame?
-        repeat { last = try session.hear() } while last != nil
+        repeat {
+            last = try session.hear()
+        } while last != nil
             && last != .grant(request: 1000, epoch: Self.tenure.epoch, generation: 1)
         #expect(last != nil)
         #expect(try isWelcome(late.hello(client: 2)))

@@ -9,6 +9,10 @@ struct AgentControl: ControlHost {
         daemon.loop.execute { answer(daemon.statusReport()) }
     }
 
+    func metrics(_ answer: @escaping @Sendable (String) -> Void) {
+        daemon.loop.execute { answer(daemon.metricsText()) }
+    }
+
     func perform(_ command: ControlCommand, _ answer: @escaping @Sendable (OperatorOutcome) -> Void) {
         daemon.submit(Command(command)).whenComplete { result in
             switch result {
@@ -38,6 +42,8 @@ extension Command {
         case .disable: self = .disable
         case .enable: self = .enable
         case .voters(let nodes): self = .voters(nodes)
+        case .addVoters(let nodes): self = .addVoters(nodes)
+        case .replaceVoter(let old, let new): self = .replaceVoter(old, by: new)
         }
     }
 }

@@ -30,7 +30,8 @@ package final class AgentDaemon: Sendable {
         let server = start.serverExecutable.map { executable in
             AgentServer(
                 executable: executable,
-                arguments: ["--config", start.configurationFile, "--agent-descriptor", "3"],
+                arguments: ["--config", start.configurationFile, "--agent-descriptor", "3"]
+                    + start.flags.flatMap { ["--set", $0] },
                 patience: configuration.timing.hard, loop: loop, logger: logger)
         }
         let clients = AgentClients(configuration: configuration, loop: loop, logger: logger)
@@ -83,6 +84,20 @@ package final class AgentDaemon: Sendable {
         return loop.flatSubmit { core.value.submit(command) }
     }
 
+    /// Takes the keys and the peers that a reload brings.
+    func reload(keys: KeyRing, peers: [Address]) -> EventLoopFuture<Void> {
+        loop.submit { [self] in
+            transport.value.use(keys: keys, peers: peers)
+            core.value.handle(.peers(peers))
+        }
+    }
+
+    /// One true line for the service manager, before it is told that we are ready.
+    func sayStatus() -> EventLoopFuture<Void> {
+        let core = core
+        return loop.submit { core.value.sayStatus() }
+    }
+
     /// Looks at the core between two events.
     package func withAgent<Value: Sendable>(
         _ look: @escaping @Sendable (Agent, Instant) -> Value
@@ -98,6 +113,7 @@ package final class AgentDaemon: Sendable {
     func statusReport() -> StatusReport {
         let now = BootClock.now()
         var report = StatusReport(core.value.agent.status(at: now), cluster: configuration.cluster, at: now)
+        report.waits += transport.value.strangers(at: now).map { WaitReport($0, at: now) }
         report.agentPid = getpid()
         report.serverPid = serverProcessID
         report.volumes = configuration.volumes.map {
@@ -105,6 +121,9 @@ package final class AgentDaemon: Sendable {
         }
         return report
     }
+
+    /// In Prometheus' text form. On the loop only.
+    func metricsText() -> String { core.value.metrics.text(statusReport(), drops: transport.value.drops) }
 
     /// Ends everything at once; the server's process group is killed.
     package func close() -> EventLoopFuture<Void> {

@@ -13,6 +13,7 @@ final class AgentLoop {
     private static let commandLimit = 256
 
     private(set) var agent: Agent
+    private(set) var metrics = AgentMetrics()
     private let loop: any EventLoop
     private let transport: any PacketTransport
     private let stateFile: StateFile
@@ -108,6 +109,7 @@ final class AgentLoop {
 
     private func awoken() {
         wake = nil
+        metrics.observe(lateness: BootClock.now() - wakeAt)
         handle(.wake)
     }
 
@@ -141,6 +143,7 @@ final class AgentLoop {
 
     private func tell(_ report: Report) {
         statusMayBeOld = true
+        metrics.observe(report, at: BootClock.now())
         eventLog.append(report, at: BootClock.now())
         logger.log(report, cluster: cluster)
     }

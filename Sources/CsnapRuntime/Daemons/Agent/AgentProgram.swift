@@ -1,5 +1,6 @@
 import CsnapCore
 import Dispatch
+import FoundationEssentials
 import Glibc
 import Logging
 import NIOCore
@@ -13,10 +14,14 @@ package enum AgentProgram {
     private static let failureCode: Int32 = 1
 
     /// `--check`: prints the effective configuration with the source of each value, or what is wrong with it.
-    package static func check(file: String) -> Int32 {
+    package static func check(file: String, flags: [String] = []) -> Int32 {
         do {
-            let (configuration, lines) = try CsnapConfiguration.loadEffective(file: file, environment: environment())
-            if let path = configuration.keyFile { _ = try KeyRing.load(path) }
+            let (configuration, lines) = try CsnapConfiguration.loadEffective(
+                file: file, environment: environment(), flags: flags)
+            _ = try KeySource(configuration)
+            let placement = VolumePlacement(configuration)
+            for problem in placement.refusals + placement.warnings { say(problem) }
+            guard placement.refusals.isEmpty else { return usageCode }
             try? Files.writeAll(Array((lines.joined(separator: "\n") + "\n").utf8), descriptor: 1, path: "output")
             return 0
         } catch {
@@ -26,24 +31,22 @@ package enum AgentProgram {
     }
 
     /// Runs the agent until it stops; its process must have no other threads that spawn or handle signals.
-    package static func run(file: String) -> Int32 {
+    package static func run(file: String, flags: [String] = []) -> Int32 {
         let configuration: CsnapConfiguration
         let keys: KeyRing
         do {
-            configuration = try CsnapConfiguration.load(file: file, environment: environment())
-            keys = try configuration.keyFile.map { try KeyRing.load($0) } ?? .insecure
+            configuration = try CsnapConfiguration.load(file: file, environment: environment(), flags: flags)
+            keys = try KeySource(configuration).current
         } catch {
-            Log.plain(identifier: "csnap-agent").critical("\(error)")
-            return usageCode
+            return refuse(Log.plain(identifier: "csnap-agent"), "\(error)", usageCode)
         }
         let logger = Log.make(identifier: "csnap-agent", configuration: configuration)
         if keys.isInsecure { logger.warning("insecure: anybody who reaches \(configuration.listen.text) is obeyed") }
         let start: AgentStart
         do {
-            start = try AgentStart.prepare(configuration, file: file, logger: logger)
+            start = try AgentStart.prepare(configuration, file: file, flags: flags, logger: logger)
         } catch {
-            logger.critical("\(error)")
-            return error.exitCode
+            return refuse(logger, "\(error)", error.exitCode)
         }
         return run(start, keys: keys, logger: logger)
     }
@@ -54,22 +57,25 @@ package enum AgentProgram {
         let loop = group.next()
         let daemon: AgentDaemon
         do {
+            Latency.lockMemory(logger)
+            try loop.submit { Latency.scheduleThisThread(logger) }.wait()
             daemon = try AgentDaemon.run(start, on: loop, logger: logger, transport: AgentTransport.factory(keys: keys))
                 .wait()
             let host = AgentControl(daemon: daemon)
             let path = start.configuration.runtime.controlSocket
             _ = try VarlinkServer.start(path: path, group: loop, host: host, access: .system()).wait()
+            startMetrics(start.configuration, host, group, logger)
             // Everybody may ask; who may change things is decided by their credentials.
             chmod(path, 0o666)
         } catch {
-            logger.critical("the agent cannot start: \(error)")
-            return failureCode
+            return refuse(logger, "\(error)", failureCode)
         }
-        let signals = AgentSignals(daemon: daemon, file: start.configurationFile)
+        let signals = AgentSignals(daemon: daemon, reload: AgentReload(daemon: daemon, start: start, keys: keys))
         defer { signals.cancel() }
         let process = start.settings.process
         logger.notice(
             "agent of node \(process.node.value), boot \(process.boot.value), at \(start.configuration.listen.text)")
+        try? daemon.sayStatus().wait()
         ServiceManager.notify(.ready)
         guard let reason = try? daemon.exited.wait() else { return failureCode }
         ServiceManager.notify(.stopping)
@@ -78,19 +84,28 @@ package enum AgentProgram {
         return reason.exitCode
     }
 
+    /// Without it the service goes on: monitoring must not stop what it watches.
+    private static func startMetrics(
+        _ configuration: CsnapConfiguration, _ host: AgentControl, _ group: any EventLoopGroup, _ logger: Logger
+    ) {
+        guard let address = configuration.metricsListen else { return }
+        MetricsListener.start(
+            at: address.hostText, port: Int(address.port), group: group, text: { host.metrics($0) }
+        ).whenFailure { error in logger.error("no metrics at \(address.text): \(error)") }
+    }
+
+    /// No packet has left. `systemctl status` says why, too.
+    private static func refuse(_ logger: Logger, _ why: String, _ code: Int32) -> Int32 {
+        logger.critical("the agent cannot start: \(why)")
+        ServiceManager.notify(.status("cannot start: \(why)"))
+        return code
+    }
+
     private static func say(_ text: String) {
         try? Files.writeAll(Array((text + "\n").utf8), descriptor: STDERR_FILENO, path: "standard error")
     }
 
-    /// The variables that may be configuration.
-    static func environment() -> [String: String] {
-        var variables: [String: String] = [:]
-        for key in CsnapConfiguration.keys {
-            let name = ConfigurationFiles.variable(for: key)
-            if let value = getenv(name) { variables[name] = String(cString: value) }
-        }
-        return variables
-    }
+    static func environment() -> [String: String] { ProcessInfo.processInfo.environment }
 }
 
 extension ExitReason {

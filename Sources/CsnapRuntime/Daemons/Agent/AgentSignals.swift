@@ -8,20 +8,22 @@ import Systemd
 
 /// Signals of the agent: SIGTERM and SIGINT stop it (the second at once), SIGHUP reloads what can change.
 final class AgentSignals: Sendable {
-    /// How long systemd is asked to wait for a hand-over, at each step of it.
+    /// How long systemd is asked to wait for a hand-over, again and again while it lasts; then it may kill us.
     private static let stopMicroseconds: UInt64 = 30_000_000
+    private static let stopPeriod = TimeAmount.seconds(10)
+    private static let stopLimit = Interval.seconds(300)
 
     // A dispatch source may be cancelled from any thread; it is not marked so before libdispatch is annotated.
     nonisolated(unsafe) private let sources: [any DispatchSourceSignal]
 
-    init(daemon: AgentDaemon, file: String) {
+    init(daemon: AgentDaemon, reload: AgentReload) {
         let queue = DispatchQueue(label: "csnap.signals")
         let counter = StopCounter()
         sources = [SIGTERM, SIGINT, SIGHUP].map { number in
             signal(number, SIG_IGN)
             let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
             source.setEventHandler {
-                if number == SIGHUP { Self.reload(daemon, file: file) } else { Self.stop(daemon, counter: counter) }
+                if number == SIGHUP { reload.run() } else { Self.stop(daemon, counter: counter) }
             }
             source.activate()
             return source
@@ -47,25 +49,13 @@ final class AgentSignals: Sendable {
         }
         daemon.logger.notice("stopping: what this node serves is handed over first")
         ServiceManager.notify(.stopping, .extendTimeout(microseconds: stopMicroseconds))
+        let limit = BootClock.now() + stopLimit
+        daemon.loop.scheduleRepeatedTask(initialDelay: stopPeriod, delay: stopPeriod) { task in
+            guard BootClock.now() < limit else { return task.cancel() }
+            ServiceManager.notify(.extendTimeout(microseconds: stopMicroseconds))
+        }
         daemon.submit(.stop).whenSuccess { outcome in
             if case .refused(let code) = outcome { daemon.logger.warning("the stop is refused: \(code)") }
-        }
-    }
-
-    private static func reload(_ daemon: AgentDaemon, file: String) {
-        ServiceManager.notifyReloading()
-        defer { ServiceManager.notify(.ready) }
-        let old = daemon.configuration
-        do {
-            var new = try CsnapConfiguration.load(file: file, environment: AgentProgram.environment())
-            Log.threshold.set(new.logLevel.level)
-            daemon.logger.notice("configuration reloaded; the log level is \(new.logLevel.rawValue)")
-            new.logLevel = old.logLevel
-            if new != old {
-                daemon.logger.warning("other changes of \(file) need a restart; only log-level is reloaded")
-            }
-        } catch {
-            daemon.logger.error("the configuration is not reloaded: \(error)")
         }
     }
 }

@@ -1,6 +1,8 @@
+import CShims
 package import CsnapCore
 import Glibc
 package import Logging
+import Systemd
 
 /// Why an agent does not start; the process ends with `exitCode`, having changed nothing.
 package struct AgentStartError: Error, Equatable, Sendable, CustomStringConvertible {
@@ -14,6 +16,8 @@ package struct AgentStart: Sendable {
     package let configuration: CsnapConfiguration
     /// Absolute; the server reads the same file.
     package let configurationFile: String
+    /// `--set` of the command line; the server gets the same.
+    package let flags: [String]
     package let settings: AgentSettings
     /// With the new boot in it; nil when it was missing or lost: this node is a learner then.
     package let stored: StoredState?
@@ -25,9 +29,12 @@ package struct AgentStart: Sendable {
 
     /// The start sequence of docs/protocol.md §1 and §5.8. Blocks on the state file's disk.
     package static func prepare(
-        _ configuration: CsnapConfiguration, file: String, server executable: String? = nil, logger: Logger
+        _ configuration: CsnapConfiguration, file: String, flags: [String] = [], server executable: String? = nil,
+        logger: Logger
     ) throws(AgentStartError) -> AgentStart {
+        try refuseOwnVolumes(configuration, logger: logger)
         let locks = try makeDirectoriesAndLock(configuration)
+        try outwaitEarlierPromises(configuration, logger: logger)
         let stateFile = StateFile(path: configuration.stateFile)
         let machine: MachineIdentity
         let reading: StoredStateReading
@@ -67,8 +74,38 @@ package struct AgentStart: Sendable {
             timing: configuration.timing, maximumVoters: configuration.maximumVoters, seed: RandomBits.word(),
             livingClients: clients, previousServerProvenDead: proven)
         return AgentStart(
-            configuration: configuration, configurationFile: file, settings: settings, stored: stored,
+            configuration: configuration, configurationFile: file, flags: flags, settings: settings, stored: stored,
             stateFile: stateFile, locks: locks, serverExecutable: server)
+    }
+
+    private static func refuseOwnVolumes(
+        _ configuration: CsnapConfiguration, logger: Logger
+    ) throws(AgentStartError) {
+        let placement = VolumePlacement(configuration)
+        for warning in placement.warnings { logger.warning("\(warning)") }
+        guard placement.refusals.isEmpty else {
+            throw AgentStartError(description: placement.refusals.joined(separator: "; "), exitCode: 2)
+        }
+    }
+
+    /// Before a packet may leave: shorter timers than an earlier boot's wait until its promise has surely ended.
+    private static func outwaitEarlierPromises(
+        _ configuration: CsnapConfiguration, logger: Logger
+    ) throws(AgentStartError) {
+        let length = PromiseLength(stateDirectory: configuration.stateDirectory)
+        do {
+            let wait = try length.excess(over: configuration.timing.promise)
+            if wait > .zero {
+                let line = "the timers are shorter than before: waiting \(wait.seconds) s for earlier promises to end"
+                logger.notice("\(line)")
+                let microseconds = UInt64(clamping: wait.nanoseconds / 1000) &+ 30_000_000
+                ServiceManager.notify(.status(line), .extendTimeout(microseconds: microseconds))
+                csnap_sleep_until((BootClock.now() + wait).nanoseconds)
+            }
+            try length.record(configuration.timing.promise)
+        } catch {
+            throw AgentStartError(description: error.description, exitCode: 1)
+        }
     }
 
     private static func makeDirectoriesAndLock(
@@ -88,7 +125,12 @@ package struct AgentStart: Sendable {
                 try FileLock.acquire(configuration.stateDirectory + "/agent.lock", note: note),
             ]
         } catch {
-            throw AgentStartError(description: "an agent runs here already: \(error.description)", exitCode: 1)
+            let meaning =
+                switch error {
+                case .held: "an agent runs here already: "
+                case .system: "the agent cannot take its lock: "
+                }
+            throw AgentStartError(description: meaning + error.description, exitCode: 1)
         }
     }
 
@@ -166,11 +208,6 @@ package struct AgentStart: Sendable {
     }
 
     private static func ownDirectory() -> String {
-        var buffer = [UInt8](repeating: 0, count: 4096)
-        let count = buffer.withUnsafeMutableBytes { bytes in
-            bytes.baseAddress.map { readlink("/proc/self/exe", $0, bytes.count) } ?? -1
-        }
-        guard count > 0 else { return "/usr/sbin" }
-        return ConfigurationReader.parentDirectory(String(decoding: buffer[..<count], as: UTF8.self))
+        ConfigurationReader.parentDirectory(Files.ownExecutable ?? "/usr/sbin/csnap-agent")
     }
 }

@@ -10,10 +10,11 @@ struct AgentTransport: PacketTransport {
         { start, loop, receive in
             let identity = TransportIdentity(
                 clusterName: start.configuration.cluster, keys: keys, process: start.settings.process,
-                startBits: start.settings.startBits, advertised: start.settings.address)
+                startBits: start.settings.startBits, advertised: start.settings.address,
+                timing: start.configuration.timing.digest)
             return UDPTransport.bind(
-                listen: start.configuration.listen, identity: identity, cluster: start.stored?.cluster ?? .zero,
-                on: loop
+                listen: start.configuration.listen, peers: start.configuration.peers, identity: identity,
+                cluster: start.stored?.cluster ?? .zero, on: loop
             ).map { transport in
                 transport.onReceive(receive)
                 return NIOLoopBound(AgentTransport(transport: transport), eventLoop: loop)
@@ -24,6 +25,12 @@ struct AgentTransport: PacketTransport {
     func send(_ messages: [Message], to peer: Address) { transport.send(to: peer, messages: messages) }
 
     func pin(cluster: Bits128) { transport.pin(cluster: cluster) }
+
+    func use(keys: KeyRing, peers: [Address]) { transport.use(keys: keys, peers: peers) }
+
+    func strangers(at now: Instant) -> [Stranger] { transport.strangers(at: now) }
+
+    var drops: DropCounts { transport.drops }
 
     func takeDropSummary() -> String? { transport.takeDropSummary()?.description }
 

@@ -12,7 +12,7 @@ final class ClientControl {
     private let monitor: ClientMonitor
     private let dataSocket: String
     private let source: Address?
-    private let key: [UInt8]?
+    private let keys: KeySource
     private let log: @Sendable (String) -> Void
 
     private var agent: AgentLink?
@@ -21,13 +21,13 @@ final class ClientControl {
     private var lastTrouble: String?
 
     init(
-        monitor: ClientMonitor, dataSocket: String, source: Address?, key: [UInt8]?,
+        monitor: ClientMonitor, dataSocket: String, source: Address?, keys: KeySource,
         log: @escaping @Sendable (String) -> Void
     ) {
         self.monitor = monitor
         self.dataSocket = dataSocket
         self.source = source
-        self.key = key
+        self.keys = keys
         self.log = log
     }
 
@@ -36,7 +36,7 @@ final class ClientControl {
         while !isStopping() {
             let now = BootClock.now()
             connectAgent(now)
-            monitor.with { $0.wake(now) }
+            if let due = monitor.peek({ $0.nextWake }), due <= now { monitor.with { $0.wake(now) } }
             perform()
             waitAndServe()
         }
@@ -66,7 +66,7 @@ final class ClientControl {
         case .tell(let message):
             if let agent, !agent.send(message) { self.agent = nil }
         case .connect(let address):
-            session = StreamSocket.connect(address, source: source).map { SessionLink(socket: $0, key: key) }
+            session = StreamSocket.connect(address, source: source).map { SessionLink(socket: $0, keys: keys.current) }
             if session == nil { lose("cannot connect to \(address.text): \(String(cString: strerror(errno)))") }
         case .disconnect: session = nil
         case .send(let frame):
@@ -111,7 +111,7 @@ final class ClientControl {
         let now = BootClock.now()
         var until = now + Self.longest
         if agent == nil { until = min(until, agentRetryAt) }
-        if let due = monitor.with({ $0.nextWake }) { until = min(until, due) }
+        if let due = monitor.peek({ $0.nextWake }) { until = min(until, due) }
         let nanoseconds = max((until - now).nanoseconds, 0)
         return Int32((nanoseconds + 999_999) / 1_000_000)
     }

@@ -61,6 +61,8 @@ package struct ClientCore: Equatable, Sendable {
     private var heardAt = Instant.distantPast
     private var pingAt = Instant.distantPast
     private var actions: [Action] = []
+    /// Some write waits unasked; it is asked for with the next actions, together with those that came meanwhile.
+    private var wantsToAsk = false
 
     package init(client: Bits128, volume: String, processID: UInt32, originSize: UInt64) {
         self.client = client
@@ -72,9 +74,10 @@ package struct ClientCore: Equatable, Sendable {
     package var adopted: Tenure { gate.adopted }
     package var identity: NodeBoot? { agent }
     package var writesInFlight: UInt32 { gate.writesInFlight }
-    package var hasActions: Bool { !actions.isEmpty }
+    package var hasActions: Bool { !actions.isEmpty || wantsToAsk }
 
     package mutating func takeActions() -> [Action] {
+        if wantsToAsk { ask() }
         defer { actions.removeAll(keepingCapacity: true) }
         return actions
     }
@@ -102,14 +105,43 @@ package struct ClientCore: Equatable, Sendable {
             return .go
         }
         if let code = queries.wait(ticket, for: shared) { return .failed(code: code) }
-        ask()
+        if session == .open && queries.hasUnasked { wantsToAsk = true }
         return .hold
     }
 
     /// The write has returned from the disk.
     package mutating func leave() {
-        if let tenure = gate.leave() { actions.append(.tell(.suspended(tenure, writesInFlight: 0))) }
+        tellZero(gate.leave())
+    }
+
+    private mutating func tellZero(_ tenure: Tenure?) {
+        if let tenure { actions.append(.tell(.suspended(tenure, writesInFlight: 0))) }
         if gate.takeDrained() { actions.append(.writesDrained) }
+    }
+
+    // MARK: - Fast gate
+
+    /// What requests may do without asking here.
+    struct Verdict {
+        var readsUntil: Instant
+        var writesUntil: Instant
+        /// Writes to other chunks than these ask here.
+        var bitmap: UnsharedBitmap?
+        /// Whether `countElsewhere(0)` is awaited.
+        var owesNews: Bool
+    }
+
+    var verdict: Verdict {
+        let until = gate.resumed ? gate.leaseUntil : .distantPast
+        return Verdict(
+            readsUntil: until, writesUntil: gate.holdsWrites ? .distantPast : until, bitmap: bitmap,
+            owesNews: gate.owesNews)
+    }
+
+    /// So many writes went to the disk without asking here; more do not before the next `verdict` is published.
+    mutating func countElsewhere(_ writes: UInt32) {
+        gate.countElsewhere(writes)
+        tellZero(gate.takeZero())
     }
 
     // MARK: - Barrier
@@ -132,6 +164,7 @@ package struct ClientCore: Equatable, Sendable {
     package mutating func close() { gate.forgetLease() }
 
     private mutating func ask() {
+        wantsToAsk = false
         guard session == .open, gate.resumed else { return }
         for (request, ranges) in queries.takeUnsent() {
             actions.append(.send(.queryWrite(request: request, epoch: gate.adopted.epoch, ranges: ranges)))
@@ -325,5 +358,6 @@ package struct ClientCore: Equatable, Sendable {
         guard let ranges = queries.granted(request) else { return }
         for range in ranges { bitmap?.insert(range) }
         actions.append(.wake)
+        if queries.hasUnasked { wantsToAsk = true }
     }
 }

@@ -7,6 +7,8 @@ import Synchronization
 /// because of them (docs/data-plane.md, "Client").
 package final class ClientDaemon: Sendable {
     private static let stackSize = 512 << 10
+    /// Threads for calls that block; all disk I/O is on them where there is no ring.
+    private static let workers = 16
     /// How long a stop waits for writes that are at the disk.
     private static let drain = Interval.seconds(10)
 
@@ -16,6 +18,7 @@ package final class ClientDaemon: Sendable {
     private let monitor: ClientMonitor
     private let listener: NBDListener
     private let log: @Sendable (String) -> Void
+    private let engine: DiskEngine
     /// What clients may open; the origin first.
     private let exports: ExportTable
     private let stopping = Atomic<Bool>(false)
@@ -34,14 +37,17 @@ package final class ClientDaemon: Sendable {
         }
         do throws(SystemError) {
             device = try OriginDevice(path: options.origin)
+            engine = options.engine ?? device.preferredEngine
             monitor = try ClientMonitor(core: Self.core(options, device))
             let export = NBDExport(
                 name: "origin", description: "origin of volume \(options.volume)", size: device.size,
                 minimumBlock: device.minimumBlock, preferredBlock: 64 << 10)
             exports = ExportTable([ServedExport(export: export)])
             listener = try NBDListener(
-                path: options.runtime.volumeSocket(options.volume), monitor: monitor, device: device,
-                exports: exports)
+                path: options.runtime.volumeSocket(options.volume),
+                context: ConnectionContext(
+                    monitor: monitor, device: device, pool: WorkerPool(threads: Self.workers), exports: exports,
+                    engine: engine))
         } catch {
             throw .system(error)
         }
@@ -61,14 +67,14 @@ package final class ClientDaemon: Sendable {
 
     /// Serves until `stop`. Then no new request goes to the disk, and those there are waited for.
     package func run() {
-        let how = device.isDirect ? "O_DIRECT" : "synchronous buffered"
-        log("serving \(options.origin) (\(device.size) bytes, \(how) I/O) at \(listener.path)")
+        let how = device.isDirect ? "O_DIRECT" : "O_DSYNC"
+        log("serving \(options.origin) (\(device.size) bytes, \(how), \(engine.rawValue)) at \(listener.path)")
         let accepting = Threads.start(stackSize: Self.stackSize) { [self] in
             listener.run { stopping.load(ordering: .acquiring) }
         }
         guard accepting else { return log("cannot start a thread; raise the limit of tasks") }
         let control = ClientControl(
-            monitor: monitor, dataSocket: options.runtime.dataSocket, source: options.source, key: options.key,
+            monitor: monitor, dataSocket: options.runtime.dataSocket, source: options.source, keys: options.keys,
             log: log)
         control.run { stopping.load(ordering: .acquiring) }
         if monitor.drain(until: BootClock.now() + Self.drain) {

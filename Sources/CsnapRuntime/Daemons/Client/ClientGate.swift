@@ -11,7 +11,10 @@ struct ClientGate: Equatable, Sendable {
     /// A barrier holds what changes the origin; reads go on.
     private(set) var holdsWrites = false
     /// Writes, trims, write-zeroes and flushes that went to the disk and have not returned.
-    private(set) var writesInFlight: UInt32 = 0
+    var writesInFlight: UInt32 { entered + elsewhere }
+    private var entered: UInt32 = 0
+    /// Those of them that were counted outside (`FastGate`).
+    private var elsewhere: UInt32 = 0
     /// `suspended` was said for this tenure with a number above 0: it is said again at 0.
     private var owesZeroFor: Tenure?
     private var owesDrained = false
@@ -79,13 +82,24 @@ struct ClientGate: Equatable, Sendable {
     }
 
     /// A write enters the count first; only then the gate and the bitmap are read.
-    mutating func enter() { writesInFlight += 1 }
+    mutating func enter() { entered += 1 }
 
     /// A write has returned from the disk, or never went there; the tenure for which the agent waits to hear of 0.
     mutating func leave() -> Tenure? {
-        writesInFlight -= 1
+        entered -= 1
+        return takeZero()
+    }
+
+    /// Somebody counts writes elsewhere, and has closed their way before.
+    mutating func countElsewhere(_ writes: UInt32) { elsewhere = writes }
+
+    /// The tenure for which the agent waits to hear of 0, if it is 0 now.
+    mutating func takeZero() -> Tenure? {
         guard writesInFlight == 0 else { return nil }
         defer { owesZeroFor = nil }
         return owesZeroFor
     }
+
+    /// Whether somebody waits for 0 writes in flight.
+    var owesNews: Bool { owesZeroFor != nil || owesDrained }
 }

@@ -2,18 +2,26 @@ import CShims
 import CsnapCore
 import Glibc
 
-/// The one lock of the client: the core, and the waiting of held requests.
+/// The one lock of the client, around its core; and the fast gate, which repeats the core's verdict to requests.
 ///
-/// `@unchecked Sendable` is safe: `core` and `isDraining` are touched only between `lock` and `unlock`; the other
-/// fields never change.
+/// A request takes the lock only when the fast gate is closed to it: before its chunk's first grant, without a lease,
+/// suspended, or in the moment in which the control thread changes something.
+///
+/// `@unchecked Sendable` is safe: what changes is touched only between `lock` and `unlock`; the other fields never
+/// change.
 final class ClientMonitor: @unchecked Sendable {
-    /// How long a held request waits before its thread looks whether the peer is still there.
-    private static let waitMilliseconds = 500
+    /// One bit of a word for each.
+    static let maximumConnections = 64
 
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let changed = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+    private let fast = FastGate()
     private var core: ClientCore
     private var isDraining = false
+    /// The eventfd of each connection, -1: none.
+    private var connections = [Int32](repeating: -1, count: maximumConnections)
+    /// Connections with held requests, which are to be woken.
+    private var waiting: UInt64 = 0
     /// An eventfd, readable when the control thread has actions to carry out.
     let wakeup: Int32
 
@@ -37,43 +45,66 @@ final class ClientMonitor: @unchecked Sendable {
         mutex.deallocate()
     }
 
-    /// Runs `body` under the lock; the control thread is woken if there is something for it to do.
+    func signal() { csnap_wakeup_signal(wakeup) }
+
+    // MARK: - Control thread
+
+    /// Runs `body` under the lock, with the fast gate closed; the control thread is woken if there is something for it
+    /// to do.
     func with<Result>(_ body: (inout ClientCore) -> Result) -> Result {
         pthread_mutex_lock(mutex)
+        core.countElsewhere(fast.close())
         let result = body(&core)
-        let hasActions = core.hasActions
-        pthread_mutex_unlock(mutex)
-        if hasActions { signal() }
+        publish()
+        unlock()
         return result
     }
 
-    /// For the control thread: what it is to do now, in order. Held requests are woken first if that is among it.
+    func peek<Result>(_ body: (ClientCore) -> Result) -> Result {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        return body(core)
+    }
+
+    /// Under the lock, after `fast.close`: opens it again as far as the core says.
+    private func publish() {
+        let verdict = core.verdict
+        fast.open(verdict)
+        if fast.tell(verdict.owesNews || isDraining) { core.countElsewhere(0) }
+        noteDrained()
+    }
+
+    /// Under the lock: the fast gate's count was 0 while the core waits for that.
+    private func recount() {
+        core.countElsewhere(fast.close())
+        publish()
+    }
+
+    private func noteDrained() {
+        if isDraining && core.writesInFlight == 0 { pthread_cond_broadcast(changed) }
+    }
+
+    private func unlock() {
+        let hasActions = core.hasActions
+        pthread_mutex_unlock(mutex)
+        if hasActions { signal() }
+    }
+
+    /// What to do now, in order. Held requests are woken first if that is among it.
     func takeActions() -> [ClientCore.Action] {
         pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
         let actions = core.takeActions()
-        if actions.contains(.wake) { pthread_cond_broadcast(changed) }
-        pthread_mutex_unlock(mutex)
+        if actions.contains(.wake) { wakeConnections() }
         return actions
     }
 
-    /// A write at the gate. On `hold` it has waited a while, or until something changed: look at the peer, try again.
-    func enter(_ ticket: UInt32, offset: UInt64, length: UInt64) -> ClientCore.Admission {
-        pthread_mutex_lock(mutex)
-        defer { pthread_mutex_unlock(mutex) }
-        let admission = core.enter(ticket, offset: offset, length: length, now: BootClock.now())
-        guard admission == .hold else { return admission }
-        if core.hasActions { signal() }
-        wait()
-        return core.enter(ticket, offset: offset, length: length, now: BootClock.now())
-    }
-
-    func leave() {
-        pthread_mutex_lock(mutex)
-        core.leave()
-        let (hasActions, isDrained) = (core.hasActions, core.writesInFlight == 0 && isDraining)
-        if isDrained { pthread_cond_broadcast(changed) }
-        pthread_mutex_unlock(mutex)
-        if hasActions { signal() }
+    private func wakeConnections() {
+        while waiting != 0 {
+            let number = waiting.trailingZeroBitCount
+            waiting &= waiting - 1
+            if connections[number] >= 0 { csnap_wakeup_signal(connections[number]) }
+        }
     }
 
     /// Closes the gate for ever and waits for the writes at the disk; false if some are there at `until`.
@@ -82,27 +113,103 @@ final class ClientMonitor: @unchecked Sendable {
         defer { pthread_mutex_unlock(mutex) }
         isDraining = true
         core.close()
+        recount()
         while core.writesInFlight > 0 && BootClock.now() < until { wait() }
         return core.writesInFlight == 0
     }
 
-    /// A read at the gate; false like `hold`.
-    func mayRead() -> Bool {
-        pthread_mutex_lock(mutex)
-        defer { pthread_mutex_unlock(mutex) }
-        if core.mayRead(BootClock.now()) { return true }
-        wait()
-        return core.mayRead(BootClock.now())
-    }
-
-    func signal() { csnap_wakeup_signal(wakeup) }
-
+    /// At most a moment: the caller looks at the time.
     private func wait() {
         var until = timespec()
         clock_gettime(CLOCK_MONOTONIC, &until)
-        until.tv_nsec += Self.waitMilliseconds * 1_000_000
+        until.tv_nsec += 200_000_000
         until.tv_sec += until.tv_nsec / 1_000_000_000
         until.tv_nsec %= 1_000_000_000
         pthread_cond_timedwait(changed, mutex, &until)
+    }
+
+    // MARK: - Connections
+
+    /// `wakeup` is signalled when held requests of this connection are to look again.
+    func register(_ connection: Int, wakeup: Int32) {
+        pthread_mutex_lock(mutex)
+        connections[connection] = wakeup
+        pthread_mutex_unlock(mutex)
+    }
+
+    /// Before its eventfd is closed.
+    func unregister(_ connection: Int) {
+        pthread_mutex_lock(mutex)
+        connections[connection] = -1
+        waiting &= ~(1 << UInt64(connection))
+        pthread_mutex_unlock(mutex)
+    }
+
+    /// A read at the gate; false: it is held, and the connection will be woken.
+    func mayRead(_ connection: Int) -> Bool {
+        if fast.mayRead() { return true }
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        if core.mayRead(BootClock.now()) { return true }
+        waiting |= 1 << UInt64(connection)
+        return false
+    }
+
+    /// How a write got past the gate: who counts it.
+    enum Pass: Equatable {
+        case fast
+        case slow
+    }
+
+    /// What a write learns at the gate.
+    enum Admission: Equatable {
+        /// It is counted: do it, then `leave`.
+        case go(Pass)
+        /// It is held, and the connection will be woken.
+        case hold
+        /// The server could not copy out a chunk of this write.
+        case failed(code: UInt16)
+    }
+
+    /// A write, trim or write-zeroes; `length` 0 is a flush. `ticket` names it while it waits; one that was held asks
+    /// with `again`.
+    func enter(
+        _ connection: Int, ticket: UInt32, offset: UInt64, length: UInt64, again: Bool
+    ) -> Admission {
+        // A held one is known to the core, which forgets it when it goes: it does not pass by the core.
+        let passage = again ? .no : fast.enter(offset: offset, length: length)
+        if passage == .go { return .go(.fast) }
+        pthread_mutex_lock(mutex)
+        defer { unlock() }
+        if passage == .noAndTell { recount() }
+        switch core.enter(ticket, offset: offset, length: length, now: BootClock.now()) {
+        case .go: return .go(.slow)
+        case .hold:
+            waiting |= 1 << UInt64(connection)
+            return .hold
+        case .failed(let code): return .failed(code: code)
+        }
+    }
+
+    /// The write has returned from the disk.
+    func leave(_ pass: Pass) {
+        switch pass {
+        case .fast:
+            guard fast.leave() else { return }
+            pthread_mutex_lock(mutex)
+            recount()
+        case .slow:
+            pthread_mutex_lock(mutex)
+            core.leave()
+            noteDrained()
+        }
+        unlock()
+    }
+
+    /// The held write's connection is gone.
+    func withdraw(_ ticket: UInt32) {
+        pthread_mutex_lock(mutex)
+        core.withdraw(ticket)
+        unlock()
     }
 }

@@ -1,22 +1,28 @@
 package import CsnapCore
 
 /// What a client process needs to know; all of it comes from the node's configuration.
-package struct ClientOptions: Equatable, Sendable {
+package struct ClientOptions: Sendable {
     package var runtime: RuntimeDirectory
     package var volume: String
     /// Path of the origin: a block device or a file.
     package var origin: String
     /// The address that sessions come from; its port is ignored.
     package var source: Address?
-    /// The cluster key; nil only with `insecure: true`.
-    package var key: [UInt8]?
+    /// The cluster's keys.
+    package var keys: KeySource
+    /// Nil: what fits the origin and this machine.
+    package var engine: DiskEngine?
 
-    package init(runtime: RuntimeDirectory, volume: String, origin: String, source: Address?, key: [UInt8]?) {
+    package init(
+        runtime: RuntimeDirectory, volume: String, origin: String, source: Address?, keys: KeySource,
+        engine: DiskEngine? = nil
+    ) {
         self.runtime = runtime
         self.volume = volume
         self.origin = origin
         self.source = source
-        self.key = key
+        self.keys = keys
+        self.engine = engine
     }
 
     /// Reads the key file. Throws `ClientError`, for a volume that the file does not name too.
@@ -24,19 +30,15 @@ package struct ClientOptions: Equatable, Sendable {
         guard let volume = configuration.volume(named: name) else {
             throw .unknownVolume(name, known: configuration.volumes.map(\.name))
         }
-        let key = try Self.key(configuration)
-        self.init(
-            runtime: configuration.runtime, volume: name, origin: volume.origin, source: configuration.listen,
-            key: key)
-    }
-
-    private static func key(_ configuration: CsnapConfiguration) throws(ClientError) -> [UInt8]? {
-        guard !configuration.insecure, let path = configuration.keyFile else { return nil }
+        let keys: KeySource
         do throws(KeyFileError) {
-            return try KeyRing.load(path).sealing.bytes
+            keys = try KeySource(configuration)
         } catch {
             throw .key(error)
         }
+        self.init(
+            runtime: configuration.runtime, volume: name, origin: volume.origin, source: configuration.listen,
+            keys: keys)
     }
 }
 
@@ -48,6 +50,14 @@ package enum ClientError: Error, Equatable, Sendable, CustomStringConvertible {
     case key(KeyFileError)
     /// The origin or the socket.
     case system(SystemError)
+
+    /// 2 for what the configuration can mend: systemd does not try again (units/csnap-client@.service). 1 for the rest.
+    package var exitCode: Int32 {
+        switch self {
+        case .unknownVolume, .key: 2
+        case .lock, .system: 1
+        }
+    }
 
     package var description: String {
         switch self {

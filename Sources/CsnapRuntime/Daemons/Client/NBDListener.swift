@@ -3,25 +3,21 @@ import Glibc
 import NBDProtocol
 import Synchronization
 
-/// The Unix socket where programs find the volume; gives each connection a thread and a ticket.
+/// The Unix socket where programs find the volume; gives each connection a thread and a number.
 final class NBDListener: Sendable {
-    /// One thread, one held request and up to 40 MiB of buffers each; more are closed at once.
-    static let maximumConnections = 64
+    /// One thread each and up to 8 MiB of data, 32 MiB for a moment; more are closed at once.
+    static let maximumConnections = ClientMonitor.maximumConnections
     private static let stackSize = 256 << 10
 
     let path: String
     private let descriptor: Int32
-    private let monitor: ClientMonitor
-    private let device: OriginDevice
-    private let exports: ExportTable
-    private let tickets = Mutex([Bool](repeating: false, count: maximumConnections))
+    private let context: ConnectionContext
+    private let numbers = Mutex([Bool](repeating: false, count: maximumConnections))
 
     /// Replaces whatever lies at `path`: only the holder of the volume's lock may do so.
-    init(path: String, monitor: ClientMonitor, device: OriginDevice, exports: ExportTable) throws(SystemError) {
+    init(path: String, context: ConnectionContext) throws(SystemError) {
         self.path = path
-        self.monitor = monitor
-        self.device = device
-        self.exports = exports
+        self.context = context
         let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
         descriptor = socket(AF_UNIX, kind, 0)
         guard descriptor >= 0 else { throw SystemError("cannot make", path) }
@@ -65,20 +61,18 @@ final class NBDListener: Sendable {
     }
 
     private func serve(_ peer: Int32) -> Bool {
-        let ticket = tickets.withLock { used -> Int? in
+        let number = numbers.withLock { used -> Int? in
             guard let free = used.firstIndex(of: false) else { return nil }
             used[free] = true
             return free
         }
-        guard let ticket else { return false }
+        guard let number else { return false }
         let started = Threads.start(stackSize: Self.stackSize) { [self] in
-            let connection = try? NBDConnection(
-                socket: peer, ticket: UInt32(ticket), monitor: monitor, device: device)
-            connection?.run(exports.current)
+            try? NBDConnection(socket: peer, number: number, context: context).run()
             close(peer)
-            tickets.withLock { $0[ticket] = false }
+            numbers.withLock { $0[number] = false }
         }
-        if !started { tickets.withLock { $0[ticket] = false } }
+        if !started { numbers.withLock { $0[number] = false } }
         return started
     }
 }

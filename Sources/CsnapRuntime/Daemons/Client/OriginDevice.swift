@@ -74,18 +74,25 @@ final class OriginDevice: Sendable {
         return needsMore ? 4096 : 512
     }
 
-    /// 0 or an errno. Aligned, inside the size.
-    func read(_ buffer: UnsafeMutableRawBufferPointer, offset: UInt64) -> Int32 {
-        transfer(buffer.count) { done in
-            pread(descriptor, buffer.baseAddress?.advanced(by: done), buffer.count - done, off_t(offset) + done)
+    /// For a shell without a ring: bytes, 0 or -errno.
+    func perform(_ operation: DiskOperation.Kind) -> Int32 {
+        switch operation {
+        case .read(let data, let length, let offset):
+            let count = pread(descriptor, data, Int(length), off_t(offset))
+            return count >= 0 ? Int32(count) : -errno
+        case .write(let data, let length, let offset, let durable):
+            return csnap_origin_write(descriptor, data, length, offset, durable ? 1 : 0)
+        case .flush: return -flush()
+        case .blocking(let work): return work.perform(self)
         }
     }
 
-    func write(_ buffer: UnsafeRawBufferPointer, offset: UInt64, fua: Bool) -> Int32 {
-        let error = transfer(buffer.count) { done in
-            pwrite(descriptor, buffer.baseAddress?.advanced(by: done), buffer.count - done, off_t(offset) + done)
-        }
-        return error == 0 && fua ? flush() : error
+    /// A file in memory never waits: its I/O is done at once. A ring serves a device that needs no waiting thread.
+    var preferredEngine: DiskEngine {
+        if csnap_origin_is_memory(descriptor) == 1 { return .inline }
+        defer { zeroes.release(from: 0) }
+        let isAsynchronous = csnap_origin_is_asynchronous(descriptor, zeroes.bytes.baseAddress) == 1
+        return isDirect && isAsynchronous && RingShell.isPossible ? .ring : .pool
     }
 
     func flush() -> Int32 { fdatasync(descriptor) == 0 ? 0 : errno }
@@ -109,10 +116,10 @@ final class OriginDevice: Sendable {
         var done: UInt64 = 0
         while done < length {
             let count = min(length - done, UInt64(zeroes.bytes.count))
-            let part = UnsafeRawBufferPointer(rebasing: zeroes.bytes[..<Int(count)])
-            let error = write(part, offset: offset + done, fua: false)
-            if error != 0 { return error }
-            done += count
+            let moved = pwrite(descriptor, zeroes.bytes.baseAddress, Int(count), off_t(offset + done))
+            if moved < 0 && errno == EINTR { continue }
+            if moved <= 0 { return moved < 0 ? errno : EIO }
+            done += UInt64(moved)
         }
         return 0
     }
@@ -141,17 +148,5 @@ final class OriginDevice: Sendable {
         let hole = csnap_next_hole(descriptor, data)
         if hole < 0 { return (end, false) }
         return (min((UInt64(hole) + block - 1) / block * block, end), false)
-    }
-
-    private func transfer(_ count: Int, _ step: (Int) -> Int) -> Int32 {
-        var done = 0
-        while done < count {
-            let moved = step(done)
-            if moved < 0 && errno == EINTR { continue }
-            if moved < 0 { return errno }
-            if moved == 0 { return EIO }
-            done += moved
-        }
-        return 0
     }
 }

@@ -17,9 +17,9 @@ final class SessionLink {
     private var seal: SessionSeal
     private var reader = FrameReader<ServerFrame>()
 
-    init(socket: StreamSocket, key: [UInt8]?) {
+    init(socket: StreamSocket, keys: KeyRing) {
         self.socket = socket
-        seal = SessionSeal(side: .client, key: key)
+        seal = SessionSeal(side: .client, keys: keys)
     }
 
     func send(_ frame: ClientFrame) -> Bool {

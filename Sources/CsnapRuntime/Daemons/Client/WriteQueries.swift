@@ -3,13 +3,14 @@ import CsnapSession
 
 /// The writes that wait for a grant, and the queries that ask for them.
 ///
-/// Each NBD connection has at most one waiting write, so both are bounded by the number of connections. Writes that
-/// wait together are asked for in one query.
+/// A connection has at most 128 requests, so both are bounded. Writes that wait together are asked for in one query.
 struct WriteQueries: Equatable, Sendable {
     private enum State: Equatable {
         /// `alone`: a query for several writes failed; this one asks for itself, so that an error hits the right one.
         case unasked(alone: Bool)
         case asked(request: UInt64, alone: Bool)
+        /// Its query was granted; the write has been woken and looks again.
+        case answered(alone: Bool)
         case failed(code: UInt16)
     }
 
@@ -27,19 +28,37 @@ struct WriteQueries: Equatable, Sendable {
     private var waiting = SortedTable<UInt32, Waiting>()
     private var queries = SortedTable<UInt64, Query>()
     private var nextRequest: UInt64 = 1
+    /// Whether some write may be unasked.
+    private(set) var hasUnasked = false
+
+    /// Writes asked for in one query: a frame holds far more ranges (`SessionWire.maximumRanges`).
+    private static let maximumTogether = 1024
+    /// Unanswered queries: a quarter of what a server lets wait (`SessionLimits.waitingQueries`).
+    private static let maximumQueries = 256
 
     var isEmpty: Bool { waiting.isEmpty }
 
-    /// The write of connection `ticket` lacks these chunks. Returns the server's error if it had one for this write.
+    /// The write `ticket` lacks these chunks. Returns the server's error if it had one for this write.
     mutating func wait(_ ticket: UInt32, for range: ChunkRange) -> UInt16? {
         if let known = waiting[ticket], known.range == range {
-            guard case .failed(let code) = known.state else { return nil }
-            remove(ticket)
-            return code
+            switch known.state {
+            case .failed(let code):
+                remove(ticket)
+                return code
+            case .answered(let alone): unasked(ticket, alone: alone)
+            case .unasked, .asked: break
+            }
+            return nil
         }
         remove(ticket)
         waiting[ticket] = Waiting(range: range, state: .unasked(alone: false))
+        hasUnasked = true
         return nil
+    }
+
+    private mutating func unasked(_ ticket: UInt32, alone: Bool) {
+        waiting[ticket]?.state = .unasked(alone: alone)
+        hasUnasked = true
     }
 
     /// The write went to the disk, or its connection is gone. Queries for nobody are forgotten.
@@ -58,20 +77,32 @@ struct WriteQueries: Equatable, Sendable {
     mutating func askAgain() {
         queries.removeAll()
         for (ticket, entry) in waiting {
-            if case .asked(_, let alone) = entry.state { waiting[ticket]?.state = .unasked(alone: alone) }
+            if case .asked(_, let alone) = entry.state { unasked(ticket, alone: alone) }
         }
     }
 
     /// All queries to send now, in the order of their ids.
     mutating func takeUnsent() -> [(request: UInt64, ranges: [ChunkRange])] {
+        hasUnasked = false
         for (ticket, entry) in waiting where entry.state == .unasked(alone: true) {
+            guard queries.count < Self.maximumQueries else {
+                hasUnasked = true
+                break
+            }
             let request = ask([entry.range])
             waiting[ticket]?.state = .asked(request: request, alone: true)
         }
-        let together = waiting.filter { $0.1.state == .unasked(alone: false) }
-        if !together.isEmpty {
+        var together = waiting.filter { $0.1.state == .unasked(alone: false) }
+        while !together.isEmpty {
+            guard queries.count < Self.maximumQueries else {
+                hasUnasked = true
+                break
+            }
+            let rest = Array(together.dropFirst(Self.maximumTogether))
+            together.removeLast(rest.count)
             let request = ask(Self.merge(together.map(\.1.range)))
             for (ticket, _) in together { waiting[ticket]?.state = .asked(request: request, alone: false) }
+            together = rest
         }
         var unsent: [(request: UInt64, ranges: [ChunkRange])] = []
         for (request, query) in queries where !query.sent {
@@ -87,7 +118,7 @@ struct WriteQueries: Equatable, Sendable {
         queries[request] = nil
         for (ticket, entry) in waiting {
             guard case .asked(request, let alone) = entry.state else { continue }
-            waiting[ticket]?.state = .unasked(alone: alone)
+            waiting[ticket]?.state = .answered(alone: alone)
         }
         return query.ranges
     }
@@ -99,7 +130,11 @@ struct WriteQueries: Equatable, Sendable {
         queries[request] = nil
         let asking = waiting.filter { isAsking($0.1, request) }
         for (ticket, _) in asking {
-            waiting[ticket]?.state = asking.count == 1 ? .failed(code: code) : .unasked(alone: true)
+            if asking.count == 1 {
+                waiting[ticket]?.state = .failed(code: code)
+            } else {
+                unasked(ticket, alone: true)
+            }
         }
     }
 

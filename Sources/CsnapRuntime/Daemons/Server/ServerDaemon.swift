@@ -10,21 +10,25 @@ package enum ServerDaemon {
     /// Runs until the process ends; returns only an exit code of a failed load.
     ///
     /// `agentDescriptor` is one end of a stream socket pair whose other end the agent holds.
-    package static func run(configurationFile: String, agentDescriptor: Int32) -> Int32 {
+    package static func run(
+        configurationFile: String, flags: [String] = [], agentDescriptor: Int32
+    ) -> Int32 {
         let plain = Log.plain(identifier: "csnap-server")
         // Only the agent's death counts: who is parent by now is asked again after the signal is set.
         guard csnap_die_with_parent(getppid()) == 0 else { return ServerExit.agentGone.rawValue }
         let configuration: CsnapConfiguration
-        let keys: KeyRing
+        let keys: KeySource
         do {
             configuration = try CsnapConfiguration.load(
-                file: configurationFile, environment: ProcessInfo.processInfo.environment)
-            keys = try configuration.keyFile.map { try KeyRing.load($0) } ?? .insecure
+                file: configurationFile, environment: ProcessInfo.processInfo.environment,
+                flags: flags)
+            keys = try KeySource(configuration)
         } catch {
             plain.critical("\(error)")
             return ServerExit.usage.rawValue
         }
         let logger = Log.make(identifier: "csnap-server", configuration: configuration)
+        Latency.lockMemory(logger)
         var agent = AgentChannel(descriptor: agentDescriptor)
         guard let lock = waitForLock(configuration, agent: agent, logger: logger) else {
             return ServerExit.agentGone.rawValue

@@ -10,7 +10,7 @@ import Logging
 /// `ServiceGate`'s. Before each accept, read of a session and send it asks the gate. It never blocks but in poll.
 final class ServerLoop {
     let resources: ServerResources
-    let logger: Logger
+    private(set) var logger: Logger
     var agent: AgentChannel
     var phase = ServerPhase.inert
     var connections: [ConnectionID: SessionConnection] = [:]
@@ -136,6 +136,8 @@ final class ServerLoop {
         }
         resources.record.begin(start.tenure, at: now)
         phase = .taking(TakingServer(start: start))
+        logger[metadataKey: LogField.epoch] = "\(start.tenure.epoch.value)"
+        logger[metadataKey: LogField.round] = "\(start.tenure.round.value)"
         logger.notice("START of epoch \(start.tenure.epoch.value) round \(start.tenure.round.value)")
         let owner = StoreOwner(
             process: start.process, machineID: start.machineID, kernelBootID: start.kernelBootID)
@@ -206,7 +208,7 @@ final class ServerLoop {
         resources.record.served(at: now)
         lastConnection += 1
         let id = ConnectionID(lastConnection)
-        connections[id] = SessionConnection(descriptor: descriptor, keys: resources.keys, now: now)
+        connections[id] = SessionConnection(descriptor: descriptor, keys: resources.keys.current, now: now)
         withTable { $0.opened(id) }
         flush(id)
     }
@@ -269,8 +271,10 @@ final class ServerLoop {
     /// The table has ended it: what is queued goes out first, if that is soon.
     private func finish(_ id: ConnectionID, _ end: SessionEnd) {
         guard connections[id] != nil else { return }
-        if end == .bye { logger.debug("session on connection \(id.value) ended: \(end)") } else {
-            logger.warning("connection \(id.value) ended: \(end)")
+        if end == .bye {
+            logger.debug("session on connection \(id.value) ended: \(end)", metadata: id.field)
+        } else {
+            logger.warning("connection \(id.value) ended: \(end)", metadata: id.field)
         }
         connections[id]?.isClosing = true
         flush(id)
@@ -278,14 +282,14 @@ final class ServerLoop {
 
     /// Nothing more reaches it.
     private func cut(_ id: ConnectionID, _ reason: String) {
-        logger.warning("connection \(id.value) cut off: \(reason)")
+        logger.warning("connection \(id.value) cut off: \(reason)", metadata: id.field)
         connections[id]?.discard()
         forget(id)
     }
 
     private func lose(_ id: ConnectionID, _ reason: String) {
         guard connections[id] != nil else { return }
-        logger.info("connection \(id.value) lost: \(reason)")
+        logger.info("connection \(id.value) lost: \(reason)", metadata: id.field)
         connections[id]?.discard()
         forget(id)
         withTable { $0.closed(id) }
@@ -323,4 +327,9 @@ final class ServerLoop {
         logger.error("\(reason): the server ends")
         ServerExit.agentGone.now()
     }
+}
+
+extension ConnectionID {
+    /// For `journalctl CSNAP_SESSION=N`, beside CSNAP_EPOCH.
+    fileprivate var field: Logger.Metadata { [LogField.session: "\(value)"] }
 }

@@ -7,14 +7,14 @@ import Logging
 /// nothing, resolves no name and starts no program (docs/data-plane.md, "Server").
 struct ServerResources {
     let configuration: CsnapConfiguration
-    let keys: KeyRing
+    let keys: KeySource
     let gate: ServiceGate
     let record: ServiceRecord
     let doorbell: Doorbell
     let deadline: DeadlineThread
     let stores: [StoreKeeper]
 
-    init(configuration: CsnapConfiguration, keys: KeyRing) throws(SystemError) {
+    init(configuration: CsnapConfiguration, keys: KeySource) throws(SystemError) {
         self.configuration = configuration
         self.keys = keys
         let gate = ServiceGate()

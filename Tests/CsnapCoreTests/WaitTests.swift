@@ -1,0 +1,226 @@
+import CsnapCore
+import Testing
+
+/// `why` names each of these, with its age and its culprit (docs/troubleshooting.md, "Waits").
+@Suite struct WaitTests {
+    private static let cluster = Bits128(high: 42, low: 42)
+
+    private func group(of nodes: [UInt32] = [1, 2, 3]) -> AgentGroup {
+        var group = AgentGroup(nodes: nodes)
+        for node in nodes { group.start(node) }
+        group.command(.found(cluster: Self.cluster), at: nodes[0])
+        for node in nodes { group.attachClient(node) }
+        let ready = group.run(.seconds(30)) { group in
+            nodes.allSatisfy {
+                group.status($0)?.clientsResumed == true && group.status($0)?.committed?.voters.count == nodes.count
+            }
+        }
+        #expect(ready, "a group that serves")
+        #expect(nodes.allSatisfy { group.waits($0).allSatisfy(\.kind.isHarmless) }, "nothing waits")
+        return group
+    }
+
+    @Test func noGroupIsNamed() {
+        var group = AgentGroup(nodes: [1])
+        group.start(1)
+        let start = group.now
+        _ = group.run(.seconds(3))
+        #expect(group.wait(.notInGroup, at: 1) == Wait(kind: .notInGroup, since: start, nodes: []))
+    }
+
+    @Test func theMissingVotersAreNamed() {
+        var group = group()
+        group.crash(1)
+        group.crash(3)
+        #expect(group.run(.seconds(10)) { $0.wait(.noQuorum, at: 2) != nil })
+        #expect(group.wait(.noQuorum, at: 2)?.nodes == [NodeID(1), NodeID(3)])
+        let first = group.wait(.noQuorum, at: 2)?.since
+        _ = group.run(.seconds(2))
+        #expect(group.wait(.noQuorum, at: 2)?.since == first, "its age grows")
+        #expect(group.wait(.suspended, at: 2).map { $0.since < group.now } == true, "this node's clients wait too")
+    }
+
+    @Test func aPromiseThatHasNotRunOutNamesItsHolder() {
+        let own = NodeBoot(node: NodeID(1), boot: Boot(2))
+        var state = StoredState(process: own, machineID: .zero, kernelBootID: .zero, startBits: .zero)
+        state.cluster = Self.cluster
+        state.committed = VoterSet(version: 1, voters: [own.node])
+        state.promise = Promise(
+            epoch: Epoch(5), holder: NodeBoot(node: NodeID(3), boot: Boot(1)), released: false)
+        let start = Instant(nanoseconds: 1_000_000_000)
+        let waits = Agent(settings: .lone, stored: state, at: start).status(at: start + .milliseconds(10)).waits
+        #expect(waits.contains(Wait(kind: .promise, since: start, nodes: [NodeID(3)])), "\(waits)")
+    }
+
+    @Test func aRecoveryNamesWhomItWaitsForHereAndThere() {
+        var group = group()
+        group.crash(1)
+        let waits: (AgentGroup) -> [Wait] = { group in
+            group.waits(2).filter { $0.kind == .ready || $0.kind == .leaseEnd }
+        }
+        #expect(group.run(.seconds(10)) { waits($0).contains { $0.nodes == [NodeID(1)] } }, "node 2 waits for node 1")
+        #expect(group.run(.seconds(10)) { $0.wait(.recovering, at: 3) != nil || $0.activeServers == [2] })
+        if let wait = group.wait(.recovering, at: 3) { #expect(wait.nodes == [NodeID(2)]) }
+    }
+
+    @Test func aDisabledNodeSaysSo() {
+        var group = group(of: [1])
+        group.command(.disable, at: 1)
+        #expect(group.run(.seconds(5)) { $0.wait(.disabled, at: 1) != nil })
+        let since = group.wait(.disabled, at: 1)?.since
+        _ = group.run(.seconds(1))
+        #expect(group.wait(.disabled, at: 1)?.since == since)
+        group.command(.enable, at: 1)
+        #expect(group.run(.seconds(5)) { $0.wait(.disabled, at: 1) == nil })
+    }
+
+    @Test func theOnlyVoterIsAWarning() {
+        let group = group(of: [1])
+        #expect(group.wait(.singleVoter, at: 1)?.nodes == [NodeID(1)])
+    }
+
+    private func join(_ node: UInt32, machine: UInt64, cluster: Bits128) -> Event {
+        let process = NodeBoot(node: NodeID(node), boot: Boot(1))
+        let address = Address.ipv4(127, 0, 0, 99, port: 7411)
+        let record = MemberRecord(
+            process: process, incarnation: Incarnation(boot: process.boot), state: .alive, address: address,
+            eligible: true, hasVolumes: true, localHealth: 0)
+        let join = Join(
+            nonce: 1, record: record, machineID: Bits128(high: 0, low: machine), kernelBootID: .zero,
+            configurationVersion: 0, highestEpoch: .none)
+        let sender = Sender(
+            process: process, startBits: Bits128(high: 9, low: machine), cluster: cluster, source: address)
+        return .packet(sender, [.join(join)])
+    }
+
+    @Test func aNamesakeIsNamedWithItsAddress() {
+        var group = group(of: [1])
+        group.deliver(join(1, machine: 99, cluster: Self.cluster), to: 1)
+        #expect(group.run(.seconds(5)) { $0.wait(.idConflict, at: 1) != nil })
+        #expect(group.status(1)?.namesake == .ipv4(127, 0, 0, 99, port: 7411))
+        #expect(group.run(.seconds(30)) { $0.wait(.idConflict, at: 1) == nil }, "it is silent: it is forgotten")
+    }
+
+    @Test func aSecondGroupOfTheSameNameIsNamed() {
+        var group = group(of: [1])
+        group.deliver(join(7, machine: 7, cluster: Bits128(high: 66, low: 66)), to: 1)
+        #expect(group.run(.seconds(5)) { $0.wait(.foreignGroup, at: 1) != nil })
+        #expect(group.wait(.foreignGroup, at: 1)?.nodes == [NodeID(7)])
+        #expect(group.run(.seconds(120)) { $0.wait(.foreignGroup, at: 1) == nil }, "it is silent: it is forgotten")
+    }
+
+    @Test func aLostStateFileIsNamed() {
+        var state = StoredState(
+            process: NodeBoot(node: NodeID(1), boot: Boot(1)), machineID: .zero, kernelBootID: .zero, startBits: .zero)
+        state.mayVote = false
+        state.cluster = Self.cluster
+        let now = Instant(nanoseconds: 1_000_000_000)
+        let agent = Agent(settings: .lone, stored: state, at: now)
+        #expect(agent.status(at: now + .seconds(3)).waits.contains(Wait(kind: .noVote, since: now, nodes: [NodeID(1)])))
+    }
+
+    @Test func aStateDiskThatFailsOrHangsIsNamedWithItsAge() {
+        let start = Instant(nanoseconds: 1_000_000_000)
+        for fails in [true, false] {
+            var agent = Agent(settings: .lone, stored: nil, at: start)
+            let actions = agent.step(.command(id: .zero, .found(cluster: Self.cluster)), at: start)
+            let token = actions.compactMap { action -> UInt64? in
+                if case .persist(_, let token) = action { token } else { nil }
+            }.last
+            guard let token else {
+                Issue.record("nothing is stored")
+                continue
+            }
+            let later = start + .seconds(30)
+            if fails { _ = agent.step(.persistFailed(token: token), at: later) }
+            let wait = agent.status(at: later).waits.first { $0.kind == .stateFile }
+            #expect(wait == Wait(kind: .stateFile, since: start, nodes: [NodeID(1)]), "fails: \(fails)")
+            _ = agent.step(fails ? .wake : .persisted(token: token), at: later + .seconds(2))
+            if fails { _ = agent.step(.persisted(token: token + 1), at: later + .seconds(2)) }
+            #expect(!agent.status(at: later + .seconds(2)).waits.contains { $0.kind == .stateFile }, "fails: \(fails)")
+        }
+    }
+
+    /// No grant, no claim, no admission rests on a disk that does not write; it goes on by itself when that is mended.
+    @Test func nothingIsPromisedOnAFullDisk() {
+        var group = group()
+        group.failingDisks = [2, 3]
+        let before = group.reports.mapValues(\.count)
+        group.crash(1)
+        #expect(!group.run(.seconds(20)) { !$0.activeServers.isEmpty })
+        for node in [UInt32(2), 3] {
+            let news = (group.reports[node] ?? []).dropFirst(before[node] ?? 0)
+            let promised = news.contains { report in
+                switch report {
+                case .elected, .promised, .admitted, .serverActive: true
+                default: false
+                }
+            }
+            #expect(!promised, "node \(node): \(news)")
+        }
+        #expect(group.wait(.stateFile, at: 2) != nil || group.wait(.stateFile, at: 3) != nil)
+        group.failingDisks = []
+        #expect(group.run(.seconds(20)) { $0.activeServers == [2] })
+    }
+
+    @Test(arguments: [ServerFailure.storeFormat, .storeForeign, .storeStale])
+    func aStoreThatIsRefusedIsNamed(failure: ServerFailure) {
+        var group = group(of: [1])
+        group.deliver(.server(.failed(failure, epochSeen: .none)), to: 1)
+        #expect(group.run(.seconds(5)) { $0.wait(.store, at: 1) != nil })
+        #expect(group.status(1)?.serverFailure == failure)
+        #expect(group.run(.seconds(30)) { $0.wait(.store, at: 1) == nil }, "it is tried again")
+    }
+
+    @Test func aStoreThatFailsOrCannotBeReachedIsNamedAtTheSecondTime() {
+        for failure in [ServerFailure.storeIO, .storeUnreachable] {
+            var group = group(of: [1])
+            let firstAt = group.now
+            group.deliver(.server(.failed(failure, epochSeen: .none)), to: 1)
+            group.deliver(.server(.failed(failure, epochSeen: .none)), to: 1, after: .milliseconds(1))
+            #expect(group.run(.seconds(5)) { $0.wait(.store, at: 1) != nil })
+            #expect(group.wait(.store, at: 1)?.since == firstAt)
+            #expect(group.status(1)?.serverFailure == failure)
+        }
+    }
+
+    @Test func aDiskThatKeepsWritesOfSuspendedClientsIsNamed() {
+        var group = group()
+        group.crash(1)
+        group.crash(3)
+        #expect(group.run(.seconds(10)) { $0.wait(.suspended, at: 2) != nil })
+        #expect(group.wait(.clientDisk, at: 2) == nil)
+        guard let adopted = group.status(2)?.adopted else { return }
+        group.deliver(.client(ClientID(1), .suspended(adopted, writesInFlight: 3)), to: 2)
+        #expect(group.run(.seconds(1)) { $0.wait(.clientDisk, at: 2) != nil })
+        #expect(group.status(2)?.clients.map(\.writesInFlight) == [3])
+        group.deliver(.client(ClientID(1), .suspended(adopted, writesInFlight: 0)), to: 2)
+        #expect(group.run(.seconds(1)) { $0.wait(.clientDisk, at: 2) == nil })
+    }
+
+    @Test func timersThatOthersRelyOnHaveAnotherDigest() {
+        #expect(Set([Timing.lan, .fast, .wan].map(\.digest)).count == 3)
+        var other = Timing.lan
+        other.probe = .milliseconds(700)
+        #expect(other.digest == Timing.lan.digest, "nobody's safety rests on the period of a probe")
+        other.promise = .milliseconds(2001)
+        #expect(other.digest != Timing.lan.digest)
+    }
+}
+
+extension AgentGroup {
+    fileprivate func waits(_ node: UInt32) -> [Wait] { status(node)?.waits ?? [] }
+
+    fileprivate func wait(_ kind: Wait.Kind, at node: UInt32) -> Wait? { waits(node).first { $0.kind == kind } }
+}
+
+extension Wait.Kind {
+    fileprivate var isHarmless: Bool { self == .singleVoter }
+}
+
+extension AgentSettings {
+    fileprivate static let lone = AgentSettings(
+        process: NodeBoot(node: NodeID(1), boot: Boot(1)), startBits: Bits128(high: 1, low: 2), machineID: .zero,
+        kernelBootID: .zero, address: .ipv4(127, 0, 0, 1, port: 7411), peers: [], serves: true, hasVolumes: false,
+        timing: .fast, maximumVoters: 5, seed: 1, livingClients: [], previousServerProvenDead: false)
+}
