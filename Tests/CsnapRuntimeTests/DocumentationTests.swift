@@ -103,7 +103,7 @@ extension Report {
             .memberSuspected(process, by: NodeID(2)), .memberAlive(process), .memberUnreachable(process),
             .memberLeft(process), .foreignGroup(cluster: .zero, from: NodeID(2)),
             .idConflict(NodeID(1), other: address),
-            .votersChanging(voters), .votersChanged(voters), .claiming(Epoch(1), .noHolder), .claimFailed(Epoch(1)),
+            .voteLost, .voteRestored, .votersChanging(voters), .votersChanged(voters), .claiming(Epoch(1), .noHolder), .claimFailed(Epoch(1)),
             .elected(Epoch(1), by: [NodeID(1)]),
             .promised(Promise(epoch: Epoch(1), holder: process, released: false)), .leaseSoft(Epoch(1)),
             .leaseRegained(Epoch(1)), .leaseLost(Epoch(1)), .released(Epoch(1)), .recovering(tenure, server: process),

@@ -139,7 +139,8 @@ extension WaitWords {
 
     private static func noVote(_ nodes: String) -> WaitWords {
         WaitWords(
-            "noVote", "This node lost its state file and has no vote; waiting for \(nodes).",
+            "noVote",
+            "This node lost its state file and has no vote; waiting for \(nodes.isEmpty ? "the group" : nodes).",
             "none needed if those nodes run; it votes again when each of them has answered.")
     }
 
