@@ -74,10 +74,20 @@ import Testing
             let source = try KeySource(fixture.load())
             #expect(source.current == KeyRing(old))
             try KeyRotation.begin.apply(to: path)
+            #expect(source.current == KeyRing(old), "nothing is read unless a seal failed")
+            let start = BootClock.now()
+            source.refresh(at: start)
             let new = source.current
             #expect(new.sealing == old && new.other != nil)
             #expect(chmod(path, 0o644) == 0)
+            source.refresh(at: start + .seconds(2))
             #expect(source.current == new, "a file that is refused leaves the last keys")
+            #expect(chmod(path, 0o600) == 0)
+            try KeyRotation.switch.apply(to: path)
+            source.refresh(at: start + .milliseconds(2_500))
+            #expect(source.current == new, "a stranger cannot make it read all the time")
+            source.refresh(at: start + .seconds(4))
+            #expect(source.current.other == old)
         }
     }
 

@@ -220,7 +220,10 @@ extension Agent {
     /// Records that a holder's server group is empty. Says whether the promise of that very epoch is now released.
     private mutating func recordRelease(of epoch: Epoch, holder released: NodeBoot) -> Bool {
         sawEpoch(epoch)
-        guard voter.answers, stored.mayVote, holder == nil else { return false }
+        // What a vote that came back may have promised below its floor nobody knows; it stays unsaid.
+        guard voter.answers, stored.mayVote, holder == nil,
+            epoch > stored.floor || epoch == stored.promise?.epoch
+        else { return false }
         if let promise = stored.promise {
             if epoch < promise.epoch { return false }
             if epoch == promise.epoch {

@@ -44,7 +44,8 @@ extension Oracles {
             return world.fail(
                 11, "node \(node + 1) admits \(text(process)), which is on the disks of no voter majority")
         }
-        admissions.admitted[process] = agent.ledger.epoch
+        // The server of an earlier epoch may be told late.
+        admissions.admitted[process] = max(admissions.admitted[process] ?? .none, agent.ledger.epoch)
     }
 
     func checkActivation(_ world: World, node: Int, _ agent: SimAgent, _ tenure: Tenure) {

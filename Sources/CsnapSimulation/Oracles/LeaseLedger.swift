@@ -75,8 +75,11 @@ final class LeaseLedger {
         case .clientLeaseAck(let ack):
             guard let sent = clientLeases[ack.nonce] else { return }
             let until = sent + min(timing.hard, ack.remaining)
-            if ack.tenure > clientLeaseBound.tenure || until > clientLeaseBound.until {
+            // A new round is of the same holder, which counts what it promised before.
+            if ack.tenure.epoch > clientLeaseBound.tenure.epoch {
                 clientLeaseBound = (ack.tenure, until)
+            } else if ack.tenure.epoch == clientLeaseBound.tenure.epoch {
+                clientLeaseBound = (max(ack.tenure, clientLeaseBound.tenure), max(until, clientLeaseBound.until))
             }
         case .release(let release): releasedHere = max(releasedHere, release.epoch)
         case .transfer(let transfer): releasedHere = max(releasedHere, transfer.epoch)

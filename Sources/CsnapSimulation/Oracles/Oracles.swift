@@ -67,7 +67,7 @@ final class Oracles {
         case .renew(let renew):
             let ledger = agent.ledger
             if renew.epoch == ledger.epoch, ledger.hardGiven > .distantPast,
-                time > max(ledger.hardGiven, ledger.ownBound)
+                time > max(ledger.hardGiven, ledger.ownBound), time > bound(world, node: node, agent, at: time)
             {
                 world.fail(5, "node \(node + 1) renews epoch \(renew.epoch.value) after its lease has ended")
             }
@@ -139,7 +139,9 @@ final class Oracles {
     private func checkEventOrder(_ world: World, node: Int, _ agent: SimAgent, _ report: Report) {
         let ledger = agent.ledger
         switch report {
-        case .recovering(let tenure, _):
+        case .recovering(let tenure, let server):
+            // A lone voter asked nobody before.
+            if server == agent.process { ledger.begins(tenure.epoch) }
             if tenure < ledger.reported {
                 world.fail(20, "node \(node + 1) reports recovering \(text(tenure)) after \(text(ledger.reported))")
             }

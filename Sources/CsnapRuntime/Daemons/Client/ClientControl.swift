@@ -149,7 +149,9 @@ final class ClientControl {
                 for frame in frames { core.receive(frame, now: now) }
             }
         case .nothing: break
-        case .broken(let trouble): lose(trouble)
+        case .broken(let trouble):
+            if session.lacksKey { keys.refresh(at: now) }
+            lose(trouble)
         }
         perform()
     }

@@ -16,11 +16,15 @@ final class SessionLink {
     private(set) var isConnecting = true
     private var seal: SessionSeal
     private var reader = FrameReader<ServerFrame>()
+    private var hasOpened = false
 
     init(socket: StreamSocket, keys: KeyRing) {
         self.socket = socket
         seal = SessionSeal(side: .client, keys: keys)
     }
+
+    /// The peer said hello and nothing that our keys open.
+    var lacksKey: Bool { seal.isReady && !hasOpened }
 
     func send(_ frame: ClientFrame) -> Bool {
         guard seal.isReady else { return false }
@@ -47,6 +51,7 @@ final class SessionLink {
                 if !wasReady && seal.isReady { return .ready }
                 var frames: [ServerFrame] = []
                 while let frame = try reader.next() { frames.append(frame) }
+                if !frames.isEmpty { hasOpened = true }
                 return .frames(frames)
             } catch {
                 return .broken("\(error)")

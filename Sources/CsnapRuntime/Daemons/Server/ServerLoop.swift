@@ -237,7 +237,9 @@ final class ServerLoop {
         case .garbage(let frames, let error):
             receive(frames, id)
             withTable { $0.receivedGarbage(error, on: id) }
-        case .ended(let reason): lose(id, reason)
+        case .ended(let reason):
+            if connections[id]?.lacksKey == true { resources.keys.refresh(at: BootClock.now()) }
+            lose(id, reason)
         }
     }
 

@@ -22,6 +22,8 @@ struct SessionConnection {
     private(set) var progressAt: Instant
     /// It has a session; strangers must say hello in time.
     var isWelcome = false
+    /// What came does not open with our keys.
+    private(set) var lacksKey = false
     /// To be closed when all is sent.
     var isClosing = false
 
@@ -57,6 +59,7 @@ struct SessionConnection {
         do throws(SessionSealError) {
             reader.feed(try seal.open(buffer[..<count]))
         } catch {
+            lacksKey = true
             return .ended(error.description)
         }
         var frames: [ClientFrame] = []
