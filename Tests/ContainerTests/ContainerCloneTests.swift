@@ -18,7 +18,8 @@ struct ContainerCloneTests {
             try group.wait("node \(node.number) names the conflict", seconds: 60) {
                 node.status?.waits.contains { $0.kind == "idConflict" } == true
             }
-            #expect(node.why.contains("Another machine uses the id of this node"))
+            let why = node.why
+            #expect(why.contains("Another machine at 192.0.2.") && why.contains("uses the id of this node"))
             #expect(node.why.contains("node:"), "what to type stands there")
         }
         let line = "node id 3 is used twice, also at 192.0.2.14:7411"

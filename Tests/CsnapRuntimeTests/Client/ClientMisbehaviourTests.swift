@@ -223,6 +223,13 @@ struct Misbehaviour: Sendable, CustomTestStringConvertible {
                 peer.end()
             }
         }
+        // All 64 places are free: every one has been seen to be gone. Before that a write of theirs might still land.
+        #expect(
+            eventually {
+                let peers = (0..<64).map { _ in NBDPeer(rig.socket) }
+                defer { for peer in peers { peer.end() } }
+                return peers.allSatisfy { $0.isOpen }
+            })
         #expect(rig.attach(ClientRig.tenure(1)))
         rig.resume(ClientRig.tenure(1))
         #expect(
