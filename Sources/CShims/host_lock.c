@@ -12,24 +12,26 @@ int64_t csnap_boottime_nanoseconds(void) {
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-int csnap_lock_exclusive(int descriptor) {
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 0, .l_pid = 0};
-    return fcntl(descriptor, F_OFD_SETLK, &lock) == 0 ? 0 : -errno;
+// A length of 0 is all there is and will be.
+static struct flock range(int64_t start, int64_t length) {
+    return (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = start, .l_len = length, .l_pid = 0};
 }
 
-int csnap_lock_byte(int descriptor, int64_t offset) {
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = offset, .l_len = 1, .l_pid = 0};
-    return fcntl(descriptor, F_OFD_SETLK, &lock) == 0 ? 0 : -errno;
+static int lock(int descriptor, struct flock wanted) {
+    return fcntl(descriptor, F_OFD_SETLK, &wanted) == 0 ? 0 : -errno;
 }
+
+static int is_locked_elsewhere(int descriptor, struct flock asked) {
+    if (fcntl(descriptor, F_OFD_GETLK, &asked) != 0) return -errno;
+    return asked.l_type == F_UNLCK ? 0 : 1;
+}
+
+int csnap_lock_exclusive(int descriptor) { return lock(descriptor, range(0, 0)); }
+
+int csnap_lock_byte(int descriptor, int64_t offset) { return lock(descriptor, range(offset, 1)); }
 
 int csnap_byte_is_locked_elsewhere(int descriptor, int64_t offset) {
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = offset, .l_len = 1, .l_pid = 0};
-    if (fcntl(descriptor, F_OFD_GETLK, &lock) != 0) return -errno;
-    return lock.l_type == F_UNLCK ? 0 : 1;
+    return is_locked_elsewhere(descriptor, range(offset, 1));
 }
 
-int csnap_lock_is_held_elsewhere(int descriptor) {
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 0, .l_pid = 0};
-    if (fcntl(descriptor, F_OFD_GETLK, &lock) != 0) return -errno;
-    return lock.l_type == F_UNLCK ? 0 : 1;
-}
+int csnap_lock_is_held_elsewhere(int descriptor) { return is_locked_elsewhere(descriptor, range(0, 0)); }

@@ -14,12 +14,7 @@ struct WordRule {
         // The sandbox's own look at a condition.
         WordRule(
             what: "sleep", pattern: #"\b(u|nano)?sleep\("#,
-            except: [
-                "Sources/CsnapSandbox/Process/ThreadedTask.swift",
-                // Threads of their own, between two tries.
-                "Sources/CsnapRuntime/Daemons/Client/ClientDaemon.swift",
-                "Sources/CsnapRuntime/Daemons/Agent/SnapshotForwarder.swift",
-            ]),
+            except: ["Sources/CsnapSandbox/Process/ThreadedTask.swift"]),
         WordRule(
             what: "the wall clock",
             pattern: #"CLOCK_REALTIME|gettimeofday|\bDate\(\)|\bDate\.now|\btime\((nil|NULL)\)|\bclock\(\)"#,

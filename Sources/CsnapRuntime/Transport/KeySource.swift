@@ -8,32 +8,31 @@ import Synchronization
 /// in use.
 package final class KeySource: Sendable {
     private let path: String?
-    private let last: Mutex<KeyRing>
-    private let readAt = Mutex(Instant.distantPast)
+    private let state: Mutex<(last: KeyRing, readAt: Instant)>
     private static let pause = Interval.seconds(1)
 
     /// Throws `KeyFileError` if the first reading fails.
     package init(_ configuration: CsnapConfiguration) throws(KeyFileError) {
         path = configuration.insecure ? nil : configuration.keyFile
-        last = Mutex(try path.map { path throws(KeyFileError) in try KeyRing.load(path) } ?? .insecure)
+        let keys = try path.map { path throws(KeyFileError) in try KeyRing.load(path) } ?? .insecure
+        state = Mutex((keys, .distantPast))
     }
 
     /// Always the same keys.
     package init(fixed keys: KeyRing) {
         path = nil
-        last = Mutex(keys)
+        state = Mutex((keys, .distantPast))
     }
 
-    package var current: KeyRing { last.withLock { $0 } }
+    package var current: KeyRing { state.withLock { $0.last } }
 
     /// A seal failed: the file may have other keys by now.
     package func refresh(at now: Instant) {
-        let isDue = readAt.withLock { readAt in
-            guard now >= readAt + Self.pause else { return false }
-            readAt = now
-            return true
+        guard let path else { return }
+        state.withLock { state in
+            guard now >= state.readAt + Self.pause else { return }
+            state.readAt = now
+            if let keys = try? KeyRing.load(path) { state.last = keys }
         }
-        guard isDue, let path, let keys = try? KeyRing.load(path) else { return }
-        last.withLock { $0 = keys }
     }
 }

@@ -1,3 +1,4 @@
+import CShims
 import CsnapCore
 import CsnapSession
 import Glibc
@@ -80,7 +81,7 @@ final class SnapshotForwarder: Sendable {
                 case .some(let outcome): return .success(outcome)
                 }
             }
-            usleep(UInt32(Self.retry.nanoseconds / 1000))
+            csnap_pause(Int32(Self.retry.nanoseconds / 1_000_000))
         }
         return .failure(.noServer("no server carried the command out in time: `csnapctl why` says what it waits for"))
     }

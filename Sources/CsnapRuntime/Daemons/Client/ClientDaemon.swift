@@ -56,10 +56,8 @@ package final class ClientDaemon: Sendable {
     }
 
     private static func core(_ options: ClientOptions, _ device: OriginDevice) -> ClientCore {
-        var generator = SystemRandomNumberGenerator()
-        let uuid = Bits128(high: generator.next(), low: generator.next())
-        return ClientCore(
-            client: uuid, volume: options.volume, processID: UInt32(getpid()), machine: options.machine,
+        ClientCore(
+            client: RandomBits.draw(), volume: options.volume, processID: UInt32(getpid()), machine: options.machine,
             originSize: device.size)
     }
 
