@@ -1,0 +1,154 @@
+import CsnapRuntime
+import CsnapSandbox
+import Foundation
+import Testing
+
+/// A group of one node with one volume: agent, server and client as processes, with files of their own.
+final class LoneVolume {
+    /// Bytes.
+    static let size = 32 << 20
+    static let name = "data"
+
+    let directory: String
+    private let agent: Process
+    private let client: Process
+
+    var socket: String { directory + "/run/agent.sock" }
+    var nbd: String { directory + "/run/data.nbd" }
+    var origin: String { directory + "/origin" }
+    var caller: AgentCaller { get throws { try AgentCaller(path: socket) } }
+
+    /// Returns when the client may write.
+    init(size: Int = LoneVolume.size) throws {
+        var template = Array("/var/tmp/csnap-volume-XXXXXX".utf8CString)
+        directory = String(cString: try #require(mkdtemp(&template)))
+        for name in ["run", "state"] { #expect(mkdir(directory + "/" + name, 0o755) == 0) }
+        try SandboxDirectory.makeSparse(directory + "/origin", size: UInt64(size))
+        _ = try VolumeFormatter.create(
+            path: directory + "/store", origin: directory + "/origin", storeSize: UInt64(max(2 * size, 64 << 20)))
+        let text = """
+            cluster: lone
+            node: 1
+            listen: 127.0.0.1:\(try Self.freePort(SOCK_DGRAM))
+            service-port: \(try Self.freePort(SOCK_STREAM))
+            peers: []
+            profile: fast
+            insecure: true
+            state-directory: \(directory)/state
+            runtime-directory: \(directory)/run
+            volumes: { data: { origin: \(directory)/origin, store: \(directory)/store } }
+
+            """
+        try text.write(toFile: directory + "/csnap.yaml", atomically: true, encoding: .utf8)
+        agent = try Self.start("csnap-agent", [], directory)
+        client = try Self.start("csnap-client", ["--volume", Self.name], directory)
+        try waitUntil("the agent answers", seconds: 60) { (try? status()) != nil }
+        try caller.command("Found")
+        try waitUntil("the client may write", seconds: 60) {
+            let status = try status()
+            return status.clientsResumed && status.clients.first?.connected == true
+        }
+    }
+
+    deinit {
+        let server = (try? status())?.serverPid
+        for process in [client, agent] where process.isRunning {
+            kill(process.processIdentifier, SIGKILL)
+            process.waitUntilExit()
+        }
+        // It dies with its agent; here nobody waits for that.
+        if let server { kill(server, SIGKILL) }
+        try? FileManager.default.removeItem(atPath: directory)
+    }
+
+    func status() throws -> StatusReport { try caller.status() }
+
+    /// The server's process dies; another takes its place.
+    func killServer() throws {
+        let pid = try #require(try status().serverPid)
+        kill(pid, SIGKILL)
+    }
+
+    func uri(_ export: String) -> String { "nbd+unix:///\(export)?socket=\(nbd)" }
+
+    func connect(_ export: String = "origin") throws -> NBDClient {
+        let end = boottime() + 60_000_000_000
+        return try NBDClient(path: nbd, export: export) { boottime() > end }
+    }
+
+    /// Makes a snapshot; returns when the client offers it.
+    @discardableResult
+    func snapshot(_ name: String) throws -> SnapshotItem {
+        let made = try caller.createSnapshot(Self.name, name)
+        try waitUntil("snap/\(name) is offered", seconds: 60) { (try? connect("snap/\(name)")) != nil }
+        return made
+    }
+
+    /// Writes random bytes there, to the volume and to the model.
+    func write(_ ranges: [Range<Int>], _ model: inout Data) throws {
+        let device = try connect()
+        for range in ranges {
+            var bytes = [UInt8](repeating: 0, count: range.count)
+            arc4random_buf(&bytes, bytes.count)
+            try device.write(bytes, offset: UInt64(range.lowerBound))
+            model.replaceSubrange(range, with: bytes)
+        }
+        try device.flush()
+        device.disconnect()
+    }
+
+    private static func start(_ program: String, _ arguments: [String], _ directory: String) throws -> Process {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: Tool.directory + "/" + program)
+        process.arguments = ["--config", directory + "/csnap.yaml"] + arguments
+        let log = "\(directory)/\(program).log"
+        _ = FileManager.default.createFile(atPath: log, contents: nil)
+        process.standardError = FileHandle(forWritingAtPath: log)
+        process.standardOutput = FileHandle(forWritingAtPath: log)
+        try process.run()
+        return process
+    }
+
+    private static func freePort(_ type: __socket_type) throws -> UInt16 {
+        let descriptor = Glibc.socket(AF_INET, Int32(type.rawValue), 0)
+        defer { close(descriptor) }
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let bound = withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, length) == 0 && getsockname(descriptor, $0, &length) == 0
+            }
+        }
+        try #require(bound)
+        return address.sin_port.bigEndian
+    }
+}
+
+/// A program of somebody else.
+enum Foreign {
+    struct Run {
+        var code: Int32
+        var output: String
+    }
+
+    /// Nil, and said aloud, if it is not installed.
+    static func run(_ tool: String, _ arguments: [String]) throws -> Run? {
+        guard access("/usr/bin/" + tool, X_OK) == 0 else {
+            print("SKIPPED: \(tool) is not installed; no test against it was made")
+            return nil
+        }
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/" + tool)
+        process.arguments = arguments
+        let pipe = Pipe()
+        process.standardOutput = pipe
+        process.standardError = pipe
+        process.standardInput = FileHandle.nullDevice
+        try process.run()
+        let output = pipe.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        return Run(code: process.terminationStatus, output: String(decoding: output, as: UTF8.self))
+    }
+}
