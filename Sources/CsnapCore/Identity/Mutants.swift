@@ -18,6 +18,7 @@ package enum Mutant: String, CaseIterable, Sendable {
     case admissionLostAtRestart
     case activeOnMajorityOfReady
     case evictWithoutLeaseWait
+    case hearsayEndsBoot
     // Growth
     case oldVotersOnlyAfterPending
     case pendingVoterGrantsAlone

@@ -44,7 +44,11 @@ extension World {
         let latest = oracles.configurations.committed.values.last
         let sets = nodes.compactMap(\.disk).flatMap { [$0.committed, $0.pending?.set].compactMap { $0 } }
             .filter { $0.version >= latest?.version ?? 0 }
-        if sets.contains(where: { $0.voters.contains(nodes[index].id) }) { nodes[index].lostVote = true }
+        if sets.contains(where: { $0.voters.contains(nodes[index].id) }) {
+            nodes[index].lostVote = true
+        } else {
+            oracles.forgetPromises(of: index)
+        }
         nodes[index].lostDisk = nodes[index].disk
         nodes[index].disk = nil
     }

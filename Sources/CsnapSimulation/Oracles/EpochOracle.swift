@@ -10,6 +10,12 @@ struct EpochFacts {
     func voters(_ epoch: Epoch, _ holder: NodeBoot) -> UInt64 {
         promised[epoch]?.first { $0.holder == holder }?.voters ?? 0
     }
+
+    mutating func forget(_ node: Int) {
+        for (epoch, holders) in promised {
+            promised[epoch] = holders.map { ($0.holder, $0.voters & ~(UInt64(1) << UInt64(node))) }
+        }
+    }
 }
 
 extension VoterSet {
@@ -59,6 +65,10 @@ extension Oracles {
             world.fail(1, "epoch \(promise.epoch.value) is promised to \(winners.count) processes by majorities")
         }
     }
+
+    /// The promises of a node that is no voter never counted; with its disk they are gone, and should it become a voter
+    /// they must not be counted then.
+    func forgetPromises(of node: Int) { epochs.forget(node) }
 
     /// A node that lost its promises may vote again once it knows of every epoch that its lost promise helped to elect.
     func checkRestoredVote(_ world: World, node: Int, old: StoredState?, new: StoredState) {

@@ -1,6 +1,7 @@
 import CsnapCore
 
-/// Rules about votes whose removal the world hardly ever punishes: tried on one agent, whose peers answer by the book.
+/// Rules about votes and boots whose removal the world hardly ever punishes: tried on one agent, whose peers answer by
+/// the book.
 enum DirectedVoteRules {
     static func violation(of mutant: String, timing: Timing) -> String? {
         switch Mutant(rawValue: mutant) {
@@ -8,6 +9,7 @@ enum DirectedVoteRules {
         case .voteRecoveredAtOnce: questionsAtOnce(timing)
         case .lateGrantCounted: lateGrant(timing)
         case .lostVoterKept: lostVoter(timing)
+        case .hearsayEndsBoot: hearsay(timing)
         default: nil
         }
     }
@@ -51,6 +53,21 @@ enum DirectedVoteRules {
         lone.run(for: .seconds(30))
         return lone.proposed == [1, 2, 4].map { NodeID($0) } ? nil : "a lost voter is not replaced"
     }
+
+    /// While an admitted boot holds a client lease, gossip tells of a higher boot of its node: an earlier process, whose
+    /// state file was lost since (§6).
+    private static func hearsay(_ timing: Timing) -> String? {
+        var lone = LoneAgent(node: 1, voters: [1], timing: timing)
+        lone.run(for: .seconds(10))
+        guard let tenure = lone.tenure else { return "nobody serves" }
+        for suspended in [true, false] {
+            lone.hear([.clientLease(ClientLease(nonce: 1, tenure: tenure, clients: 1, suspended: suspended))], from: 2)
+            lone.run(for: .milliseconds(10))
+        }
+        lone.hear([.news([.member(LoneAgent.record(2, boot: 5))])], from: 3)
+        lone.run(for: .milliseconds(10))
+        return lone.strikes > 0 ? "a boot is struck at once because gossip knows a higher one" : nil
+    }
 }
 
 /// An agent whose disk and server are perfect, and whose peers in `answers` say yes to everything.
@@ -62,6 +79,8 @@ private struct LoneAgent {
     private(set) var heldGrants: [Message] = []
     private(set) var questions = 0
     private(set) var elections = 0
+    private(set) var strikes = 0
+    private(set) var tenure: Tenure?
     private(set) var proposed: [NodeID] = []
     private var joinNonce: UInt64 = 0
     private let cluster = Bits128(high: 1, low: 1)
@@ -89,9 +108,9 @@ private struct LoneAgent {
 
     private static func address(_ node: UInt32) -> Address { .ipv4(127, 0, 0, UInt8(node), port: 7411) }
 
-    private static func record(_ node: UInt32) -> MemberRecord {
+    static func record(_ node: UInt32, boot: UInt64 = 1) -> MemberRecord {
         MemberRecord(
-            process: NodeBoot(node: NodeID(node), boot: Boot(1)), incarnation: Incarnation(boot: Boot(1)),
+            process: NodeBoot(node: NodeID(node), boot: Boot(boot)), incarnation: Incarnation(boot: Boot(boot)),
             state: .alive, address: address(node), eligible: true, hasVolumes: false, localHealth: 0)
     }
 
@@ -134,7 +153,10 @@ private struct LoneAgent {
         for action in agent.step(event, at: now) {
             switch action {
             case .persist(_, let token): step(.persisted(token: token))
-            case .toServer(.start(let start)): step(.server(.started(start.tenure, port: 7412)))
+            case .toServer(.start(let start)):
+                tenure = start.tenure
+                step(.server(.started(start.tenure, port: 7412)))
+            case .toServer(.strike): strikes += 1
             case .report(.elected): elections += 1
             case .send(let address, let messages):
                 let peer = UInt32(address.bits.low & 0xff)

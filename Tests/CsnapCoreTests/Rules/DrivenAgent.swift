@@ -140,6 +140,9 @@ struct DrivenAgent {
     var starts: [StartServer] {
         actions.compactMap { if case .toServer(.start(let start)) = $0 { start } else { nil } }
     }
+    var strikes: [(process: NodeBoot, cause: EvictionCause)] {
+        actions.compactMap { if case .toServer(.strike(let process, let cause)) = $0 { (process, cause) } else { nil } }
+    }
     var replies: [OperatorOutcome] {
         actions.compactMap { if case .reply(_, let outcome) = $0 { outcome } else { nil } }
     }

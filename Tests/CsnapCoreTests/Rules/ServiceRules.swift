@@ -190,6 +190,39 @@ import Testing
         #expect(node.disk?.enabled == false)
     }
 
+    @Test("Hearsay of a higher boot ends none whose clients hold a lease", arguments: [MemberState.alive, .left])
+    func hearsayOfHigherBoot(state: MemberState) {
+        var node = founder()
+        guard let tenure = node.starts.last?.tenure else { return #expect(Bool(false), "nobody serves") }
+        node.meet(2)
+        node.meet(3)
+        let ask = ClientLease(nonce: 1, tenure: tenure, clients: 1, suspended: true)
+        node.hear(.clientLease(ask), from: 2)
+        node.hear(.clientLease(ClientLease(nonce: 2, tenure: tenure, clients: 1, suspended: false)), from: 2)
+        #expect(node.messages(to: 2).contains { if case .clientLeaseAck = $0 { true } else { false } })
+        let leased = node.now
+        // Its state file was lost; this boot is older than the one that serves now, but was numbered higher.
+        var earlier = DrivenAgent.record(2, boot: 5)
+        earlier.state = state
+        node.hear(.news([.member(earlier)]), from: 3)
+        let lease = node.timing.hardWithDrift
+        node.pass(lease - .milliseconds(2)) { node in #expect(node.strikes.isEmpty) }
+        node.pass(.milliseconds(20))
+        #expect(node.strikes.map(\.cause) == [.leasePassed])
+        #expect(node.now - leased >= lease)
+    }
+
+    @Test("A higher boot that asks for its clients replaces the old one at once") func higherBootReplaces() {
+        var node = founder()
+        guard let tenure = node.starts.last?.tenure else { return #expect(Bool(false), "nobody serves") }
+        node.meet(2)
+        node.hear(.clientLease(ClientLease(nonce: 1, tenure: tenure, clients: 1, suspended: true)), from: 2)
+        node.meet(2, boot: 2)
+        node.hear(.clientLease(ClientLease(nonce: 1, tenure: tenure, clients: 1, suspended: true)), from: 2, boot: 2)
+        #expect(node.strikes.map(\.cause) == [.left])
+        #expect(node.strikes.map(\.process.boot) == [Boot(1)])
+    }
+
     @Test("A departing node does not say that it left while a lease of its clients runs") func leavesAfterTheLastLease()
     {
         var node = DrivenAgent(node: 2, voters: [1, 2, 3])
