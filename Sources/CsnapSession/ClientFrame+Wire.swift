@@ -4,7 +4,7 @@ extension ClientFrame: SessionFrame {
     /// 4096 ranges of the longest and a hello of the longest names fit it; a client is not trusted with more.
     package static let maximumBody = 64 << 10
 
-    package static func isKnown(type: UInt16) -> Bool { (1...9).contains(type) }
+    package static func isKnown(type: UInt16) -> Bool { (1...10).contains(type) }
 
     package var type: UInt16 {
         switch self {
@@ -17,6 +17,7 @@ extension ClientFrame: SessionFrame {
         case .barrierAck: 7
         case .listSnapshots: 8
         case .command: 9
+        case .queryChanges: 10
         }
     }
 
@@ -24,7 +25,8 @@ extension ClientFrame: SessionFrame {
         switch self {
         case .hello(let hello): hello.tenure.epoch
         case .queryWrite(_, let epoch, _), .queryRead(_, let epoch, _, _), .endRead(_, let epoch),
-            .listSnapshots(_, let epoch, _), .command(_, let epoch, _), .ping(let epoch):
+            .listSnapshots(_, let epoch, _), .queryChanges(_, let epoch, _), .command(_, let epoch, _),
+            .ping(let epoch):
             epoch
         case .barrierAck(let attempt): attempt.tenure.epoch
         case .bye: .none
@@ -49,6 +51,9 @@ extension ClientFrame: SessionFrame {
         case .command(let request, _, let command):
             writer.fixed(request)
             writer.value(command)
+        case .queryChanges(let request, _, let query):
+            writer.fixed(request)
+            writer.value(query)
         case .ping, .bye: break
         }
     }
@@ -90,6 +95,7 @@ extension ClientFrame: SessionFrame {
             return .listSnapshots(
                 request: try reader.fixed(UInt64.self), epoch: epoch, after: try reader.varint())
         case 9: return .command(request: try reader.fixed(UInt64.self), epoch: epoch, try reader.value())
+        case 10: return .queryChanges(request: try reader.fixed(UInt64.self), epoch: epoch, try reader.value())
         default: throw .unknownKind(UInt8(truncatingIfNeeded: type))
         }
     }

@@ -4,7 +4,7 @@ extension ServerFrame: SessionFrame {
     /// Room for what maps of snapshot reads and their data will need.
     package static let maximumBody = 1 << 20
 
-    package static func isKnown(type: UInt16) -> Bool { (129...140).contains(type) }
+    package static func isKnown(type: UInt16) -> Bool { (129...141).contains(type) }
 
     package var type: UInt16 {
         switch self {
@@ -20,6 +20,7 @@ extension ServerFrame: SessionFrame {
         case .snapshots: 138
         case .outcome: 139
         case .snapshotsChanged: 140
+        case .changes: 141
         }
     }
 
@@ -28,7 +29,7 @@ extension ServerFrame: SessionFrame {
         case .welcome(let welcome): welcome.tenure.epoch
         case .refused(_, let tenure), .goAway(let tenure): tenure.epoch
         case .grant(_, let epoch, _), .error(_, let epoch, _), .pong(let epoch), .map(_, let epoch, _),
-            .snapshots(_, let epoch, _, _), .outcome(_, let epoch, _),
+            .snapshots(_, let epoch, _, _), .outcome(_, let epoch, _), .changes(_, let epoch, _),
             .snapshotsChanged(let epoch, _):
             epoch
         case .barrierBegin(let attempt), .barrierEnd(let attempt, _): attempt.tenure.epoch
@@ -64,6 +65,9 @@ extension ServerFrame: SessionFrame {
             writer.fixed(request)
             writer.value(outcome)
         case .snapshotsChanged(_, let number): writer.varint(number)
+        case .changes(let request, _, let changes):
+            writer.fixed(request)
+            writer.value(changes)
         }
     }
 
@@ -93,7 +97,7 @@ extension ServerFrame: SessionFrame {
             return .error(request: try reader.fixed(UInt64.self), epoch: epoch, code: try reader.fixed(UInt16.self))
         case 133: return .pong(epoch: epoch)
         case 134: return .goAway(tenure: Tenure(epoch: epoch, round: try reader.value()))
-        case 135...140: return try decodeSnapshot(type: type, epoch: epoch, from: &reader)
+        case 135...141: return try decodeSnapshot(type: type, epoch: epoch, from: &reader)
         default: throw .unknownKind(UInt8(truncatingIfNeeded: type))
         }
     }
@@ -115,6 +119,7 @@ extension ServerFrame {
                 request: try reader.fixed(UInt64.self), epoch: epoch,
                 entries: try reader.list(limit: SessionWire.snapshotsPerPage), hasMore: try reader.flag())
         case 140: return .snapshotsChanged(epoch: epoch, from: try reader.varint())
+        case 141: return .changes(request: try reader.fixed(UInt64.self), epoch: epoch, try reader.value())
         default: return .outcome(request: try reader.fixed(UInt64.self), epoch: epoch, try reader.value())
         }
     }

@@ -13,6 +13,8 @@ package enum ClientFrame: Equatable, Sendable {
     case barrierAck(BarrierAttempt)
     /// The snapshots of this volume with numbers above `after`, one page.
     case listSnapshots(request: UInt64, epoch: Epoch, after: UInt64)
+    /// Which chunks changed between two images of this volume?
+    case queryChanges(request: UInt64, epoch: Epoch, ChangesQuery)
     /// Of a session for commands only.
     case command(request: UInt64, epoch: Epoch, SnapshotCommand)
     case ping(epoch: Epoch)
@@ -80,6 +82,7 @@ package enum ServerFrame: Equatable, Sendable {
     case snapshotsChanged(epoch: Epoch, from: UInt64)
     case snapshots(request: UInt64, epoch: Epoch, entries: [SnapshotEntry], hasMore: Bool)
     case outcome(request: UInt64, epoch: Epoch, CommandOutcome)
+    case changes(request: UInt64, epoch: Epoch, ChangedChunks)
     case pong(epoch: Epoch)
     /// Another tenure has begun, or this boot was struck.
     case goAway(tenure: Tenure)

@@ -16,6 +16,7 @@ extension SessionTable {
             order = .rename(from: from, to: to)
         case .list(_, let after): order = .list(after: after)
         case .examine: order = .examine
+        case .changes(_, let query): order = .changes(query)
         }
         return [self.order(order, volume, for: .command(answer))]
     }
@@ -57,6 +58,7 @@ extension SessionTable {
             let frame = ServerFrame.snapshots(
                 request: answer.request, epoch: tenure.epoch, entries: entries, hasMore: hasMore)
             return [.send(frame, to: answer.connection)]
+        case .changes(let answer): return changes(answer, result)
         case .command(let answer):
             if case .changed(let entry) = result {
                 return changed(entry.number, volume) + self.answer(answer, .snapshot(entry))
@@ -64,6 +66,18 @@ extension SessionTable {
             guard case .outcome(let outcome) = result else { return unexpected() }
             return self.answer(answer, completed(outcome, volume))
         case .reuse: return []
+        }
+    }
+
+    private func changes(_ answer: CommandAnswer, _ result: StoreResult) -> [SessionAction] {
+        switch result {
+        case .outcome(.changes(let changes)):
+            let frame = ServerFrame.changes(request: answer.request, epoch: tenure.epoch, changes)
+            return [.send(frame, to: answer.connection)]
+        case .outcome(.refused(let reason, _)):
+            let error: SessionQueryError = reason == .unknownSnapshot ? .unknownSnapshot : .storeDamaged
+            return [failure(answer.request, error, answer.connection)]
+        default: return unexpected()
         }
     }
 

@@ -60,6 +60,7 @@ package struct SessionTable: Equatable, Sendable {
         case write(PendingWrite, volume: Int)
         case read(PendingRead, volume: Int)
         case list(CommandAnswer)
+        case changes(CommandAnswer)
         case command(CommandAnswer)
         case find(name: String, uuid: Bits128, CommandAnswer, volume: Int)
         case commit(volume: Int)
@@ -138,7 +139,7 @@ package struct SessionTable: Equatable, Sendable {
             switch frame {
             case .hello(let hello): return greet(hello, id, now)
             case .bye: return end(id, .bye)
-            case .queryWrite, .queryRead, .endRead, .barrierAck, .listSnapshots, .command, .ping:
+            case .queryWrite, .queryRead, .endRead, .barrierAck, .listSnapshots, .queryChanges, .command, .ping:
                 return end(id, .helloMissing)
             }
         case .greeting: return received(frame, greeting: id)
@@ -185,7 +186,8 @@ extension SessionTable {
         case .bye: return end(id, .bye)
         case .ping(let epoch):
             return epoch == tenure.epoch ? [.send(.pong(epoch: epoch), to: id)] : refuseEpoch(epoch, id)
-        case .queryWrite, .queryRead, .endRead, .barrierAck, .listSnapshots, .command: return end(id, .helloMissing)
+        case .queryWrite, .queryRead, .endRead, .barrierAck, .listSnapshots, .queryChanges, .command:
+            return end(id, .helloMissing)
         }
     }
 
@@ -196,7 +198,7 @@ extension SessionTable {
         case .hello: return end(id, .helloTwice)
         case .command: return end(id, .wrongImage)
         case .bye: return end(id, .bye) + byeOf(session)
-        case .queryWrite, .queryRead, .endRead, .barrierAck, .listSnapshots, .ping: break
+        case .queryWrite, .queryRead, .endRead, .barrierAck, .listSnapshots, .queryChanges, .ping: break
         }
         guard frame.epoch == tenure.epoch else { return refuseEpoch(frame.epoch, id) }
         switch frame {
@@ -211,6 +213,10 @@ extension SessionTable {
             let answer = CommandAnswer(connection: id, request: request)
             guard orderCount(of: id) < limits.waitingQueries else { return end(id, .tooManyQueries) }
             return [order(.list(after: after), session.volume, for: .list(answer))]
+        case .queryChanges(let request, _, let query):
+            let answer = CommandAnswer(connection: id, request: request)
+            guard orderCount(of: id) < limits.waitingQueries else { return end(id, .tooManyQueries) }
+            return [order(.changes(query), session.volume, for: .changes(answer))]
         case .ping(let epoch): return [.send(.pong(epoch: epoch), to: id)]
         case .hello, .command, .bye: return []
         }
@@ -222,7 +228,7 @@ extension SessionTable {
         switch frame {
         case .hello: return end(id, .helloTwice)
         case .bye: return end(id, .bye)
-        case .queryWrite, .queryRead, .endRead, .barrierAck, .listSnapshots: return end(id, .wrongImage)
+        case .queryWrite, .queryRead, .endRead, .barrierAck, .listSnapshots, .queryChanges: return end(id, .wrongImage)
         case .ping(let epoch), .command(_, let epoch, _):
             guard epoch == tenure.epoch else { return refuseEpoch(epoch, id) }
             guard case .command(let request, _, let command) = frame else {
@@ -244,7 +250,8 @@ extension SessionTable.Order {
         switch self {
         case .write(let write, _): write.connection
         case .read(let read, _): read.connection
-        case .list(let answer), .command(let answer), .find(_, _, let answer, _): answer.connection
+        case .list(let answer), .changes(let answer), .command(let answer), .find(_, _, let answer, _):
+            answer.connection
         case .commit, .writer, .reuse: nil
         }
     }

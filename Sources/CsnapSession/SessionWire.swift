@@ -20,6 +20,8 @@ package enum SessionWire {
     package static let maximumReadChunks = 4096
     /// Entries of one answer about snapshots: some 32 KiB.
     package static let snapshotsPerPage = 256
+    /// Ranges of one answer about changed chunks: some 60 KiB at most.
+    package static let maximumChanges = 4096
     package static let maximumImageName = 64
 }
 

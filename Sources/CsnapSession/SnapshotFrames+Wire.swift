@@ -88,6 +88,10 @@ extension SnapshotCommand: WireValue {
         case .examine(let volume):
             writer.byte(5)
             writer.string(volume)
+        case .changes(let volume, let query):
+            writer.byte(6)
+            writer.string(volume)
+            writer.value(query)
         }
     }
 
@@ -105,6 +109,7 @@ extension SnapshotCommand: WireValue {
                 to: try reader.string(limit: SnapshotName.limit))
         case 4: self = .list(volume: volume, after: try reader.varint())
         case 5: self = .examine(volume: volume)
+        case 6: self = .changes(volume: volume, try reader.value())
         default: throw .unknownKind(kind)
         }
     }
@@ -131,6 +136,9 @@ extension CommandOutcome: WireValue {
             writer.byte(4)
             writer.fixed(reason.rawValue)
             writer.string(culprit)
+        case .changes(let changes):
+            writer.byte(5)
+            writer.value(changes)
         }
     }
 
@@ -145,8 +153,44 @@ extension CommandOutcome: WireValue {
         case 4:
             guard let reason = CommandRefusal(rawValue: try reader.fixed(UInt16.self)) else { throw .malformed }
             self = .refused(reason, culprit: try reader.string(limit: Self.culpritLimit))
+        case 5: self = .changes(try reader.value())
         default: throw .unknownKind(kind)
         }
+    }
+}
+
+extension ChangesQuery: WireValue {
+    package func encode(to writer: inout ByteWriter) {
+        writer.varint(from)
+        writer.flag(to != nil)
+        if let to { writer.varint(to) }
+        writer.varint(first)
+    }
+
+    package init(from reader: inout ByteReader) throws(WireError) {
+        let from = try reader.varint()
+        let to = try reader.flag() ? try reader.varint() : nil
+        self.init(from: from, to: to, first: try reader.varint())
+    }
+}
+
+/// Refused with a chunk size that is no power of two from 4 KiB to 1 MiB.
+extension ChangedChunks: WireValue {
+    package func encode(to writer: inout ByteWriter) {
+        writer.fixed(chunkSize)
+        writer.varint(size)
+        writer.list(ranges)
+        writer.flag(next != nil)
+        if let next { writer.varint(next) }
+    }
+
+    package init(from reader: inout ByteReader) throws(WireError) {
+        let chunkSize = try reader.fixed(UInt32.self)
+        guard chunkSize.nonzeroBitCount == 1, (4 << 10...1 << 20).contains(chunkSize) else { throw .malformed }
+        let size = try reader.varint()
+        let ranges: [ChunkRange] = try reader.list(limit: SessionWire.maximumChanges)
+        self.init(
+            chunkSize: chunkSize, size: size, ranges: ranges, next: try reader.flag() ? try reader.varint() : nil)
     }
 }
 

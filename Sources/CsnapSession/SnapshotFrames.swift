@@ -76,6 +76,40 @@ package struct SnapshotEntry: Equatable, Sendable {
     }
 }
 
+/// Which chunks may differ between two images of a volume?
+package struct ChangesQuery: Equatable, Sendable {
+    /// The number of the older snapshot.
+    package var from: UInt64
+    /// The number of the newer one; nil: the origin as it is now.
+    package var to: UInt64?
+    /// The chunk to begin at.
+    package var first: UInt64
+
+    package init(from: UInt64, to: UInt64?, first: UInt64) {
+        self.from = from
+        self.to = to
+        self.first = first
+    }
+}
+
+/// One part of the answer. Chunks are named that were granted for writing; their bytes may be the same.
+package struct ChangedChunks: Equatable, Sendable {
+    package var chunkSize: UInt32
+    /// Bytes of the newer image.
+    package var size: UInt64
+    /// In order; neighbours are one range. At most `SessionWire.maximumChanges`.
+    package var ranges: [ChunkRange]
+    /// Where to ask on; nil: that was all.
+    package var next: UInt64?
+
+    package init(chunkSize: UInt32, size: UInt64, ranges: [ChunkRange], next: UInt64?) {
+        self.chunkSize = chunkSize
+        self.size = size
+        self.ranges = ranges
+        self.next = next
+    }
+}
+
 /// What a person asks of the server; carried by a session for commands.
 package enum SnapshotCommand: Equatable, Sendable {
     /// `uuid` becomes the snapshot's, so that a repeated command finds what the first one made.
@@ -86,11 +120,12 @@ package enum SnapshotCommand: Equatable, Sendable {
     case list(volume: String, after: UInt64)
     /// Counts, and who holds up what.
     case examine(volume: String)
+    case changes(volume: String, ChangesQuery)
 
     package var volume: String {
         switch self {
         case .create(let volume, _, _), .delete(let volume, _), .rename(let volume, _, _), .list(let volume, _),
-            .examine(let volume):
+            .examine(let volume), .changes(let volume, _):
             volume
         }
     }
@@ -101,6 +136,7 @@ package enum CommandOutcome: Equatable, Sendable {
     case snapshot(SnapshotEntry)
     case snapshots([SnapshotEntry], hasMore: Bool)
     case volume(VolumeReport)
+    case changes(ChangedChunks)
     case refused(CommandRefusal, culprit: String)
 }
 
@@ -121,6 +157,8 @@ package enum CommandRefusal: UInt16, Sendable {
     case storeFailed = 10
     case tooManySnapshots = 11
     case inUse = 12
+    /// A difference is asked for from the older snapshot to the newer.
+    case notOlder = 13
 }
 
 /// What `csnapctl volume list` and `holds` show.

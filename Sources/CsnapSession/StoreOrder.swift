@@ -18,6 +18,7 @@ package enum StoreOrder: Equatable, Sendable {
     case rename(from: String, to: String)
     case list(after: UInt64)
     case examine
+    case changes(ChangesQuery)
     /// No read runs that may still look at what was freed up to this number.
     case reuse(upTo: UInt64)
 }

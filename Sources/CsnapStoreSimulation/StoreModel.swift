@@ -58,6 +58,36 @@ package struct StoreModel: Equatable, Sendable {
                 }
             }
         }
+        for older in snapshots.indices {
+            for newer in snapshots[older...] {
+                if let missing = missing(snapshots[older], newer.number, newer.versions, &store) { return missing }
+            }
+            if let missing = missing(snapshots[older], nil, origin, &store) { return missing }
+        }
+        return nil
+    }
+
+    /// A chunk that differs between two images and is not named as changed; asked for in pages of three.
+    private func missing(
+        _ older: Image, _ newer: SnapshotNumber?, _ versions: [UInt32],
+        _ store: inout SnapshotStore<SimulatedDevice>
+    ) -> String? {
+        var changed: [Range<UInt64>] = []
+        var next = UInt64?.some(0)
+        do throws(StoreError) {
+            while let first = next {
+                let part = try store.diff(older.number, newer, startingAt: first, limit: 3)
+                changed += part.ranges
+                next = part.next
+            }
+        } catch {
+            return "difference since snapshot \(older.number.value): \(error)"
+        }
+        for chunk in versions.indices where versions[chunk] != older.versions[chunk] {
+            if !changed.contains(where: { $0.contains(UInt64(chunk)) }) {
+                return "chunk \(chunk) changed since snapshot \(older.number.value) and is not named"
+            }
+        }
         return nil
     }
 }

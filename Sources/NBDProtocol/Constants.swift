@@ -17,11 +17,16 @@ package enum NBD {
     package static let maximumOptions = 256
     /// The most extents in one BLOCK_STATUS reply.
     package static let maximumExtents = 1024
-    /// Bytes of the longest BLOCK_STATUS reply.
-    package static let maximumStatusLength = 24 + 8 * maximumExtents
-    /// The only metadata context: holes and zeroes.
+    /// Bytes of the longest BLOCK_STATUS reply: a chunk for each context.
+    package static let maximumStatusLength = 2 * (24 + 8 * maximumExtents)
+    /// Holes and zeroes.
     static let allocationContext = "base:allocation"
     static let allocationContextID: UInt32 = 1
+    /// What changed since the earlier image whose name follows.
+    static let changesContext = "csnap:changed-since:"
+    static let changesContextID: UInt32 = 2
+    /// The most contexts of one answer to LIST_META_CONTEXT; each can be set, listed or not.
+    static let maximumListedContexts = 256
 }
 
 /// Flags of the handshake.

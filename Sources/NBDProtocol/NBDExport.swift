@@ -1,3 +1,14 @@
+/// Which of a disk's images an export shows. Numbers rise with time.
+package struct NBDImage: Equatable, Sendable {
+    package var name: String
+    package var number: UInt64
+
+    package init(name: String, number: UInt64) {
+        self.name = name
+        self.number = number
+    }
+}
+
 /// One thing that clients may open: the origin, or a snapshot.
 package struct NBDExport: Equatable, Sendable {
     package var name: String
@@ -11,16 +22,19 @@ package struct NBDExport: Equatable, Sendable {
     package var preferredBlock: UInt32
     /// What would change it is refused with EPERM.
     package var isReadOnly: Bool
+    /// Each image has the metadata context `csnap:changed-since:NAME` of every earlier one that is offered too.
+    package var image: NBDImage?
 
     package init(
         name: String, description: String, size: UInt64, minimumBlock: UInt32, preferredBlock: UInt32,
-        isReadOnly: Bool = false
+        isReadOnly: Bool = false, image: NBDImage? = nil
     ) {
         self.name = name
         self.description = description
         self.minimumBlock = minimumBlock
         self.preferredBlock = max(preferredBlock, minimumBlock)
         self.isReadOnly = isReadOnly
+        self.image = image
         self.size = size - size % UInt64(max(minimumBlock, 1))
     }
 

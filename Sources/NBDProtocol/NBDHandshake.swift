@@ -20,12 +20,19 @@ package struct NBDHandshake: Equatable, Sendable {
         case over
     }
 
+    private struct Contexts: Equatable {
+        /// The index of the export.
+        var export: Int
+        var allocation: Bool
+        var changedSince: NBDImage?
+    }
+
     private let exports: [NBDExport]
     private var state = State.clientFlags
     private var noZeroes = false
     private var structuredReplies = false
-    /// The index of the export for which `base:allocation` was set.
-    private var allocationFor: Int?
+    /// What the last SET_META_CONTEXT chose.
+    private var contexts: Contexts?
     private var options = 0
 
     /// The first export is also the default, whose name is empty.
@@ -116,9 +123,10 @@ package struct NBDHandshake: Equatable, Sendable {
 
     private mutating func transmit(_ bytes: [UInt8], _ index: Int) -> Step {
         state = .over
+        let chosen = contexts?.export == index ? contexts : nil
         let transmission = NBDTransmission(
-            export: exports[index], structuredReplies: structuredReplies,
-            blockStatus: structuredReplies && allocationFor == index)
+            export: exports[index], structuredReplies: structuredReplies, allocation: chosen?.allocation ?? false,
+            changedSince: chosen?.changedSince?.number)
         return .transmit(bytes, transmission)
     }
 
@@ -187,15 +195,62 @@ package struct NBDHandshake: Equatable, Sendable {
         while queries.count < count, let query = reader.string() { queries.append(query) }
         guard queries.count == count, reader.remaining == 0 else { return answer(code, .invalid) }
         guard let index = find(name) else { return answer(code, .unknown) }
-        let setting = option == .setMetaContext
-        let matches =
-            queries.contains(NBD.allocationContext)
-            || (!setting && (queries.isEmpty || queries.contains("base:")))
-        if setting { allocationFor = matches ? index : nil }
-        var context: [UInt8] = []
-        context.append(big: setting ? NBD.allocationContextID : 0)
-        context.append(contentsOf: NBD.allocationContext.utf8)
-        return (matches ? answer(code, .metaContext, context) : []) + answer(code, .acknowledge)
+        guard option == .setMetaContext else {
+            var bytes: [UInt8] = []
+            for name in listed(queries, index) { bytes += answer(code, .metaContext, context(0, name)) }
+            return bytes + answer(code, .acknowledge)
+        }
+        var chosen = Contexts(export: index, allocation: queries.contains(NBD.allocationContext))
+        let earlier = earlier(than: index)
+        for query in queries where chosen.changedSince == nil { chosen.changedSince = image(of: query, earlier) }
+        contexts = chosen
+        var bytes: [UInt8] = []
+        if chosen.allocation {
+            bytes += answer(code, .metaContext, context(NBD.allocationContextID, NBD.allocationContext))
+        }
+        if let image = chosen.changedSince {
+            bytes += answer(code, .metaContext, context(NBD.changesContextID, NBD.changesContext + image.name))
+        }
+        return bytes + answer(code, .acknowledge)
+    }
+
+    private func context(_ id: UInt32, _ name: String) -> [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.append(big: id)
+        bytes.append(contentsOf: name.utf8)
+        return bytes
+    }
+
+    /// The contexts that these queries mean; without any: all.
+    private func listed(_ queries: [String], _ index: Int) -> [String] {
+        var names: [String] = []
+        if queries.isEmpty || queries.contains("base:") || queries.contains(NBD.allocationContext) {
+            names.append(NBD.allocationContext)
+        }
+        let earlier = earlier(than: index)
+        if queries.isEmpty || queries.contains("csnap:") || queries.contains(NBD.changesContext) {
+            for image in earlier.prefix(NBD.maximumListedContexts) { names.append(NBD.changesContext + image.name) }
+        } else {
+            for query in queries where image(of: query, earlier) != nil { names.append(query) }
+        }
+        return names
+    }
+
+    /// The image whose changes that context is about.
+    private func image(of context: String, _ images: [NBDImage]) -> NBDImage? {
+        guard context.utf8.starts(with: NBD.changesContext.utf8) else { return nil }
+        let name = context.utf8.dropFirst(NBD.changesContext.utf8.count)
+        return images.first { $0.name.utf8.elementsEqual(name) }
+    }
+
+    /// The images before that of this export, the latest first.
+    private func earlier(than index: Int) -> [NBDImage] {
+        guard let image = exports[index].image else { return [] }
+        var images: [NBDImage] = []
+        for export in exports.reversed() {
+            if let other = export.image, other.number < image.number { images.append(other) }
+        }
+        return images
     }
 
     private func find(_ name: String) -> Int? {

@@ -53,34 +53,53 @@ extension NBDTransmission {
         return NBDReplyHeader(words: (first, cookie, 0, 0), count: 16)
     }
 
-    /// The whole answer to BLOCK_STATUS; extents beyond `NBD.maximumExtents` are left out, as the protocol allows.
-    package func status(_ cookie: UInt64, extents: [NBDExtent]) -> [UInt8] {
+    /// The whole answer to BLOCK_STATUS: a chunk for each context that was negotiated. Extents beyond
+    /// `NBD.maximumExtents` are left out, as the protocol allows.
+    package func status(_ cookie: UInt64, extents: [NBDExtent], changes: [NBDExtent] = []) -> [UInt8] {
+        var bytes: [UInt8] = []
+        if allocation {
+            let isLast = changedSince == nil
+            bytes += status(cookie, NBD.allocationContextID, extents, flags: isLast ? Self.lastChunk : 0)
+        }
+        if changedSince != nil { bytes += status(cookie, NBD.changesContextID, changes, flags: Self.lastChunk) }
+        return bytes
+    }
+
+    private func status(_ cookie: UInt64, _ context: UInt32, _ extents: [NBDExtent], flags: UInt16) -> [UInt8] {
         let sent = extents.prefix(NBD.maximumExtents)
         var bytes: [UInt8] = []
-        bytes.append(big: structured(type: Self.blockStatusChunk))
+        bytes.append(big: structured(type: Self.blockStatusChunk, flags: flags))
         bytes.append(big: cookie)
         bytes.append(big: UInt32(4 + 8 * sent.count))
-        bytes.append(big: NBD.allocationContextID)
+        bytes.append(big: context)
         for extent in sent {
             bytes.append(big: extent.length)
-            bytes.append(big: UInt32(extent.isHole ? 3 : 0))
+            bytes.append(big: extent.flags)
         }
         return bytes
     }
 
-    private func structured(type: UInt16) -> UInt64 {
-        UInt64(NBD.structuredReplyMagic) << 32 | UInt64(Self.lastChunk) << 16 | UInt64(type)
+    private func structured(type: UInt16, flags: UInt16 = lastChunk) -> UInt64 {
+        UInt64(NBD.structuredReplyMagic) << 32 | UInt64(flags) << 16 | UInt64(type)
     }
 }
 
-/// A run of bytes that is data, or a hole that reads as zeroes.
+/// A run of bytes of which a metadata context says the same.
 package struct NBDExtent: Equatable, Sendable {
     /// Bytes.
     package var length: UInt32
-    package var isHole: Bool
+    /// As the context defines them.
+    package var flags: UInt32
 
+    /// Of `base:allocation`: data, or a hole that reads as zeroes.
     package init(length: UInt32, isHole: Bool) {
         self.length = length
-        self.isHole = isHole
+        flags = isHole ? 3 : 0
+    }
+
+    /// Of `csnap:changed-since`: 1 where the image may differ, as in QEMU's dirty bitmaps.
+    package init(length: UInt32, isChanged: Bool) {
+        self.length = length
+        flags = isChanged ? 1 : 0
     }
 }

@@ -6,12 +6,15 @@ package struct NBDTransmission: Equatable, Sendable {
     package let export: NBDExport
     package let structuredReplies: Bool
     /// `base:allocation` was negotiated.
-    package let blockStatus: Bool
+    package let allocation: Bool
+    /// `csnap:changed-since` was negotiated: the number of the earlier image.
+    package let changedSince: UInt64?
 
-    package init(export: NBDExport, structuredReplies: Bool, blockStatus: Bool) {
+    package init(export: NBDExport, structuredReplies: Bool, allocation: Bool, changedSince: UInt64? = nil) {
         self.export = export
         self.structuredReplies = structuredReplies
-        self.blockStatus = blockStatus
+        self.allocation = allocation
+        self.changedSince = changedSince
     }
 
     /// What one header asks for.
@@ -67,7 +70,7 @@ package struct NBDTransmission: Equatable, Sendable {
         if export.isReadOnly && changes(code) { return .notPermitted }
         switch code {
         case .flush, .disconnect: return nil
-        case .blockStatus where !blockStatus: return .invalid
+        case .blockStatus where !allocation && changedSince == nil: return .invalid
         case .read where length > NBD.maximumPayload: return structuredReplies ? .overflow : .invalid
         case .read, .write, .trim, .cache, .writeZeroes, .blockStatus: break
         }

@@ -1,3 +1,4 @@
+import CsnapRuntime
 import CsnapSandbox
 import Foundation
 import Testing
@@ -66,6 +67,74 @@ struct SnapshotForeignTests {
         }
         let write = try Foreign.run("qemu-io", ["-f", "raw", "-c", "write 0 4k", volume.uri("snap/0")])
         #expect(write?.code == 1, "a snapshot was written: \(write?.output ?? "")")
+    }
+
+    /// Whole chunks that these writes touch, as (offset, length) of runs.
+    private func chunks(_ writes: [Range<Int>]) -> [[Int]] {
+        let chunk = 64 << 10
+        let numbers = Set(writes.flatMap { $0.lowerBound / chunk...($0.upperBound - 1) / chunk }).sorted()
+        var runs: [[Int]] = []
+        for number in numbers {
+            if let last = runs.last, last[0] + last[1] == number * chunk {
+                runs[runs.count - 1][1] += chunk
+            } else {
+                runs.append([number * chunk, chunk])
+            }
+        }
+        return runs
+    }
+
+    @Test func whatChangedIsAMetadataContext() throws {
+        let volume = try LoneVolume()
+        _ = try twoSnapshots(volume)
+        let changed = chunks(Self.layers[1])
+        let context = "csnap:changed-since:0"
+        if let run = try Foreign.run("nbdinfo", ["--map=\(context)", volume.uri("snap/1")]) {
+            #expect(run.code == 0, "\(run.output)")
+            let lines = run.output.split(separator: "\n").map { $0.split(separator: " ").map(String.init) }
+            #expect(
+                lines.filter { $0[2] == "1" }.map { $0.prefix(2).compactMap { Int($0) } } == changed, "\(run.output)")
+            #expect(lines.reduce(0) { $0 + (Int($1[1]) ?? 0) } == LoneVolume.size)
+        }
+        if let run = try Foreign.run("nbdinfo", [volume.uri("snap/1")]) {
+            #expect(run.output.contains(context) && !run.output.contains("since:1"), "\(run.output)")
+        }
+        if let run = try Foreign.run("nbdinfo", ["--map=\(context)", volume.uri("snap/0")]) {
+            #expect(run.code != 0, "an image has no changes since itself")
+        }
+        // QEMU reads such a context as a dirty bitmap: what is dirty looks like no data.
+        let options = "driver=nbd,server.type=unix,server.path=\(volume.nbd),export=snap/1,x-dirty-bitmap=\(context)"
+        if let run = try Foreign.run("qemu-img", ["map", "--output=json", "--image-opts", options]) {
+            struct Run: Decodable {
+                var start: Int
+                var length: Int
+                var data: Bool
+            }
+            let runs = try JSONDecoder().decode([Run].self, from: Data(run.output.utf8))
+            #expect(runs.filter { !$0.data }.map { [$0.start, $0.length] } == changed, "\(run.output)")
+        }
+    }
+
+    @Test func csnapctlListsWhatChanged() throws {
+        let volume = try LoneVolume()
+        _ = try twoSnapshots(volume)
+        func diff(_ words: String...) throws -> (code: Int32?, lines: [[Int]]) {
+            let tool = try Tool(["snapshot", "diff", "--socket", volume.socket] + words)
+            let code = try tool.exitCode(seconds: 60)
+            let lines = tool.output.split(separator: "\n").map { $0.split(separator: "\t").compactMap { Int($0) } }
+            return (code, lines)
+        }
+        #expect(try diff("0", "1") == (0, chunks(Self.layers[1])))
+        #expect(try diff("1") == (0, chunks(Self.layers[2])))
+        #expect(try diff("0") == (0, chunks(Self.layers[1] + Self.layers[2])))
+        #expect(try diff("1", "0").code == 4)
+        #expect(try diff("none").code == 4)
+        let tool = try Tool(["snapshot", "diff", "0", "1", "--json", "--socket", volume.socket])
+        #expect(try tool.exitCode(seconds: 60) == 0)
+        let report = try JSON.decode(JSONValue.self, from: Array(tool.lastLine.utf8))
+        #expect(report["from"] == .string("0") && report["to"] == .string("1"))
+        #expect(report["size"] == .integer(Int64(LoneVolume.size)) && report["chunkSize"] == .integer(65536))
+        #expect(report["changedBytes"] == .integer(Int64(chunks(Self.layers[1]).reduce(0) { $0 + $1[1] })))
     }
 
     /// What fio wrote and snapshotted verifies after it was overwritten, and while the server dies.

@@ -96,6 +96,12 @@ struct ServedTable {
                     VolumeReport(
                         generation: generation, snapshots: 0, originSize: 655361, storeSize: 1, storeUsed: 0,
                         quarantined: 0, sessions: 0, waitingWrites: 0, holds: [], lostWriters: [])))
+        case .changes(let query):
+            guard query.from < generation else { return .outcome(.refused(.unknownSnapshot, culprit: "")) }
+            return .outcome(
+                .changes(
+                    ChangedChunks(
+                        chunkSize: 65536, size: 655361, ranges: [ChunkRange(first: query.first, count: 1)], next: nil)))
         case .reuse, .settle: return .done
         }
     }

@@ -26,12 +26,18 @@ struct SessionFrameTests {
         .command(request: 17, epoch: Epoch(7), .rename(volume: "data", from: "a", to: "b")),
         .command(request: 18, epoch: Epoch(7), .list(volume: "data", after: 9)),
         .command(request: 19, epoch: Epoch(7), .examine(volume: "data")),
+        .command(request: 20, epoch: Epoch(7), .changes(volume: "data", ChangesQuery(from: 1, to: nil, first: 0))),
+        .queryChanges(request: 21, epoch: Epoch(7), ChangesQuery(from: 1, to: 5, first: .max)),
     ]
     static let entry = SnapshotEntry(
         number: 3, uuid: Bits128(high: 1, low: 2), name: "monday", size: 1 << 40, createdAt: 1_700_000_000)
     static let report = VolumeReport(
         generation: 4, snapshots: 2, originSize: 1 << 40, storeSize: 1 << 30, storeUsed: 5, quarantined: 6, sessions: 7,
         waitingWrites: 8, holds: [HoldReport(node: NodeID(3), reads: 1, chunks: 9)], lostWriters: [NodeID(4)])
+    static let changes = ChangedChunks(
+        chunkSize: 65536, size: 1 << 40,
+        ranges: [ChunkRange(first: 0, count: .max), ChunkRange(first: 1 << 40, count: 1)],
+        next: 1 << 41)
     static let serverFrames: [ServerFrame] = [
         .welcome(
             SessionWelcome(
@@ -53,6 +59,9 @@ struct SessionFrameTests {
         .outcome(request: 7, epoch: Epoch(7), .snapshots([entry, entry], hasMore: false)),
         .outcome(request: 8, epoch: Epoch(7), .volume(report)),
         .outcome(request: 9, epoch: Epoch(7), .refused(.writerLost, culprit: "node 3")),
+        .outcome(request: 10, epoch: Epoch(7), .changes(changes)),
+        .changes(
+            request: 11, epoch: Epoch(7), ChangedChunks(chunkSize: 4096, size: 0, ranges: [], next: nil)),
     ]
 
     @Test("every frame survives its encoding, cut at every byte")

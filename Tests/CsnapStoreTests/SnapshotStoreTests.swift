@@ -36,6 +36,46 @@ struct SnapshotStoreTests {
         #expect(world.problem() == nil)
     }
 
+    @Test("a difference names what was written between two images, and nothing else")
+    func difference() throws {
+        var world = try StoreWorld(StoreWorld.format())
+        try world.perform(.create)
+        try world.perform(.write([1..<3]))
+        try world.perform(.create)
+        try world.perform(.write([2..<4, 9..<10]))
+        try world.perform(.create)
+        try world.perform(.write([0..<1]))
+        func changed(_ from: UInt64, _ to: UInt64?, from first: UInt64 = 0) throws -> [Range<UInt64>] {
+            let to = to.map { SnapshotNumber($0) }
+            return try world.store.diff(SnapshotNumber(from), to, startingAt: first, limit: 100).ranges
+        }
+        for _ in 0..<2 {
+            #expect(try changed(1, 1) == [])
+            #expect(try changed(1, 2) == [1..<3])
+            #expect(try changed(2, 3) == [2..<4, 9..<10])
+            #expect(try changed(1, 3) == [1..<4, 9..<10])
+            #expect(try changed(1, 3, from: 3) == [3..<4, 9..<10])
+            #expect(try changed(3, nil) == [0..<1])
+            #expect(try changed(1, nil) == [0..<4, 9..<10])
+            #expect(throws: StoreError.outOfRange) { try changed(3, 1) }
+            #expect(throws: StoreError.noSuchSnapshot(SnapshotNumber(7))) { try changed(1, 7) }
+            // The same from the tree.
+            try world.perform(.checkpoint)
+        }
+        let part = try world.store.diff(SnapshotNumber(3), nil, startingAt: 0, limit: 1)
+        #expect(part.next == 1 && part.ranges == [0..<1])
+        // One entry is looked at, and it is not of this difference.
+        let older = try world.store.diff(SnapshotNumber(3), nil, startingAt: 1, limit: 1)
+        #expect(older.next != nil && older.ranges == [])
+        // The middle one's own entries go, the others' differences stay.
+        try world.store.delete(SnapshotNumber(2))
+        world.model.snapshots.remove(at: 1)
+        try world.perform(.settle)
+        #expect(try changed(1, 3) == [1..<4, 9..<10])
+        try world.store.resize(originSize: 12 * 4096)
+        #expect(try changed(3, nil) == [0..<1, 10..<12], "what an origin has grown by is another thing")
+    }
+
     @Test("crash images of single operations")
     func crashImages() throws {
         var images = try CrashImages()

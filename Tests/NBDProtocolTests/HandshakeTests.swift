@@ -12,7 +12,7 @@ import Testing
 
     @Test(arguments: ["", "origin"]) func exportNameOpensTheOrigin(name: String) {
         let run = Client.run(flags + Client.option(1, Array(name.utf8)))
-        let expected = NBDTransmission(export: Client.origin, structuredReplies: false, blockStatus: false)
+        let expected = NBDTransmission(export: Client.origin, structuredReplies: false, allocation: false)
         guard case .transmit(let bytes, let transmission) = run.last else {
             Issue.record("\(run.last)")
             return
@@ -96,7 +96,7 @@ import Testing
                 Issue.record("\(run.last)")
                 continue
             }
-            #expect(transmission.blockStatus == expected)
+            #expect(transmission.allocation == expected)
             #expect(transmission.structuredReplies)
         }
     }
@@ -112,6 +112,49 @@ import Testing
         let data = Client.string("origin") + Client.big(UInt32(1)) + Client.string("qemu:dirty")
         let run = Client.run(flags + Client.option(8) + Client.option(9, data))
         #expect(run.replies == Client.reply(8, 1) + Client.reply(9, 1))
+    }
+
+    static let images = ["a", "b", "c"].enumerated().map { index, name in
+        NBDExport(
+            name: "snap/\(name)", description: "", size: 1 << 20, minimumBlock: 512, preferredBlock: 65536,
+            isReadOnly: true, image: NBDImage(name: name, number: UInt64(10 + index)))
+    }
+
+    private func metaContext(_ option: UInt32, _ export: String, _ queries: [String]) -> [UInt8] {
+        let data = Client.string(export) + Client.big(UInt32(queries.count)) + queries.flatMap(Client.string)
+        return Client.option(option, data)
+    }
+
+    @Test func anImageHasAContextForEachEarlierOne() {
+        func listed(_ export: String, _ queries: [String]) -> [UInt8] {
+            let bytes = flags + Client.option(8) + metaContext(9, export, queries)
+            return Array(Client.run(bytes, exports: [Client.origin] + Self.images).replies.dropFirst(20))
+        }
+        func replies(_ names: [String]) -> [UInt8] {
+            names.flatMap { Client.reply(9, 4, Client.big(UInt32(0)) + Array($0.utf8)) } + Client.reply(9, 1)
+        }
+        let all = ["csnap:changed-since:b", "csnap:changed-since:a"]
+        #expect(listed("snap/c", []) == replies(["base:allocation"] + all))
+        for query in ["csnap:", "csnap:changed-since:"] { #expect(listed("snap/c", [query]) == replies(all)) }
+        #expect(listed("snap/b", [all[1], "csnap:changed-since:none"]) == replies([all[1]]))
+        #expect(listed("snap/b", all) == replies([all[1]]), "not of itself")
+        #expect(listed("snap/a", ["csnap:"]) == replies([]))
+        #expect(listed("origin", ["csnap:"]) == replies([]))
+    }
+
+    @Test func oneContextOfChangesIsSetBesideTheAllocation() {
+        let queries = ["csnap:changed-since:a", "base:allocation", "csnap:changed-since:b"]
+        let opening = flags + Client.option(8) + metaContext(10, "snap/c", queries)
+        let go = Client.option(7, Client.string("snap/c") + [0, 0])
+        let run = Client.run(opening + go, exports: [Client.origin] + Self.images)
+        let allocation = Client.reply(10, 4, Client.big(UInt32(1)) + Array("base:allocation".utf8))
+        let changes = Client.reply(10, 4, Client.big(UInt32(2)) + Array("csnap:changed-since:a".utf8))
+        #expect(run.replies.starts(with: Client.reply(8, 1) + allocation + changes + Client.reply(10, 1)))
+        guard case .transmit(_, let transmission) = run.last else {
+            Issue.record("\(run.last)")
+            return
+        }
+        #expect(transmission.allocation && transmission.changedSince == 10)
     }
 
     @Test func malformedOptionsAreInvalid() {

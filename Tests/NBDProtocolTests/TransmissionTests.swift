@@ -2,8 +2,8 @@ import NBDProtocol
 import Testing
 
 @Suite struct TransmissionTests {
-    let simple = NBDTransmission(export: Client.origin, structuredReplies: false, blockStatus: false)
-    let structured = NBDTransmission(export: Client.origin, structuredReplies: true, blockStatus: true)
+    let simple = NBDTransmission(export: Client.origin, structuredReplies: false, allocation: false)
+    let structured = NBDTransmission(export: Client.origin, structuredReplies: true, allocation: true)
 
     func decode(_ bytes: [UInt8], _ machine: NBDTransmission? = nil) -> NBDTransmission.Request {
         bytes.withUnsafeBytes { (machine ?? structured).decode($0) }
@@ -51,7 +51,7 @@ import Testing
             #expect(refusal(decode(Client.request(type, length: 513))) == .invalid)
             #expect(refusal(decode(Client.request(type, length: 0))) == .invalid)
         }
-        let coarse = NBDTransmission(export: Client.other, structuredReplies: false, blockStatus: false)
+        let coarse = NBDTransmission(export: Client.other, structuredReplies: false, allocation: false)
         #expect(refusal(decode(Client.request(0), coarse)) == .invalid)
         #expect(command(decode(Client.request(0, length: 4096), coarse)) == .read)
     }
@@ -66,7 +66,7 @@ import Testing
     }
 
     @Test func payloadsAreBounded() {
-        let big = NBDTransmission(export: Client.other, structuredReplies: true, blockStatus: false)
+        let big = NBDTransmission(export: Client.other, structuredReplies: true, allocation: false)
         #expect(command(decode(Client.request(1, length: 32 << 20), big)) == .write(fua: false))
         #expect(decode(Client.request(1, length: (32 << 20) + 4096), big) == .close)
         #expect(refusal(decode(Client.request(0, length: (32 << 20) + 4096), big)) == .overflow)
@@ -89,7 +89,7 @@ import Testing
     @Test func aReadOnlyExportRefusesChanges() {
         var export = Client.origin
         export.isReadOnly = true
-        let machine = NBDTransmission(export: export, structuredReplies: true, blockStatus: true)
+        let machine = NBDTransmission(export: export, structuredReplies: true, allocation: true)
         for type in [UInt16(1), 4, 6] { #expect(refusal(decode(Client.request(type), machine)) == .notPermitted) }
         #expect(command(decode(Client.request(0), machine)) == .read)
         #expect(command(decode(Client.request(3, length: 0), machine)) == .flush)
@@ -130,6 +130,31 @@ import Testing
         #expect(structured.status(5, extents: extents) == header + body)
         let many = [NBDExtent](repeating: extents[0], count: 5000)
         #expect(structured.status(5, extents: many).count == 24 + 8 * NBD.maximumExtents)
+    }
+
+    @Test func changesAreAChunkOfTheirOwn() {
+        let extents = [NBDExtent(length: 512, isHole: false)]
+        let changes = [NBDExtent(length: 4096, isChanged: true), NBDExtent(length: 512, isChanged: false)]
+        func header(_ flags: UInt8, _ length: UInt8, _ context: UInt8) -> [UInt8] {
+            Client.big(UInt32(0x668E_33EF)) + [0, flags, 0, 5] + Client.big(UInt64(5)) + [
+                0, 0, 0, length, 0, 0, 0, context,
+            ]
+        }
+        let data: [UInt8] = [0, 0, 2, 0, 0, 0, 0, 0]
+        let changed: [UInt8] = [0, 0, 16, 0, 0, 0, 0, 1, 0, 0, 2, 0, 0, 0, 0, 0]
+        for allocation in [true, false] {
+            let machine = NBDTransmission(
+                export: Client.origin, structuredReplies: true, allocation: allocation, changedSince: 3)
+            let first = allocation ? header(0, 12, 1) + data : []
+            #expect(machine.status(5, extents: extents, changes: changes) == first + header(1, 20, 2) + changed)
+            let many = [NBDExtent](repeating: changes[0], count: 5000)
+            #expect(machine.status(5, extents: many, changes: many).count <= NBD.maximumStatusLength)
+            let request = Client.request(7)
+            #expect(
+                request.withUnsafeBytes {
+                    machine.decode($0) != .refuse(cookie: 7, .invalid, payload: 0, isRead: false)
+                })
+        }
     }
 
     @Test func randomHeadersNeverTrap() {

@@ -19,7 +19,7 @@ package enum ControlRequest: Equatable, Sendable {
         switch self {
         case .info, .description, .status, .why, .members, .sessions, .metrics, .events: false
         case .command, .snapshot(.create), .snapshot(.delete), .snapshot(.rename): true
-        case .snapshot(.list), .snapshot(.examine): false
+        case .snapshot(.list), .snapshot(.examine), .snapshot(.changes): false
         }
     }
 
@@ -54,9 +54,16 @@ package enum ControlRequest: Equatable, Sendable {
                     volume: try text(parameters, "volume"), from: try text(parameters, "name"),
                     to: try text(parameters, "newName")))
         case "io.csnap.Agent.ListSnapshots":
-            let after = parameters["after"]?.integer ?? 0
-            guard after >= 0 else { throw .invalidParameter("after") }
-            self = .snapshot(.list(volume: try text(parameters, "volume"), after: UInt64(after)))
+            self = .snapshot(
+                .list(volume: try text(parameters, "volume"), after: try number(parameters, "after") ?? 0))
+        case "io.csnap.Agent.DiffSnapshots":
+            guard let from = try number(parameters, "from") else { throw .invalidParameter("from") }
+            self = .snapshot(
+                .changes(
+                    volume: try text(parameters, "volume"),
+                    ChangesQuery(
+                        from: from, to: try number(parameters, "to"), first: try number(parameters, "firstChunk") ?? 0))
+            )
         case "io.csnap.Agent.GetVolume": self = .snapshot(.examine(volume: try text(parameters, "volume")))
         default: self = .command(try ControlRequest.command(call.method, parameters))
         }
@@ -111,6 +118,13 @@ package enum ControlRequest: Equatable, Sendable {
         }
         return NodeID(UInt32(number))
     }
+}
+
+/// Nil: it is not given.
+private func number(_ parameters: JSONValue, _ name: String) throws(ControlError) -> UInt64? {
+    guard let value = parameters[name], value != .null else { return nil }
+    guard let number = value.integer, number >= 0 else { throw .invalidParameter(name) }
+    return UInt64(number)
 }
 
 /// A name: not longer than the frames to the server carry; what it may contain is the server's to say.

@@ -28,6 +28,8 @@ package enum InterfaceDescription {
         )
 
         type Snapshot (number: int, uuid: string, name: string, size: int, created: int)
+        type Range (offset: int, length: int)
+        type Changes (size: int, chunkSize: int, ranges: []Range, nextChunk: ?int)
         type Hold (node: int, reads: int, chunks: int)
         type VolumeReport (
           name: string, generation: int, snapshots: int, originSize: int, storeSize: int, storeUsed: int,
@@ -47,6 +49,8 @@ package enum InterfaceDescription {
 
         # Snapshots with numbers above `after`, a page at a time.
         method ListSnapshots(volume: string, after: ?int) -> (snapshots: []Snapshot, hasMore: bool)
+        # What may differ between the snapshots of these numbers, or between `from` and the origin, a page at a time.
+        method DiffSnapshots(volume: string, from: int, to: ?int, firstChunk: ?int) -> (changes: Changes)
         method GetVolume(volume: string) -> (volume: VolumeReport)
 
         # Root and group csnap only, from here.

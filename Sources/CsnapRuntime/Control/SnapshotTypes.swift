@@ -20,6 +20,42 @@ package struct SnapshotItem: Codable, Equatable, Sendable {
     }
 }
 
+/// Part of what two images differ in, as `DiffSnapshots` answers it; the keys are stable. In bytes, but
+/// for `nextChunk`.
+package struct ChangesItem: Codable, Equatable, Sendable {
+    package struct Range: Codable, Equatable, Sendable {
+        package var offset: UInt64
+        package var length: UInt64
+
+        package var end: UInt64 { offset + length }
+
+        package init(offset: UInt64, length: UInt64) {
+            self.offset = offset
+            self.length = length
+        }
+    }
+
+    /// Of the newer image.
+    package var size: UInt64
+    package var chunkSize: UInt32
+    /// In order, of whole chunks but at the end.
+    package var ranges: [Range]
+    /// The chunk to ask on from; null: that was all.
+    package var nextChunk: UInt64?
+
+    package init(_ changes: ChangedChunks) {
+        let chunk = UInt64(changes.chunkSize)
+        let size = changes.size
+        func bytes(_ chunks: UInt64) -> UInt64 { chunks < size / chunk ? chunks * chunk : size }
+        self.size = size
+        chunkSize = changes.chunkSize
+        ranges = changes.ranges.map { range in
+            Range(offset: bytes(range.first), length: bytes(range.end) - bytes(range.first))
+        }
+        nextChunk = changes.next
+    }
+}
+
 /// A volume as `GetVolume` answers it; the keys are stable. Sizes are bytes.
 package struct VolumeItem: Codable, Equatable, Sendable {
     package struct Hold: Codable, Equatable, Sendable {
@@ -68,6 +104,7 @@ extension CommandOutcome {
             let items = try JSON.value(entries.map { SnapshotItem($0) })
             return .object(["snapshots": items, "hasMore": .bool(hasMore)])
         case .volume(let report): return .object(["volume": try JSON.value(VolumeItem(command.volume, report))])
+        case .changes(let changes): return .object(["changes": try JSON.value(ChangesItem(changes))])
         case .refused(let reason, let culprit):
             throw ControlError.refused(code: reason.code, message: reason.sentence(culprit))
         }
@@ -90,6 +127,7 @@ extension CommandRefusal {
         case .storeFailed: "storeFailed"
         case .tooManySnapshots: "tooManySnapshots"
         case .inUse: "inUse"
+        case .notOlder: "notOlder"
         }
     }
 
@@ -111,6 +149,7 @@ extension CommandRefusal {
         case .storeFailed: "the store of \(culprit) failed: the server's log says how"
         case .tooManySnapshots: "\(culprit) has as many snapshots as a store keeps: delete some"
         case .inUse: "the snapshot is pinned"
+        case .notOlder: "a difference goes from the older snapshot of \(culprit) to the newer: name them in that order"
         }
     }
 }

@@ -141,6 +141,25 @@ package struct AgentCaller {
         }
     }
 
+    /// What may differ between the snapshots of these numbers; without `to`, between `from` and the origin. Hands over
+    /// page after page.
+    package func changes(
+        _ volume: String, from: UInt64, to: UInt64?, take: (ChangesItem) throws -> Void
+    ) throws {
+        var first = JSONValue?.none
+        repeat {
+            var parameters: [String: JSONValue] = [
+                "volume": .string(volume), "from": .integer(Int64(clamping: from)),
+            ]
+            if let to { parameters["to"] = .integer(Int64(clamping: to)) }
+            parameters["firstChunk"] = first
+            let reply = try client.call("io.csnap.Agent.DiffSnapshots", parameters)
+            let page = try JSON.convert(reply["changes"] ?? .null, to: ChangesItem.self)
+            try take(page)
+            first = page.nextChunk.map { .integer(Int64(clamping: $0)) }
+        } while first != nil
+    }
+
     package func volume(_ name: String) throws -> VolumeItem {
         let reply = try client.call("io.csnap.Agent.GetVolume", ["volume": .string(name)])
         return try JSON.convert(reply["volume"] ?? .null, to: VolumeItem.self)

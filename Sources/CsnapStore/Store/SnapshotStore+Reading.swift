@@ -71,44 +71,34 @@ extension SnapshotStore {
         return bytes
     }
 
-    /// Chunks that differ between `from` and `to`, or between `from` and the present origin (nil), from a chunk on;
-    /// at most `limit`.
+    /// Chunks that may differ between `from` and `to`, or between `from` and the present origin (nil), from a chunk on.
+    /// At most `limit` entries are looked at, so that nobody waits long for it.
     package mutating func diff(
         _ from: SnapshotNumber, _ to: SnapshotNumber?, startingAt chunk: UInt64, limit: Int
     ) throws(StoreError) -> DiffPart {
         let low = try expectSnapshot(from)
         let high = try to.map { number throws(StoreError) in try expectSnapshot(number) }
         guard high.map({ low.number <= $0.number }) ?? true, limit > 0 else { throw .outOfRange }
+        let size = high?.size ?? state.originSize
         // A chunk that the older image does not have in full is another one.
-        let common =
-            high?.size ?? state.originSize == low.size
-            ? geometry.chunkCount(low.size) : low.size / UInt64(geometry.chunkSize)
-        let count = geometry.chunkCount(high?.size ?? state.originSize)
-        var part = DiffPart(chunks: [], next: nil)
+        let common = size == low.size ? geometry.chunkCount(low.size) : low.size / UInt64(geometry.chunkSize)
+        var part = DiffPart(size: size)
         var key = EntryKey(branch: 0, chunk: chunk, end: low.number.value)
         let end = EntryKey(branch: 0, chunk: common, end: 0)
-        while key < end, let entry = try entry(from: key, to: end) {
-            if entry.key.chunk >= common { break }
+        for _ in 0..<limit {
+            guard key < end, let entry = try entry(from: key, to: end), entry.key.chunk < common else {
+                let rest = max(chunk, common)
+                part.append(rest..<max(rest, geometry.chunkCount(size)))
+                return part
+            }
             if entry.key.end < low.number.value {
                 key = EntryKey(branch: 0, chunk: entry.key.chunk, end: low.number.value)
                 continue
             }
-            if entry.key.end < (high?.number.value ?? .max) {
-                if part.chunks.count == limit {
-                    part.next = entry.key.chunk
-                    return part
-                }
-                part.chunks.append(entry.key.chunk)
-            }
+            if entry.key.end < high?.number.value ?? .max { part.append(entry.key.chunk..<entry.key.chunk + 1) }
             key = EntryKey(branch: 0, chunk: entry.key.chunk + 1, end: low.number.value)
         }
-        for chunk in max(chunk, common)..<max(chunk, common, count) {
-            if part.chunks.count == limit {
-                part.next = chunk
-                return part
-            }
-            part.chunks.append(chunk)
-        }
+        part.next = key.chunk
         return part
     }
 }

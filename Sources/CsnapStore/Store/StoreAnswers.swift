@@ -40,15 +40,24 @@ package enum MaintenanceStep: Equatable, Sendable {
     case more
 }
 
-/// Chunks that differ between two images, and where to go on.
+/// Chunks that may differ between two images, and where to go on.
 package struct DiffPart: Equatable, Sendable {
-    package var chunks: [UInt64]
+    /// In order; neighbours are one range.
+    package private(set) var ranges: [Range<UInt64>] = []
     /// Nil: that was all.
-    package var next: UInt64?
+    package internal(set) var next: UInt64?
+    /// Bytes of the newer image.
+    package let size: UInt64
 
-    package init(chunks: [UInt64], next: UInt64?) {
-        self.chunks = chunks
-        self.next = next
+    init(size: UInt64) { self.size = size }
+
+    mutating func append(_ range: Range<UInt64>) {
+        if range.isEmpty { return }
+        if let last = ranges.last, last.upperBound == range.lowerBound {
+            ranges[ranges.count - 1] = last.lowerBound..<range.upperBound
+        } else {
+            ranges.append(range)
+        }
     }
 }
 

@@ -276,7 +276,7 @@ final class FakeServer: Sendable {
         case .ping(let epoch): Self.answer(peer, .pong(epoch: epoch), &state)
         case .listSnapshots(let request, let epoch, _):
             Self.answer(peer, .snapshots(request: request, epoch: epoch, entries: [], hasMore: false), &state)
-        case .queryRead, .endRead, .barrierAck, .command, .bye: break
+        case .queryRead, .queryChanges, .endRead, .barrierAck, .command, .bye: break
         }
     }
 }

@@ -213,6 +213,35 @@ import Testing
         #expect(core.takeActions() == [.readFailed(9, code: 4)])
     }
 
+    // MARK: Changes
+
+    @Test func changesAreAskedForOneByOneAndAgainInTheNextSession() {
+        var core = Core.serving()
+        let query = ChangesQuery(from: 1, to: 2, first: 0)
+        let answer = ChangedChunks(chunkSize: 65536, size: 1 << 20, ranges: [], next: nil)
+        func asked(_ id: UInt64) -> ClientCore.Action {
+            .send(.queryChanges(request: id, epoch: Epoch(1), query))
+        }
+        for id in UInt64(8)...10 { core.askChanges(id, query) }
+        #expect(core.takeActions() == [asked(8)])
+        core.receive(.changes(request: 9, epoch: Epoch(1), answer), now: Core.at(1))
+        #expect(core.takeActions() == [], "nobody asked that yet")
+        core.receive(.changes(request: 8, epoch: Epoch(1), answer), now: Core.at(1))
+        #expect(core.takeActions() == [asked(9), .changes(8, answer)])
+        core.receive(.error(request: 9, epoch: Epoch(1), code: 4), now: Core.at(1))
+        #expect(core.takeActions() == [asked(10), .readFailed(9, code: 4)])
+        core.sessionLost(Core.at(2))
+        core.wake(Core.at(100))
+        core.sessionConnected()
+        core.receive(Core.welcome(Core.first), now: Core.at(100))
+        #expect(Self.does(&core, asked(10)) == true)
+        #expect(core.withdrawRead(10) == true)
+        core.askChanges(11, query)
+        #expect(core.takeActions() == [], "the answer to 10 is awaited still")
+        core.receive(.changes(request: 10, epoch: Epoch(1), answer), now: Core.at(101))
+        #expect(core.takeActions() == [asked(11)], "and nobody hears it")
+    }
+
     // MARK: List
 
     static func entry(_ number: UInt64, _ name: String) -> SnapshotEntry {

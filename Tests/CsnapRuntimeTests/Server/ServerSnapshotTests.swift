@@ -68,6 +68,16 @@ struct ServerSnapshotTests {
             Issue.record("not in the store: \(String(describing: place))")
             return
         }
+        let changed = ChangedChunks(chunkSize: 65536, size: 1 << 20, ranges: Self.chunk, next: nil)
+        let query = ChangesQuery(from: 1, to: nil, first: 0)
+        #expect(try Self.ask(commander, .changes(volume: "data", query)) == .changes(changed))
+        try client.send(.queryChanges(request: 8, epoch: Self.epoch, query))
+        #expect(try client.hear() == .changes(request: 8, epoch: Self.epoch, changed))
+        let unknown = ChangesQuery(from: 9, to: 1, first: 0)
+        try client.send(.queryChanges(request: 9, epoch: Self.epoch, unknown))
+        #expect(try client.hear() == .error(request: 9, epoch: Self.epoch, code: 4))
+        let refused = try Self.ask(commander, .changes(volume: "data", unknown))
+        #expect(refused == .refused(.unknownSnapshot, culprit: "number 9"))
         fixture.tell(.stop)
         _ = try fixture.waitForEnd()
 

@@ -85,7 +85,7 @@ extension ClientCore {
 
     /// Nobody waits for it any more. True: it is over now (a map that comes later is ended at once); false: it is at
     /// the disk.
-    package mutating func withdrawRead(_ id: UInt64) -> Bool { reads.withdraw(id) }
+    package mutating func withdrawRead(_ id: UInt64) -> Bool { reads.withdraw(id) || changes.withdraw(id) }
 
     mutating func askReads(_ now: Instant) {
         guard session == .open, gate.isOpen(now) else { return }
@@ -104,6 +104,28 @@ extension ClientCore {
             return
         }
         actions.append(.readMapped(id, pieces))
+    }
+
+    // MARK: - Changes
+
+    /// Which chunks changed between two images? `.changes` or `.readFailed` answers. What two snapshots differ in does
+    /// not change, so no lease is looked at.
+    package mutating func askChanges(_ id: UInt64, _ query: ChangesQuery) {
+        changes.add(id, query)
+        askNextChanges()
+    }
+
+    mutating func askNextChanges() {
+        guard session == .open, let question = changes.takeQuestion() else { return }
+        actions.append(
+            .send(.queryChanges(request: question.id, epoch: gate.adopted.epoch, question.query)))
+    }
+
+    /// Whether somebody waits for this answer.
+    mutating func answered(_ id: UInt64) -> Bool {
+        let isAwaited = changes.answered(id)
+        askNextChanges()
+        return isAwaited
     }
 
     // MARK: - List of snapshots

@@ -77,6 +77,7 @@ final class ClientControl {
         case .flushOrigin(let attempt): snapshots.flushOrigin(attempt)
         case .readMapped(let id, let pieces): snapshots.mapped(id, pieces)
         case .readFailed(let id, let code): snapshots.failed(id, code: code)
+        case .changes(let id, let changes): snapshots.changed(id, changes)
         case .exports(let entries, let chunkSize): snapshots.offer(entries, chunkSize: chunkSize)
         case .note(let text): log(text)
         }

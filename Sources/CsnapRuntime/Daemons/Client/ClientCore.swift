@@ -19,6 +19,8 @@ package struct ClientCore: Equatable, Sendable {
         /// Read a snapshot's chunks from these places, then `finishRead`.
         case readMapped(UInt64, [MapPiece])
         case readFailed(UInt64, code: UInt16)
+        /// The answer to `askChanges`.
+        case changes(UInt64, ChangedChunks)
         /// These snapshots are to be offered.
         case exports([SnapshotEntry], chunkSize: UInt32)
         case note(String)
@@ -65,6 +67,7 @@ package struct ClientCore: Equatable, Sendable {
     var queries = WriteQueries()
     var barrier: ClientBarrier?
     var reads = SnapshotReads()
+    var changes = ChangeQuestions()
     var snapshots = SnapshotList()
     private var lastRefusal: SessionRefusal?
     private var heardAt = Instant.distantPast
@@ -266,6 +269,7 @@ package struct ClientCore: Equatable, Sendable {
         retryAt = .distantPast
         queries.unsend()
         reads.sessionEnded()
+        changes.sessionEnded()
         actions.append(.disconnect)
     }
 
@@ -290,6 +294,7 @@ package struct ClientCore: Equatable, Sendable {
         retryAt = now + pause
         queries.unsend()
         reads.sessionEnded()
+        changes.sessionEnded()
     }
 
     package mutating func receive(_ frame: ServerFrame, now: Instant) {
@@ -308,7 +313,9 @@ package struct ClientCore: Equatable, Sendable {
             granted(request, epoch: epoch, generation: generation, now)
         case .error(let request, let epoch, let code):
             guard session == .open, epoch == gate.adopted.epoch else { return }
-            if reads.failed(request) { return actions.append(.readFailed(request, code: code)) }
+            if reads.failed(request) || answered(request) {
+                return actions.append(.readFailed(request, code: code))
+            }
             queries.failed(request, code: code)
             actions.append(.wake)
             ask()
@@ -320,6 +327,8 @@ package struct ClientCore: Equatable, Sendable {
             snapshots.changed(from: number)
             askList()
         case .snapshots(_, _, let entries, let hasMore): listed(entries, hasMore: hasMore)
+        case .changes(let request, let epoch, let changes):
+            if epoch == gate.adopted.epoch, answered(request) { actions.append(.changes(request, changes)) }
         case .outcome, .pong: break
         case .goAway(let tenure):
             actions.append(.note("the server closes the session: \(tenure.text) has begun"))
@@ -366,6 +375,7 @@ package struct ClientCore: Equatable, Sendable {
         askReads(now)
         snapshots.sessionOpened()
         askList()
+        askNextChanges()
     }
 
     private mutating func granted(_ request: UInt64, epoch: Epoch, generation: UInt64, _ now: Instant) {

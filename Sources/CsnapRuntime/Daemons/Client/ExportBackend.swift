@@ -5,7 +5,8 @@ import Synchronization
 ///
 /// The origin has no backend: its requests go through the gate to the disk.
 package protocol ExportBackend: AnyObject, Sendable {
-    /// Takes a READ, WRITE, FLUSH, TRIM or WRITE_ZEROES of an export that allows it.
+    /// Takes a READ, WRITE, FLUSH, TRIM or WRITE_ZEROES of an export that allows it, or a BLOCK_STATUS that asks for
+    /// changes.
     ///
     /// It runs on the connection's thread and must not block: what waits for the server or the disk goes to the control
     /// thread or to a `WorkerPool`. Each request is finished exactly once; a connection has at most 128 of them.
@@ -21,24 +22,35 @@ package protocol ExportBackend: AnyObject, Sendable {
 /// `@unchecked Sendable` is safe: the connection does not touch `data` between `begin` and `finish`.
 package struct ExportRequest: @unchecked Sendable {
     package let command: NBDCommand
-    /// `command.length` bytes aligned for O_DIRECT: to be filled by a READ, the payload of a WRITE; else empty.
+    /// `command.length` bytes aligned for O_DIRECT: to be filled by a READ, the payload of a WRITE; room for the reply
+    /// of a BLOCK_STATUS; else empty.
     package let data: UnsafeMutableRawBufferPointer
+    package let transmission: NBDTransmission
     /// Its number among the client's living requests.
     package let ticket: UInt32
     private let completion: @Sendable (Int32) -> Void
 
     package init(
-        command: NBDCommand, data: UnsafeMutableRawBufferPointer, ticket: UInt32,
+        command: NBDCommand, data: UnsafeMutableRawBufferPointer, transmission: NBDTransmission, ticket: UInt32,
         completion: @escaping @Sendable (Int32) -> Void
     ) {
         self.command = command
         self.data = data
+        self.transmission = transmission
         self.ticket = ticket
         self.completion = completion
     }
 
     /// Done (0), or failed with that errno. From any thread, once.
-    package func finish(_ error: Int32) { completion(error) }
+    package func finish(_ error: Int32) { completion(-error) }
+
+    /// The answer to a BLOCK_STATUS: all of it is data, and this is what changed. From any thread, once.
+    package func finish(changes: [NBDExtent]) {
+        let all = [NBDExtent(length: command.length, isHole: false)]
+        let bytes = transmission.status(command.cookie, extents: all, changes: changes)
+        data.copyBytes(from: bytes)
+        completion(Int32(bytes.count))
+    }
 }
 
 /// An export as clients see it, and what serves it.

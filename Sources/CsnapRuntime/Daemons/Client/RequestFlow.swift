@@ -165,21 +165,24 @@ final class RequestFlow {
         let command = requests[index].command
         switch command.action {
         case .cache: return answer(index)
-        case .blockStatus:
+        case .blockStatus where transmission.changedSince == nil:
             let extents = [NBDExtent(length: command.length, isHole: false)]
             let bytes = transmission.status(command.cookie, extents: extents)
             memory.data(requests[index].pages).copyMemory(from: bytes, byteCount: bytes.count)
             return answer(index, status: bytes.count)
-        case .read, .write, .flush, .trim, .writeZeroes: break
+        case .read, .write, .flush, .trim, .writeZeroes, .blockStatus: break
         }
         requests[index].stage = .backend
         requests[index].piece = command.length
         atWork += 1
-        let length = requests[index].pages.count > 0 ? Int(command.length) : 0
+        var length = requests[index].pages.count > 0 ? Int(command.length) : 0
+        if case .blockStatus = command.action { length = NBD.maximumStatusLength }
         let data = UnsafeMutableRawBufferPointer(start: memory.data(requests[index].pages), count: length)
         backend.begin(
-            ExportRequest(command: command, data: data, ticket: ticket(index)) { [mailbox] error in
-                mailbox.post(index, -error)
+            ExportRequest(
+                command: command, data: data, transmission: transmission, ticket: ticket(index)
+            ) { [mailbox] result in
+                mailbox.post(index, result)
             })
     }
 
@@ -245,7 +248,7 @@ final class RequestFlow {
         if ending == .now { return leaveGate(index) }
         if result == -EINTR || result == -EAGAIN { return operate(index) }
         if result < 0 { return fail(index, -result) }
-        if isBackend { return answer(index) }
+        if isBackend { return answer(index, status: Int(result)) }
         switch requests[index].command.action {
         case .read, .write: moved(index, UInt32(result))
         case .flush, .cache: answer(index)

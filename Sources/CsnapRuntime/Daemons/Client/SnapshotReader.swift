@@ -77,7 +77,8 @@ final class SnapshotReader: Sendable {
             entries.map { entry in
                 let export = NBDExport(
                     name: "snap/\(entry.name)", description: "snapshot \(entry.name) of volume \(volume)",
-                    size: entry.size, minimumBlock: origin.minimumBlock, preferredBlock: chunkSize, isReadOnly: true)
+                    size: entry.size, minimumBlock: origin.minimumBlock, preferredBlock: chunkSize, isReadOnly: true,
+                    image: NBDImage(name: entry.name, number: entry.number))
                 return ServedExport(
                     export: export,
                     backend: SnapshotExport(reader: self, snapshot: entry.number, chunkSize: chunkSize))
@@ -91,17 +92,21 @@ final class SnapshotReader: Sendable {
         case .read: start(Job(request: request, export: export))
         case .flush, .cache: request.finish(0)
         case .write, .trim, .writeZeroes: request.finish(EROFS)
-        case .blockStatus: request.finish(EOPNOTSUPP)
+        case .blockStatus: askChanges(request, export)
+        }
+    }
+
+    private func keep(_ job: Job) -> UInt64 {
+        jobs.withLock { jobs in
+            jobs.next += 1
+            jobs.living[jobs.next] = job
+            return jobs.next
         }
     }
 
     /// Asks for the next part.
     private func start(_ job: Job) {
-        let id = jobs.withLock { jobs in
-            jobs.next += 1
-            jobs.living[jobs.next] = job
-            return jobs.next
-        }
+        let id = keep(job)
         monitor.with { $0.read(id, snapshot: job.export.snapshot, job.chunks, now: BootClock.now()) }
     }
 
@@ -142,6 +147,22 @@ final class SnapshotReader: Sendable {
         jobs.withLock { $0.living.removeValue(forKey: id) }?.request.finish(ESHUTDOWN)
     }
 
+    // MARK: - Changes
+
+    private func askChanges(_ request: ExportRequest, _ export: SnapshotExport) {
+        guard let since = request.transmission.changedSince else { return request.finish(EINVAL) }
+        let query = ChangesQuery(
+            from: since, to: export.snapshot, first: request.command.offset / UInt64(export.chunkSize))
+        let id = keep(Job(request: request, export: export))
+        monitor.with { $0.askChanges(id, query) }
+    }
+
+    func changed(_ id: UInt64, _ changes: ChangedChunks) {
+        guard let job = jobs.withLock({ $0.living.removeValue(forKey: id) }) else { return }
+        let extents = changes.extents(from: job.offset, length: job.request.command.length)
+        if extents.isEmpty { job.request.finish(EIO) } else { job.request.finish(changes: extents) }
+    }
+
     // MARK: - Disk
 
     /// 0 or an errno.
@@ -175,6 +196,28 @@ final class SnapshotReader: Sendable {
             buffer.initializeMemory(as: UInt8.self, repeating: 0)
             return 0
         }
+    }
+}
+
+extension ChangedChunks {
+    /// Runs of changed and of unchanged bytes from `offset` on: `length`, or less where the answer goes no further.
+    fileprivate func extents(from offset: UInt64, length: UInt32) -> [NBDExtent] {
+        let size = UInt64(chunkSize)
+        let end = offset + UInt64(length)
+        var extents: [NBDExtent] = []
+        var position = offset
+        func extend(to chunk: UInt64, isChanged: Bool) {
+            let target = chunk < end / size ? chunk * size : end
+            if target <= position { return }
+            extents.append(NBDExtent(length: UInt32(target - position), isChanged: isChanged))
+            position = target
+        }
+        for range in ranges where position < end {
+            extend(to: range.first, isChanged: false)
+            extend(to: range.end, isChanged: true)
+        }
+        extend(to: next ?? .max, isChanged: false)
+        return extents
     }
 }
 

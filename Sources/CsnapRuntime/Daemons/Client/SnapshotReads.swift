@@ -75,6 +75,42 @@ struct SnapshotReads: Equatable, Sendable {
     }
 }
 
+/// Questions which chunks changed: one at a time, so that a server which is slow is not sent more and more.
+struct ChangeQuestions: Equatable, Sendable {
+    struct Question: Equatable {
+        var id: UInt64
+        var query: ChangesQuery
+    }
+
+    /// In the order they came; the first is the one that was asked.
+    private var questions: [Question] = []
+    private var asked: UInt64?
+
+    mutating func add(_ id: UInt64, _ query: ChangesQuery) { questions.append(Question(id: id, query: query)) }
+
+    mutating func takeQuestion() -> Question? {
+        guard asked == nil, let first = questions.first else { return nil }
+        asked = first.id
+        return first
+    }
+
+    /// Whether somebody waits for it.
+    mutating func answered(_ id: UInt64) -> Bool {
+        guard asked == id else { return false }
+        asked = nil
+        return withdraw(id)
+    }
+
+    /// False: unknown.
+    mutating func withdraw(_ id: UInt64) -> Bool {
+        guard let index = questions.firstIndex(where: { $0.id == id }) else { return false }
+        questions.remove(at: index)
+        return true
+    }
+
+    mutating func sessionEnded() { asked = nil }
+}
+
 /// The volume's snapshots as the server last told them.
 struct SnapshotList: Equatable, Sendable {
     /// There is one question at a time, so one number does; writes count from 1, reads from 2^63.

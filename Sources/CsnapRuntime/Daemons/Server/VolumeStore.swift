@@ -79,8 +79,10 @@ struct VolumeStore {
             if error.isFatal { throw error }
             switch order {
             case .copyOut, .map, .recordWriter, .clearWriter, .settle, .reuse: return .failed(error.queryError)
-            case .find, .commit, .delete, .rename, .list, .examine:
-                return .outcome(.refused(error.refusal, culprit: volume))
+            case .changes where error == .outOfRange:
+                return .outcome(.refused(.notOlder, culprit: volume))
+            case .find, .commit, .delete, .rename, .list, .examine, .changes:
+                return .outcome(.refused(error.refusal, culprit: error.snapshot ?? volume))
             }
         }
     }
@@ -112,6 +114,7 @@ struct VolumeStore {
             return .changed(SnapshotEntry(new))
         case .list(let after): return .outcome(page(after))
         case .examine: return .outcome(.volume(report))
+        case .changes(let query): return .outcome(.changes(try changes(query)))
         case .reuse(let stamp):
             store.readersForgot(upTo: stamp)
             return .done
@@ -132,6 +135,25 @@ struct VolumeStore {
             }
         }
         return pieces
+    }
+
+    /// One page.
+    private mutating func changes(_ query: ChangesQuery) throws(StoreError) -> ChangedChunks {
+        let part = try store.diff(
+            SnapshotNumber(query.from), query.to.map { SnapshotNumber($0) }, startingAt: query.first,
+            limit: SessionWire.maximumChanges - 1)
+        var changes = ChangedChunks(
+            chunkSize: store.facts.geometry.chunkSize, size: part.size, ranges: [], next: part.next)
+        for range in part.ranges {
+            // What an origin has grown by may be longer than a range can say.
+            let count = UInt32(clamping: range.count)
+            changes.ranges.append(ChunkRange(first: range.lowerBound, count: count))
+            if UInt64(count) < UInt64(range.count) {
+                changes.next = range.lowerBound + UInt64(count)
+                break
+            }
+        }
+        return changes
     }
 
     private func named(_ name: String) -> Snapshot? { store.snapshots.first { $0.about.name == name } }
@@ -244,6 +266,14 @@ extension StoreError {
         case .device, .surpassed, .ended, .noSuchPrepared, .nameTaken, .impossibleName, .tooManySnapshots, .pinned,
             .wouldShrink:
             .storeDamaged
+        }
+    }
+
+    /// Words for the snapshot that is to blame, if one is.
+    var snapshot: String? {
+        switch self {
+        case .noSuchSnapshot(let number), .damagedData(let number, _), .pinned(let number): "number \(number.value)"
+        default: nil
         }
     }
 

@@ -1,0 +1,85 @@
+import ArgumentParser
+import CsnapRuntime
+
+extension SnapshotCommand {
+    struct Diff: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "diff",
+            abstract: "List what may differ between two snapshots, or since one.",
+            discussion: """
+                Prints offset and length of each range, in bytes, a line each. All that differs is listed; what was \
+                overwritten with the same bytes is listed too. Programs see the same as the NBD metadata context \
+                csnap:changed-since:NAME of a later snapshot's export.
+                """)
+
+        @Argument(help: "The older snapshot.") var older: String
+        @Argument(help: "The newer one; without it the origin as it is now.") var newer: String?
+        @OptionGroup var options: Options
+
+        /// What `--json` prints; the keys are stable.
+        struct Report: Encodable {
+            var volume: String
+            var from: String
+            /// Left out: the origin.
+            var to: String?
+            var size: UInt64
+            var chunkSize: UInt32
+            var changedBytes: UInt64
+            var ranges: [ChangesItem.Range]
+        }
+
+        func run() throws {
+            try options.agent.call(waitingFor: "the server to answer") { caller in
+                let volume = try options.name(caller)
+                let known = try caller.snapshots(volume)
+                let from = try SnapshotCommand.find(older, in: known)
+                let to = try newer.map { try SnapshotCommand.find($0, in: known) }
+                var report = Report(
+                    volume: volume, from: from.name, to: to?.name, size: 0, chunkSize: 0, changedBytes: 0, ranges: [])
+                var ranges = RangeJoiner { range in
+                    report.changedBytes += range.length
+                    if options.json {
+                        report.ranges.append(range)
+                    } else {
+                        Terminal.say("\(range.offset)\t\(range.length)")
+                    }
+                }
+                try caller.changes(volume, from: from.number, to: to?.number) { page in
+                    report.size = page.size
+                    report.chunkSize = page.chunkSize
+                    for range in page.ranges { ranges.add(range) }
+                }
+                ranges.finish()
+                if options.json { Terminal.say(try SnapshotCommand.json(report)) }
+            }
+        }
+    }
+
+    static func find(_ name: String, in known: [SnapshotItem]) throws -> SnapshotItem {
+        if let found = known.first(where: { $0.name == name }) { return found }
+        throw CommandFailure(
+            text: "csnapctl: there is no snapshot '\(name)': `csnapctl snapshot list` shows them", code: 4)
+    }
+}
+
+/// Joins neighbours, also across pages.
+struct RangeJoiner {
+    private var pending: ChangesItem.Range?
+    private let take: (ChangesItem.Range) -> Void
+
+    init(_ take: @escaping (ChangesItem.Range) -> Void) { self.take = take }
+
+    mutating func add(_ range: ChangesItem.Range) {
+        if let last = pending, last.end == range.offset {
+            pending?.length += range.length
+        } else {
+            finish()
+            pending = range
+        }
+    }
+
+    mutating func finish() {
+        if let pending { take(pending) }
+        pending = nil
+    }
+}
