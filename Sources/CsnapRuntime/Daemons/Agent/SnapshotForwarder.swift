@@ -75,7 +75,9 @@ final class SnapshotForwarder: Sendable {
                 source.port = 0
                 let session = CommandSession(
                     target.address, source: source, keys: keys, hello: hello, until: until)
-                switch session?.ask(command, &wasSent) {
+                // A server whose machine died closes nothing: that it was replaced is heard from the agent alone.
+                let isReplaced = { self.target().map { $0.tenure != target.tenure } ?? false }
+                switch session?.ask(command, &wasSent, unless: isReplaced) {
                 case .refused(.notActive, _), nil: break
                 case .refused(.unknownSnapshot, _) where wasSent && command.isDelete: return .success(.done)
                 case .some(let outcome): return .success(outcome)
@@ -107,14 +109,19 @@ private struct CommandSession {
     }
 
     /// Nil: the session ended without an answer. `wasSent`: an earlier try of the command may have been carried out.
-    func ask(_ command: SnapshotCommand, _ wasSent: inout Bool) -> CommandOutcome? {
+    func ask(
+        _ command: SnapshotCommand, _ wasSent: inout Bool, unless isReplaced: () -> Bool
+    ) -> CommandOutcome? {
         var sentNow = false
         defer { wasSent = wasSent || sentNow }
         while BootClock.now() < until {
             let isWriting = link.isConnecting || link.socket.wantsToWrite
             var entry = pollfd(
                 fd: link.socket.descriptor, events: Int16(isWriting ? POLLIN | POLLOUT : POLLIN), revents: 0)
-            guard poll(&entry, 1, 500) > 0 else { continue }
+            guard poll(&entry, 1, 100) > 0 else {
+                if isReplaced() { return nil }
+                continue
+            }
             if isWriting, entry.revents & Int16(POLLOUT | POLLERR | POLLHUP) != 0, !link.write() { return nil }
             guard entry.revents & Int16(POLLIN | POLLHUP | POLLERR) != 0 else { continue }
             switch link.receive() {
