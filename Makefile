@@ -3,7 +3,7 @@ BIN := .build/release
 SWIFT := swift
 PROFILES ?= fast
 
-.PHONY: run build test unit lint embedded check format scenarios canary audit flood leaks kills soak-scenarios sim mutants containers bench-failover bench-loss bench-idle bench-nbd install clean
+.PHONY: run build test unit lint embedded check format scenarios canary audit flood leaks kills soak-scenarios soak-snapshots sim mutants containers bench-failover bench-loss bench-idle bench-nbd install clean
 
 run: build
 	$(BIN)/csnapctl sandbox --scenario outline
@@ -61,6 +61,10 @@ kills: build
 # Every scenario in both profiles.
 soak-scenarios: build
 	scripts/scenarios --all $(BIN)
+
+# Two hundred snapshots made and deleted under load, while twenty servers die; or LONG seconds of it.
+soak-snapshots: build
+	scripts/soak-snapshots $(BIN) $(LONG)
 
 # The pure targets for a machine without an operating system.
 embedded:

@@ -45,4 +45,17 @@ struct CyclicLoadTests {
         late.replaceSubrange(start..<start + BlockPattern.size, with: pattern.bytes)
         #expect(Self.model.fault(in: late, least: 690, most: 700) != nil)
     }
+
+    @Test("a snapshot that has a write of the chain and lacks its cause is wrong")
+    func causality() {
+        let chain = CyclicModel(node: CyclicModel.chain)
+        var image = [UInt8](repeating: 0, count: CyclicModel.regionSize)
+        // Write 601, of the next node, was begun when 600 was answered.
+        for sequence in 1...UInt64(601) where sequence != 600 {
+            let pattern = chain.pattern(sequence)
+            let start = Int(pattern.offset - chain.base)
+            image.replaceSubrange(start..<start + BlockPattern.size, with: pattern.bytes)
+        }
+        #expect(chain.fault(in: image, least: 590, most: 610) != nil)
+    }
 }

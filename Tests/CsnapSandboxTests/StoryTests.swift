@@ -41,6 +41,8 @@ private func event(_ at: Int64, _ node: UInt32, _ kind: String, _ text: String) 
         for key in [
             "scenario", "profile", "nodes", "seconds", "pauseMaxSeconds", "serversAtOnceMax", "ioErrors",
             "bytesVerifiedAfterFault", "serverBefore", "serverAfter", "epochBefore", "epochAfter", "timeline",
+            "snapshotsMade", "snapshotsDeleted", "snapshotsVerified", "snapshotsWrong", "serversKilled",
+            "createPauseMedianSeconds",
         ] {
             #expect(value[key] != nil, "\(key) is missing")
         }
@@ -89,6 +91,8 @@ private func event(_ at: Int64, _ node: UInt32, _ kind: String, _ text: String) 
         for name in [
             "outline", "kill-node", "kill-server", "kill-agent", "stop-server", "stop-agent", "stop-node", "transfer",
             "leave", "lower-id-joins", "client-node-dies", "cascade", "partition", "loss", "power-cut",
+            "snapshot-under-load", "snapshot-kill-node", "client-late-for-barrier", "kill-node-during-create",
+            "kill-server-during-copy-out", "reader-through-failover", "lost-writer",
         ] {
             #expect(Scenarios.named(name) != nil, "\(name) is missing")
         }

@@ -6,9 +6,14 @@ struct SandboxCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "sandbox",
         abstract: "A whole group of real processes on this machine's loopback, without root.",
-        discussion: "Scenarios:\n"
-            + Scenarios.all.map { "  " + $0.name + String(repeating: " ", count: 26 - $0.name.count) + $0.summary }
-            .joined(separator: "\n"))
+        discussion: "Scenarios:\n" + summaries)
+
+    private static var summaries: String {
+        let width = Scenarios.all.map(\.name.count).max() ?? 0
+        return Scenarios.all.map { story in
+            "  " + story.name + String(repeating: " ", count: width - story.name.count + 2) + story.summary
+        }.joined(separator: "\n")
+    }
 
     @Option(help: "How many nodes; default 3, or what the scenario needs.") var nodes: Int?
     @Option(help: "lan, fast or wan.") var profile = "lan"

@@ -1,7 +1,10 @@
 import Synchronization
 
-/// Writes the same blocks of one node's device over and over, one request at a time, in an order that is known: so a
-/// snapshot of any instant is the image after exactly so many writes, and nothing else.
+/// Writes the same blocks over and over, one request at a time, in an order that is known: so a snapshot of any instant
+/// is the image after exactly so many writes, and nothing else.
+///
+/// Through the devices of several nodes in turn it is a chain: each write is begun when the one before, of another node,
+/// was answered. A snapshot that has a write and lacks its cause is then wrong.
 package final class CyclicLoad: Sendable {
     package let model: CyclicModel
     /// Numbers of the newest write that was begun, and that was answered.
@@ -11,10 +14,11 @@ package final class CyclicLoad: Sendable {
     private let record = Mutex((requests: [LoadRecord.Request](), error: String?.none))
     private let thread: Mutex<ThreadedTask?>
 
-    package init(node: Int, socket: String, periodMilliseconds: Int) {
+    /// `node` names the region. Each write goes through the next of `sockets`.
+    package init(node: Int, sockets: [String], periodMilliseconds: Int) {
         model = CyclicModel(node: node)
         thread = Mutex(nil)
-        let task = ThreadedTask { self.run(socket: socket, periodMilliseconds) }
+        let task = ThreadedTask { self.run(sockets, periodMilliseconds) }
         thread.withLock { $0 = task }
     }
 
@@ -29,31 +33,35 @@ package final class CyclicLoad: Sendable {
         thread.withLock { $0.take() }?.join()
     }
 
-    /// The longest that a request waited which was in hand at some time between those instants; nanoseconds.
+    /// The longest that a request waited which was in hand at some time between those instants; nanoseconds. A device
+    /// that died with its node waits for nothing.
     package func longestWait(from begin: Int64, to end: Int64) -> Int64 {
         record.withLock { record in
-            record.requests.lazy.map { request in
+            if record.error != nil { return 0 }
+            return record.requests.lazy.map { request in
                 let completed = request.completed ?? end
                 return request.issued <= end && completed >= begin ? completed - request.issued : 0
             }.max() ?? 0
         }
     }
 
-    private func run(socket: String, _ period: Int) {
+    private func run(_ sockets: [String], _ period: Int) {
         do {
-            let device = try NBDClient(
-                path: socket, export: "origin", cancelled: { [self] in stopping.load(ordering: .relaxed) })
+            let devices = try sockets.map { socket in
+                try NBDClient(
+                    path: socket, export: "origin", cancelled: { [self] in stopping.load(ordering: .relaxed) })
+            }
             var sequence: UInt64 = 0
             while !stopping.load(ordering: .relaxed) {
                 sequence += 1
-                try write(sequence, device)
+                try write(sequence, devices[Int(sequence % UInt64(devices.count))])
                 if sequence > CyclicModel.slots { pause(milliseconds: period) }
             }
-            device.disconnect()
+            for device in devices { device.disconnect() }
         } catch SandboxError.cancelled {
             return
         } catch {
-            record.withLock { $0.error = "node \(model.node): \(error)" }
+            record.withLock { $0.error = "\(model.name): \(error)" }
         }
     }
 
@@ -75,10 +83,14 @@ package struct CyclicModel: Equatable, Sendable {
     private static let step: UInt64 = 37
     /// Behind the regions of `NodeLoad`.
     private static let start: UInt64 = 3 << 30
+    /// The region of the chain.
+    package static let chain = 0
     package static let regionSize = Int(slots) * BlockPattern.size
 
     package let node: Int
     package let base: UInt64
+
+    var name: String { node == CyclicModel.chain ? "chain" : "node \(node)" }
 
     package init(node: Int) {
         self.node = node
@@ -95,16 +107,16 @@ package struct CyclicModel: Equatable, Sendable {
     /// What is wrong with an image of the region that was taken when between `least` and `most` writes were done; nil
     /// if it is the image after exactly one such number of writes.
     package func fault(in image: [UInt8], least: UInt64, most: UInt64) -> String? {
-        guard image.count == CyclicModel.regionSize else { return "node \(node): \(image.count) bytes" }
+        guard image.count == CyclicModel.regionSize else { return "\(name): \(image.count) bytes" }
         let newest = newestSequence(in: image)
         guard newest >= least, newest <= most else {
-            return "node \(node): the newest write in it is \(newest), wanted \(least) to \(most)"
+            return "\(name): the newest write in it is \(newest), wanted \(least) to \(most)"
         }
         for sequence in (newest > CyclicModel.slots ? newest - CyclicModel.slots + 1 : 1)...max(newest, 1) {
             let pattern = pattern(sequence)
             let start = Int(pattern.offset - base)
             if let fault = pattern.fault(in: image[start..<start + BlockPattern.size]) {
-                return "node \(node), image after write \(newest): \(fault)"
+                return "\(name), image after write \(newest): \(fault)"
             }
         }
         return nil

@@ -35,7 +35,8 @@ package enum Scenarios {
         KillNode(), LowerIDJoins(), StopAgent(), KillServer(), KillAgent(), StopServer(), StopNode(),
         ClientNodeDies(), PartitionScenario(), LossScenario(), PowerCut(), TransferScenario(), LeaveScenario(),
         OutlineScenario(), CascadeScenario(), SnapshotUnderLoad(), SnapshotThroughKillNode(),
-        ClientLateForBarrier(),
+        ClientLateForBarrier(), KillNodeDuringCreate(), KillServerDuringCopyOut(), ReaderThroughFailover(),
+        LostWriter(),
     ]
 
     package static func named(_ name: String) -> (any Scenario)? { all.first { $0.name == name } }

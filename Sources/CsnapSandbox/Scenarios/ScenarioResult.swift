@@ -17,7 +17,6 @@ package struct ScenarioResult: Equatable, Sendable {
     package var serverAfter: Int?
     package var epochBefore: UInt64?
     package var epochAfter: UInt64?
-    /// Regions of snapshots that were compared with the model of their instant.
     package var snapshots = SnapshotTally()
     package var timeline: [TimelineEntry] = []
     /// What was expected and did not come true; empty when it passed.
@@ -42,7 +41,9 @@ package struct ScenarioResult: Equatable, Sendable {
             "serverBefore": number(serverBefore), "serverAfter": number(serverAfter),
             "epochBefore": number(epochBefore.map { Int(clamping: $0) }),
             "epochAfter": number(epochAfter.map { Int(clamping: $0) }),
-            "snapshotsVerified": number(snapshots.verified), "snapshotsWrong": number(snapshots.wrong),
+            "snapshotsMade": number(snapshots.made), "snapshotsDeleted": number(snapshots.deleted),
+            "serversKilled": number(snapshots.serversKilled), "snapshotsVerified": number(snapshots.verified),
+            "snapshotsWrong": number(snapshots.wrong),
             "createPauseMedianSeconds": snapshots.medianPause.map { .number($0) } ?? .null,
             "timeline": try JSON.value(timeline), "failures": .array(failures.map { .string($0) }),
         ]
@@ -59,7 +60,7 @@ package struct ScenarioResult: Equatable, Sendable {
         guard let pause = snapshots.medianPause else {
             return [service, servers, errors, blocks].joined(separator: " · ")
         }
-        let made = "\(snapshots.verified) images of snapshots right, \(snapshots.wrong) wrong"
+        let made = "\(snapshots.made) snapshots, \(snapshots.verified) images right, \(snapshots.wrong) wrong"
         return [service, servers, errors, blocks, made, "pause \(decimals(pause)) s"].joined(separator: " · ")
     }
 }

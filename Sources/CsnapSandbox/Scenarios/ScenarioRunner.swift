@@ -32,6 +32,7 @@ package struct ScenarioRunner {
         }
         stage.stopCyclicLoads()
         result.snapshots = stage.tally
+        result.ioErrors = stage.tally.errors.count
         judgeService(stage, &result)
         stopLoads(stage, &result)
         if stage.faultAt != nil, !Interruption.isRequested { verify(stage, &result) }

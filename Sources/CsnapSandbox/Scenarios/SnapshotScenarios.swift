@@ -1,41 +1,4 @@
-import CsnapRuntime
 import Glibc
-
-/// Snapshots are made, read and deleted while three nodes overwrite what they hold, and servers die meanwhile.
-struct SnapshotUnderLoad: Scenario {
-    let name = "snapshot-under-load"
-    let summary = "snapshots made, read and deleted under load, while servers die"
-
-    func play(_ stage: Stage) throws {
-        try stage.startCyclicLoads()
-        var known: [KnownSnapshot] = []
-        for index in 1...4 {
-            known.append(try stage.snapshot("before-\(index)", by: 1 + index % stage.options.nodes))
-            stage.settle(seconds: 0.3)
-        }
-        try stage.verify(known[0], on: 2)
-        try stage.verify(known[3], on: 3)
-        let server = try stage.serverNow()
-        try stage.fault("kill the server's process on node \(server)") {
-            _ = stage.group.node(server).signalServer(SIGKILL)
-        }
-        try stage.waitForNewTenure()
-        for node in stage.survivors { for snapshot in known { try stage.verify(snapshot, on: node) } }
-        known.append(try stage.snapshot("after-1", by: 1))
-        try stage.deleteSnapshot(known[1].name, by: 2)
-        known.remove(at: 1)
-        stage.settle(seconds: 0.5)
-        known.append(try stage.snapshot("after-2", by: 2))
-        let second = try stage.serverNow()
-        let before = try stage.currentView().tenure
-        stage.also("kill the server's process again, on node \(second)") {
-            _ = stage.group.node(second).signalServer(SIGKILL)
-        }
-        try stage.waitForTenure(above: before)
-        for node in stage.survivors { for snapshot in known { try stage.verify(snapshot, on: node) } }
-        stage.stopCyclicLoads()
-    }
-}
 
 /// The server's node dies with snapshots in its store; what it wrote may still land, so the next one is refused until
 /// the operator says that the machine is off.
@@ -44,18 +7,16 @@ struct SnapshotThroughKillNode: Scenario {
     let summary = "snapshots survive the server's node; the next waits for its lost writer"
 
     func play(_ stage: Stage) throws {
-        try stage.startCyclicLoads()
+        let server = try stage.serverNow()
+        try stage.startCyclicLoads(chainWithout: server)
         let known = try stage.snapshot("before", by: 2)
         stage.settle(seconds: 0.3)
-        let server = try stage.serverNow()
         try stage.fault("kill node \(server): agent, server, client") { stage.kill(server) }
         try stage.waitForNewTenure()
         for node in stage.survivors { try stage.verify(known, on: node) }
         let caller = stage.survivors[0]
-        try stage.expectRefusal("writerLost", of: "refused", by: caller)
-        try stage.group.command(
-            caller, "Strike", ["node": .integer(Int64(server)), "fenced": .bool(true)])
-        stage.mark("strike \(server) --fenced")
+        try stage.expectRefusal("writerLost", of: "refused", by: caller, naming: server)
+        try stage.strikeFenced(server, by: caller)
         let after = try stage.snapshot("after", by: caller)
         stage.settle(seconds: 0.3)
         for node in stage.survivors {
@@ -79,7 +40,7 @@ struct ClientLateForBarrier: Scenario {
             stage.group.node(late).signalClient(SIGSTOP)
         }
         defer { stage.group.node(late).signalClient(SIGCONT) }
-        try stage.expectRefusal("clientLate", of: "late", by: 1)
+        try stage.expectRefusal("clientLate", of: "late", by: 1, naming: late)
         try stage.waitForWrites()
         stage.also("continue the client of node \(late)") {
             stage.group.node(late).signalClient(SIGCONT)

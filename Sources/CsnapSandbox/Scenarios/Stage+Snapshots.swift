@@ -7,12 +7,29 @@ package struct KnownSnapshot: Sendable {
     /// Per node: how many writes were answered before it was asked for, and begun before the answer.
     package var least: [Int: UInt64] = [:]
     package var most: [Int: UInt64] = [:]
+
+    /// What is wrong with one load's region of it, as that device shows it; nil if nothing is.
+    func fault(in model: CyclicModel, on device: NBDClient) throws -> String? {
+        var image: [UInt8] = []
+        let part = 128 << 10
+        for start in stride(from: 0, to: CyclicModel.regionSize, by: part) {
+            image += try device.read(offset: model.base + UInt64(start), count: part)
+        }
+        return model.fault(in: image, least: least[model.node] ?? 0, most: most[model.node] ?? 0)
+    }
 }
 
 /// What a scenario's snapshots came to.
 package struct SnapshotTally: Equatable, Sendable {
+    package var made = 0
+    package var deleted = 0
+    /// Regions of snapshots that were compared with the model of their instant, and those that differed.
     package var verified = 0
     package var wrong = 0
+    /// Servers' processes that the story killed, beside whole nodes.
+    package var serversKilled = 0
+    /// What the loads got in place of an answer.
+    package var errors: [String] = []
     /// For each creation, the longest that a write of any client waited because of it; seconds.
     package var pauses: [Double] = []
 
@@ -22,14 +39,17 @@ package struct SnapshotTally: Equatable, Sendable {
 }
 
 extension Stage {
-    /// Starts the load whose image is known at every instant, on every node.
-    package func startCyclicLoads() throws {
+    /// Starts the loads whose images are known at every instant: one on every node, and the chain, whose writes go
+    /// through all nodes in turn but those `without`, which are about to die.
+    package func startCyclicLoads(chainWithout dying: Int? = nil) throws {
+        let sockets = survivors.filter { $0 != dying }.map { group.directory.volumeSocket($0) }
+        cyclic[CyclicModel.chain] = CyclicLoad(node: CyclicModel.chain, sockets: sockets, periodMilliseconds: 3)
         for node in survivors {
             cyclic[node] = CyclicLoad(
-                node: node, socket: group.directory.volumeSocket(node), periodMilliseconds: 3)
+                node: node, sockets: [group.directory.volumeSocket(node)], periodMilliseconds: 3)
         }
-        for node in survivors {
-            try wait("node \(node) has written every block of its cycle") { self.cyclic[node]?.isFilled == true }
+        for load in cyclic.values {
+            try wait("the load '\(load.model.name)' has written every block of its cycle") { load.isFilled }
         }
         mark("\(survivors.count) clients overwrite the same blocks, in a known order")
     }
@@ -37,10 +57,15 @@ extension Stage {
     package func stopCyclicLoads() {
         for load in cyclic.values {
             load.stop()
-            if let error = load.error, !lost.contains(load.model.node) { fail("I/O error: \(error)") }
+            if let error = load.error, !lost.contains(load.model.node) {
+                tally.errors.append(error)
+                fail("I/O error: \(error)")
+            }
         }
         cyclic = [:]
     }
+
+    // MARK: Making and deleting
 
     /// Asks a node for a snapshot; throws what `csnapctl snapshot create` would say.
     @discardableResult
@@ -54,6 +79,7 @@ extension Stage {
         for load in cyclic.values { known.most[load.model.node] = load.issued }
         let waits = survivors.compactMap { cyclic[$0]?.longestWait(from: begin, to: end) }
         tally.pauses.append(Double(waits.max() ?? 0) / 1e9)
+        tally.made += 1
         mark("snapshot \(name), by node \(node), in \(decimals(Double(end - begin) / 1e9)) s")
         return known
     }
@@ -61,8 +87,41 @@ extension Stage {
     package func deleteSnapshot(_ name: String, by node: Int) throws {
         try AgentCaller(path: group.directory.controlSocket(node)).command(
             "DeleteSnapshot", ["volume": .string(SandboxGroup.volume), "name": .string(name)])
+        tally.deleted += 1
         mark("snapshot \(name) deleted")
     }
+
+    /// Begins a creation that goes on while the story does.
+    package func beginSnapshot(_ name: String, by node: Int) -> Creation {
+        mark("snapshot \(name) asked for, by node \(node)")
+        return Creation(name, socket: group.directory.controlSocket(node))
+    }
+
+    /// Waits until all writes of that node are held, as from BEGIN to END of a barrier.
+    package func waitForBarrier(on node: Int, of creation: Creation) throws {
+        var before = cyclic[node]?.acknowledged
+        var since = boottime()
+        try wait("the writes of node \(node) are held") {
+            let now = self.cyclic[node]?.acknowledged
+            if now != before {
+                before = now
+                since = boottime()
+            }
+            return boottime() - since > 100_000_000 || creation.outcome != nil
+        }
+    }
+
+    package func names(by node: Int) throws -> [String] {
+        try AgentCaller(path: group.directory.controlSocket(node)).snapshots(SandboxGroup.volume).map(\.name)
+    }
+
+    /// The operator says that the machine is off.
+    package func strikeFenced(_ node: Int, by caller: Int) throws {
+        try group.command(caller, "Strike", ["node": .integer(Int64(node)), "fenced": .bool(true)])
+        mark("strike \(node) --fenced")
+    }
+
+    // MARK: Looking
 
     /// Reads all nodes' regions of the snapshot through one node's client, and compares them with the model.
     package func verify(_ known: KnownSnapshot, on reader: Int) throws {
@@ -76,15 +135,7 @@ extension Stage {
         }
         guard let device else { return }
         for load in cyclic.values {
-            var image: [UInt8] = []
-            let part = 128 << 10
-            for start in stride(from: 0, to: CyclicModel.regionSize, by: part) {
-                image += try device.read(offset: load.model.base + UInt64(start), count: part)
-            }
-            let node = load.model.node
-            let fault = load.model.fault(
-                in: image, least: known.least[node] ?? 0, most: known.most[node] ?? 0)
-            if let fault {
+            if let fault = try known.fault(in: load.model, on: device) {
                 tally.wrong += 1
                 fail("snapshot \(known.name) read on node \(reader): \(fault)")
             } else {
@@ -95,13 +146,31 @@ extension Stage {
     }
 
     /// Expects that the creation is refused by that code.
-    package func expectRefusal(_ code: String, of name: String, by node: Int) throws {
+    package func expectRefusal(_ code: String, of name: String, by node: Int, naming culprit: Int) throws {
         do {
             try snapshot(name, by: node)
             fail("the snapshot \(name) should have been refused with \(code)")
         } catch ControlError.refused(let found, let message) {
             expect(found == code, "the snapshot \(name) should be refused with \(code), not \(found): \(message)")
+            expect(message.contains("node \(culprit)"), "the refusal should name node \(culprit): \(message)")
             mark("snapshot refused: \(message)")
+        }
+    }
+
+    package func startReading(_ known: KnownSnapshot, on node: Int) -> SnapshotReading {
+        SnapshotReading(
+            node: node, socket: group.directory.volumeSocket(node), of: known, models: cyclic.values.map(\.model))
+    }
+
+    /// Counts what a stopped reader saw.
+    package func judge(_ reading: SnapshotReading) {
+        let record = reading.record
+        tally.verified += record.readings.count * cyclic.count - record.faults.count
+        tally.wrong += record.faults.count
+        for fault in record.faults { fail("snapshot read on node \(reading.node): \(fault)") }
+        if let error = record.error {
+            tally.errors.append(error)
+            fail("I/O error: \(error)")
         }
     }
 }
