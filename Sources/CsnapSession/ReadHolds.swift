@@ -16,6 +16,7 @@ struct ReadOwner: Equatable, Comparable, Sendable {
 /// next HELLO, STRIKE, and the server's end (docs/data-plane.md, "Server").
 struct ReadHolds: Equatable, Sendable {
     private struct Read: Equatable, Sendable {
+        var snapshot: UInt64
         /// Of the query; orders reads against what is freed.
         var ticket: UInt64
         var held: [ChunkRange]
@@ -49,8 +50,10 @@ struct ReadHolds: Equatable, Sendable {
         reads.keys.reduce(0) { $0 + ($1.owner == owner ? 1 : 0) }
     }
 
-    mutating func begin(_ owner: ReadOwner, _ request: UInt64, ticket: UInt64, held: [ChunkRange]) {
-        reads[Key(owner: owner, request: request)] = Read(ticket: ticket, held: held)
+    mutating func begin(
+        _ owner: ReadOwner, _ request: UInt64, of snapshot: UInt64, ticket: UInt64, held: [ChunkRange]
+    ) {
+        reads[Key(owner: owner, request: request)] = Read(snapshot: snapshot, ticket: ticket, held: held)
     }
 
     /// Whether a hold went; false too for a read that this client does not have.
@@ -83,6 +86,17 @@ struct ReadHolds: Equatable, Sendable {
             }
         }
         return false
+    }
+
+    /// Snapshots that are being read, and by which nodes.
+    var readers: SortedTable<UInt64, [NodeID]> {
+        var readers = SortedTable<UInt64, [NodeID]>()
+        for (key, read) in reads {
+            let node = key.owner.process.node
+            let known = readers[read.snapshot] ?? []
+            if !known.contains(node) { readers[read.snapshot] = known + [node] }
+        }
+        return readers
     }
 
     /// Per node, for people.

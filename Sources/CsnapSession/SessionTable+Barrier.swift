@@ -21,7 +21,7 @@ extension SessionTable {
         let lost = lostWriters(volume)
         guard lost.isEmpty else {
             volumes[volume].isCreating = false
-            return refusal(.writerLost, Self.words(lost), answer)
+            return refusal(.writerLost, Self.list(lost.map { $0.words }), answer)
         }
         lastAttempt += 1
         let attempt = BarrierAttempt(tenure: tenure, counter: lastAttempt)
@@ -31,8 +31,8 @@ extension SessionTable {
             missing[id] = session.owner.process.node
         }
         volumes[volume].barrier = SnapshotBarrier(
-            attempt: attempt, name: name, uuid: uuid, deadline: now + limits.barrierPatience, answer: answer,
-            missing: missing)
+            attempt: attempt, name: name, uuid: uuid, begun: now, deadline: now + limits.barrierPatience,
+            answer: answer, missing: missing)
         handBack(volume)
         if missing.isEmpty { return commit(volume) }
         return missing.keys.map { .send(.barrierBegin(attempt), to: $0) }
@@ -84,12 +84,14 @@ extension SessionTable {
         guard let barrier = volumes[session.volume].barrier, barrier.phase == .gathering,
             barrier.missing[id] != nil
         else { return [] }
-        let culprit = Self.words([session.owner.process.node])
+        let process = session.owner.process
+        let culprit = LostWriter(node: process.node, boot: process.boot, age: .zero).words
         return finish(session.volume, barrier, .refused(.writerLost, culprit: culprit))
     }
 
     /// Time has come to `nextWake`.
     package mutating func wake(_ now: Instant) -> [SessionAction] {
+        self.now = now
         var actions: [SessionAction] = []
         for volume in volumes.indices {
             if let barrier = volumes[volume].barrier, barrier.phase == .gathering, barrier.deadline <= now {
@@ -140,18 +142,24 @@ extension SessionTable {
         return actions + welcomeWaiting(volume) + self.answer(barrier.answer, outcome)
     }
 
-    /// Nodes of writers that are on record and have no session.
-    func lostWriters(_ volume: Int) -> [NodeID] {
-        var lost: [NodeID] = []
-        for writer in volumes[volume].writers.uncleared where !isHere(writer, volume) && !lost.contains(writer.node) {
-            lost.append(writer.node)
+    /// Writers that are on record and have no session; one of each node.
+    func lostWriters(_ volume: Int) -> [LostWriter] {
+        var lost: [LostWriter] = []
+        for writer in volumes[volume].writers.uncleared where !isHere(writer, volume) {
+            guard lost.last?.node != writer.node, lost.count < Limits.members else { continue }
+            let known = volumes[volume].lost[writer]
+            let since = known?.since ?? activeSince ?? now
+            lost.append(LostWriter(node: writer.node, boot: known?.boot ?? Boot(0), age: now - since))
         }
         return lost
     }
 
-    private static func words(_ nodes: [NodeID]) -> String {
+    /// Of nodes, for people; bounded.
+    static func words(_ nodes: [NodeID]) -> String { list(nodes.map { "node \($0.value)" }) }
+
+    private static func list(_ items: [String]) -> String {
         var words = ""
-        for node in nodes.prefix(16) { words += words.isEmpty ? "node \(node.value)" : ", node \(node.value)" }
-        return nodes.count > 16 ? words + " and more" : words
+        for item in items.prefix(16) { words += words.isEmpty ? item : ", " + item }
+        return items.count > 16 ? words + " and more" : words
     }
 }

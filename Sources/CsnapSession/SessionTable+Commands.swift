@@ -10,7 +10,7 @@ extension SessionTable {
         let order: StoreOrder
         switch command {
         case .create(_, let name, let uuid): return create(volume, name: name, uuid: uuid, answer)
-        case .delete(_, let name): order = .delete(name: name)
+        case .delete(_, let name): order = .delete(name: name, inUse: uses(volume))
         case .rename(_, let from, let to):
             guard SnapshotName.isValid(to) else { return refusal(.badName, to, answer) }
             order = .rename(from: from, to: to)
@@ -27,6 +27,7 @@ extension SessionTable {
     ) -> [SessionAction] {
         guard let order = orders[ticket] else { return [] }
         orders[ticket] = nil
+        self.now = now
         switch order {
         case .write(let write, _):
             switch result {
@@ -86,7 +87,9 @@ extension SessionTable {
     ) -> [SessionAction] {
         switch result {
         case .writerRecorded: volumes[volume].writers.recorded(writer)
-        case .writerCleared: volumes[volume].writers.cleared(writer)
+        case .writerCleared:
+            volumes[volume].writers.cleared(writer)
+            volumes[volume].lost[writer] = nil
         case .failed: return refuseWaiting(writer, volume)
         default: return unexpected()
         }
@@ -125,9 +128,21 @@ extension SessionTable {
             if case .session(let session) = connection, session.volume == volume { sum + 1 } else { sum }
         }
         report.waitingWrites = UInt32(volumes[volume].heldUp.count + volumes[volume].full.count)
+        report.heldUp = age(volumes[volume].heldUp.values)
+        report.full = age(volumes[volume].full.values)
         report.holds = volumes[volume].holds.report
         report.lostWriters = lostWriters(volume)
+        report.barrier = volumes[volume].barrier.map { barrier in
+            BarrierReport(name: barrier.name, age: now - barrier.begun, missing: barrier.missing.values)
+        }
         return .volume(report)
+    }
+
+    /// Of the oldest.
+    private func age(_ writes: [PendingWrite]) -> Interval? {
+        var oldest: Instant?
+        for write in writes { oldest = min(oldest ?? .distantFuture, write.since) }
+        return oldest.map { now - $0 }
     }
 
     func answer(_ answer: CommandAnswer, _ outcome: CommandOutcome) -> [SessionAction] {

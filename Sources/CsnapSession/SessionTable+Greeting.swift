@@ -107,6 +107,9 @@ extension SessionTable {
             volumes[session.volume].full[ticket] = nil
         }
         let process = session.owner.process
+        if !isHere(session.writer, session.volume) {
+            volumes[session.volume].lost[session.writer] = LostSession(boot: process.boot, since: now)
+        }
         return [.sessions(process, count: sessions(of: process))] + lost(id, session) + reuse(session.volume)
     }
 

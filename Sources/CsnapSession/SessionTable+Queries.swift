@@ -4,6 +4,7 @@ struct PendingRead: Equatable, Sendable {
     var connection: ConnectionID
     var owner: ReadOwner
     var request: UInt64
+    var snapshot: UInt64
     var ranges: [ChunkRange]
 }
 
@@ -22,7 +23,7 @@ extension SessionTable {
         var session = session
         session.writes.append(request)
         connections[id] = .session(session)
-        let write = PendingWrite(connection: id, request: request, ranges: ranges)
+        let write = PendingWrite(connection: id, request: request, ranges: ranges, since: now)
         return [order(.copyOut(ranges), volume, for: .write(write, volume: volume))]
     }
 
@@ -41,7 +42,7 @@ extension SessionTable {
         guard volumes[volume].holds.count(of: owner) + orderCount(of: id) < limits.reads + limits.waitingQueries else {
             return end(id, .tooManyQueries)
         }
-        let read = PendingRead(connection: id, owner: owner, request: request, ranges: ranges)
+        let read = PendingRead(connection: id, owner: owner, request: request, snapshot: snapshot, ranges: ranges)
         return [order(.map(snapshot: snapshot, ranges), volume, for: .read(read, volume: volume))]
     }
 
@@ -99,11 +100,29 @@ extension SessionTable {
         guard let held = ChunkRange.onOrigin(read.ranges, pieces) else {
             return [failure(read.request, .storeDamaged, read.connection)]
         }
-        volumes[volume].holds.begin(read.owner, read.request, ticket: ticket, held: held)
+        volumes[volume].holds.begin(
+            read.owner, read.request, of: read.snapshot, ticket: ticket, held: held)
         return [.send(.map(request: read.request, epoch: tenure.epoch, pieces: pieces), to: read.connection)]
     }
 
     // MARK: Holds and reuse
+
+    /// What is read just now may not be deleted.
+    func uses(_ volume: Int) -> [SnapshotUse] {
+        var readers = volumes[volume].holds.readers
+        for order in orders.values {
+            guard case .read(let read, volume) = order else { continue }
+            let node = read.owner.process.node
+            let known = readers[read.snapshot] ?? []
+            if !known.contains(node) { readers[read.snapshot] = known + [node] }
+        }
+        var uses: [SnapshotUse] = []
+        for (number, nodes) in readers {
+            let verb = nodes.count == 1 ? " reads it" : " read it"
+            uses.append(SnapshotUse(number: number, culprit: Self.words(nodes) + verb))
+        }
+        return uses
+    }
 
     /// Some holds of the volume ended. A write that waited for them is looked at again before it is granted: the store
     /// may have changed meanwhile.

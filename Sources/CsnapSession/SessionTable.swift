@@ -29,6 +29,10 @@ package struct SessionTable: Equatable, Sendable {
     var lastSession: UInt64 = 0
     var lastTicket: UInt64 = 0
     var lastAttempt: UInt64 = 0
+    /// The latest instant that the shell has told.
+    var now = Instant.distantPast
+    /// When service began here; what was lost before is at least as old.
+    var activeSince: Instant?
 
     /// The highest boot of a node that was ever admitted or struck here.
     struct Admission: Equatable, Sendable {
@@ -109,6 +113,8 @@ package struct SessionTable: Equatable, Sendable {
     package mutating func activate(_ tenure: Tenure, at now: Instant) -> [SessionAction] {
         guard tenure == self.tenure, !isActive else { return [] }
         isActive = true
+        self.now = now
+        activeSince = now
         var actions: [SessionAction] = []
         for (id, connection) in connections {
             guard case .session(var session) = connection else { continue }
@@ -130,10 +136,14 @@ package struct SessionTable: Equatable, Sendable {
     }
 
     /// The connection is gone, whoever ended it.
-    package mutating func closed(_ id: ConnectionID) -> [SessionAction] { forget(id) }
+    package mutating func closed(_ id: ConnectionID, at now: Instant) -> [SessionAction] {
+        self.now = now
+        return forget(id)
+    }
 
     package mutating func received(_ frame: ClientFrame, on id: ConnectionID, at now: Instant) -> [SessionAction] {
         guard let connection = connections[id] else { return [] }
+        self.now = now
         switch connection {
         case .stranger:
             switch frame {

@@ -55,6 +55,8 @@ struct VolumeState: Equatable, Sendable {
     var about: SessionVolume
     var holds = ReadHolds()
     var writers: WriterTable
+    /// Writers whose last session here is gone.
+    var lost = SortedTable<SessionWriter, LostSession>()
     /// A snapshot is being made: from the command until its answer.
     var isCreating = false
     var barrier: SnapshotBarrier?
@@ -73,14 +75,21 @@ struct VolumeState: Equatable, Sendable {
 
     static func == (left: VolumeState, right: VolumeState) -> Bool {
         left.about == right.about && left.holds == right.holds && left.writers == right.writers
-            && left.isCreating == right.isCreating && left.barrier == right.barrier && left.heldUp == right.heldUp
-            && left.full == right.full && left.fullUntil == right.fullUntil
+            && left.lost == right.lost && left.isCreating == right.isCreating && left.barrier == right.barrier
+            && left.heldUp == right.heldUp && left.full == right.full && left.fullUntil == right.fullUntil
             && left.freed.elementsEqual(right.freed) { $0 == $1 }
     }
+}
+
+struct LostSession: Equatable, Sendable {
+    var boot: Boot
+    var since: Instant
 }
 
 struct PendingWrite: Equatable, Sendable {
     var connection: ConnectionID
     var request: UInt64
     var ranges: [ChunkRange]
+    /// When it was asked.
+    var since: Instant
 }

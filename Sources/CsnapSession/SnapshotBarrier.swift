@@ -12,6 +12,7 @@ struct SnapshotBarrier: Equatable, Sendable {
     let attempt: BarrierAttempt
     let name: String
     let uuid: Bits128
+    let begun: Instant
     let deadline: Instant
     let answer: CommandAnswer
     var phase = Phase.gathering

@@ -204,16 +204,50 @@ extension VolumeReport: WireValue {
         writer.varint(quarantined)
         writer.varint(UInt64(sessions))
         writer.varint(UInt64(waitingWrites))
+        writer.optional(heldUp)
+        writer.optional(full)
         writer.list(holds)
         writer.list(lostWriters)
+        writer.optional(barrier)
     }
 
     package init(from reader: inout ByteReader) throws(WireError) {
         self.init(
             generation: try reader.varint(), snapshots: try reader.varint32(), originSize: try reader.varint(),
             storeSize: try reader.varint(), storeUsed: try reader.varint(), quarantined: try reader.varint(),
-            sessions: try reader.varint32(), waitingWrites: try reader.varint32(), holds: try reader.list(),
-            lostWriters: try reader.list())
+            sessions: try reader.varint32())
+        waitingWrites = try reader.varint32()
+        heldUp = try reader.optional()
+        full = try reader.optional()
+        holds = try reader.list()
+        lostWriters = try reader.list()
+        barrier = try reader.optional()
+    }
+}
+
+extension LostWriter: WireValue {
+    package func encode(to writer: inout ByteWriter) {
+        writer.value(node)
+        writer.varint(boot.value)
+        writer.value(age)
+    }
+
+    package init(from reader: inout ByteReader) throws(WireError) {
+        self.init(node: try reader.value(), boot: Boot(try reader.varint()), age: try reader.value())
+    }
+}
+
+extension BarrierReport: WireValue {
+    package func encode(to writer: inout ByteWriter) {
+        writer.string(name)
+        writer.value(age)
+        writer.list(missing)
+    }
+
+    package init(from reader: inout ByteReader) throws(WireError) {
+        self.init(
+            name: try reader.string(limit: SnapshotName.limit), age: try reader.value(),
+            missing: try reader.list())
     }
 }
 

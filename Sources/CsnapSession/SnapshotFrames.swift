@@ -171,14 +171,20 @@ package struct VolumeReport: Equatable, Sendable {
     package var storeUsed: UInt64
     package var quarantined: UInt64
     package var sessions: UInt32
-    package var waitingWrites: UInt32
-    package var holds: [HoldReport]
-    /// Writers that are not cleared and have no session.
-    package var lostWriters: [NodeID]
+    /// For a reader's hold to end, or for room in the store.
+    package var waitingWrites: UInt32 = 0
+    /// Of these, the oldest that waits for readers.
+    package var heldUp: Interval?
+    /// Of these, the oldest that waits for room.
+    package var full: Interval?
+    package var holds: [HoldReport] = []
+    package var lostWriters: [LostWriter] = []
+    /// The snapshot that is being made.
+    package var barrier: BarrierReport?
 
     package init(
         generation: UInt64, snapshots: UInt32, originSize: UInt64, storeSize: UInt64, storeUsed: UInt64,
-        quarantined: UInt64, sessions: UInt32, waitingWrites: UInt32, holds: [HoldReport], lostWriters: [NodeID]
+        quarantined: UInt64, sessions: UInt32
     ) {
         self.generation = generation
         self.snapshots = snapshots
@@ -187,9 +193,41 @@ package struct VolumeReport: Equatable, Sendable {
         self.storeUsed = storeUsed
         self.quarantined = quarantined
         self.sessions = sessions
-        self.waitingWrites = waitingWrites
-        self.holds = holds
-        self.lostWriters = lostWriters
+    }
+}
+
+/// A writer that is not cleared and has no session: no snapshot is made until it is back or proven gone.
+package struct LostWriter: Equatable, Sendable {
+    package var node: NodeID
+    /// Of its agent; none if this server never had a session of it.
+    package var boot: Boot
+    /// For how long this server has known.
+    package var age: Interval
+
+    package init(node: NodeID, boot: Boot, age: Interval) {
+        self.node = node
+        self.boot = boot
+        self.age = age
+    }
+
+    /// "node 3 (boot 41, 12 s)".
+    var words: String {
+        let boot = boot == Boot(0) ? "" : "boot \(boot.value), "
+        return "node \(node.value) (\(boot)\(age.nanoseconds / 1_000_000_000) s)"
+    }
+}
+
+/// A snapshot that is being made, for people.
+package struct BarrierReport: Equatable, Sendable {
+    package var name: String
+    package var age: Interval
+    /// Whose clients have not acknowledged.
+    package var missing: [NodeID]
+
+    package init(name: String, age: Interval, missing: [NodeID]) {
+        self.name = name
+        self.age = age
+        self.missing = missing
     }
 }
 

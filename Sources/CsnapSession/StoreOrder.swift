@@ -14,13 +14,26 @@ package enum StoreOrder: Equatable, Sendable {
     case find(name: String, uuid: Bits128)
     /// All writers stand still: make it.
     case commit(name: String, uuid: Bits128)
-    case delete(name: String)
+    /// Refused by name if it is one of those in use.
+    case delete(name: String, inUse: [SnapshotUse])
     case rename(from: String, to: String)
     case list(after: UInt64)
     case examine
     case changes(ChangesQuery)
     /// No read runs that may still look at what was freed up to this number.
     case reuse(upTo: UInt64)
+}
+
+/// Why a snapshot is not to be deleted just now.
+package struct SnapshotUse: Equatable, Sendable {
+    package var number: UInt64
+    /// For people: "node 2 reads it".
+    package var culprit: String
+
+    package init(number: UInt64, culprit: String) {
+        self.number = number
+        self.culprit = culprit
+    }
 }
 
 package enum StoreResult: Equatable, Sendable {

@@ -20,6 +20,8 @@ private final class FakeHost: ControlHost {
         answer(status)
     }
 
+    func why(_ answer: @escaping @Sendable ([WaitReport]) -> Void) { status { answer($0.waits) } }
+
     func metrics(_ answer: @escaping @Sendable (String) -> Void) { answer("csnap_test 1\n") }
 
     func perform(_ command: ControlCommand, _ answer: @escaping @Sendable (OperatorOutcome) -> Void) {

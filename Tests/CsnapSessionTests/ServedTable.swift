@@ -31,7 +31,7 @@ struct ServedTable {
     }
     mutating func activate(_ tenure: Tenure) -> [SessionAction] { obey(table.activate(tenure, at: now)) }
     mutating func opened(_ id: ConnectionID) -> [SessionAction] { obey(table.opened(id)) }
-    mutating func closed(_ id: ConnectionID) -> [SessionAction] { obey(table.closed(id)) }
+    mutating func closed(_ id: ConnectionID) -> [SessionAction] { obey(table.closed(id, at: now)) }
     mutating func received(_ frame: ClientFrame, on id: ConnectionID) -> [SessionAction] {
         obey(table.received(frame, on: id, at: now))
     }
@@ -87,7 +87,7 @@ struct ServedTable {
             return .committed(
                 SnapshotEntry(number: generation - 1, uuid: uuid, name: name, size: 655361, createdAt: 0),
                 generation: generation)
-        case .delete(let name), .rename(_, let name):
+        case .delete(let name, _), .rename(_, let name):
             return .changed(SnapshotEntry(number: 3, uuid: .zero, name: name, size: 655361, createdAt: 0))
         case .list: return .outcome(.snapshots([], hasMore: false))
         case .examine:
@@ -95,7 +95,7 @@ struct ServedTable {
                 .volume(
                     VolumeReport(
                         generation: generation, snapshots: 0, originSize: 655361, storeSize: 1, storeUsed: 0,
-                        quarantined: 0, sessions: 0, waitingWrites: 0, holds: [], lostWriters: [])))
+                        quarantined: 0, sessions: 0)))
         case .changes(let query):
             guard query.from < generation else { return .outcome(.refused(.unknownSnapshot, culprit: "")) }
             return .outcome(

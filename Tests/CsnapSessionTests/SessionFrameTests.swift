@@ -31,9 +31,17 @@ struct SessionFrameTests {
     ]
     static let entry = SnapshotEntry(
         number: 3, uuid: Bits128(high: 1, low: 2), name: "monday", size: 1 << 40, createdAt: 1_700_000_000)
-    static let report = VolumeReport(
-        generation: 4, snapshots: 2, originSize: 1 << 40, storeSize: 1 << 30, storeUsed: 5, quarantined: 6, sessions: 7,
-        waitingWrites: 8, holds: [HoldReport(node: NodeID(3), reads: 1, chunks: 9)], lostWriters: [NodeID(4)])
+    static let report = {
+        var report = VolumeReport(
+            generation: 4, snapshots: 2, originSize: 1 << 40, storeSize: 1 << 30, storeUsed: 5, quarantined: 6,
+            sessions: 7)
+        report.waitingWrites = 8
+        report.heldUp = .seconds(3)
+        report.holds = [HoldReport(node: NodeID(3), reads: 1, chunks: 9)]
+        report.lostWriters = [LostWriter(node: NodeID(4), boot: Boot(41), age: .seconds(720))]
+        report.barrier = BarrierReport(name: "monday", age: .milliseconds(200), missing: [NodeID(2)])
+        return report
+    }()
     static let changes = ChangedChunks(
         chunkSize: 65536, size: 1 << 40,
         ranges: [ChunkRange(first: 0, count: .max), ChunkRange(first: 1 << 40, count: 1)],

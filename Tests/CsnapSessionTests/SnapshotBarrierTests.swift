@@ -64,7 +64,7 @@ struct SnapshotBarrierTests {
         var rig = Rig()
         _ = rig.create()
         let broken = rig.served.closed(ConnectionID(2))
-        #expect(broken.contains(Rig.outcome(.refused(.writerLost, culprit: "node 2"))))
+        #expect(broken.contains(Rig.outcome(.refused(.writerLost, culprit: "node 2 (boot 5, 0 s)"))))
         #expect(broken.contains(.send(.barrierEnd(Rig.attempt, generation: 4), to: ConnectionID(3))))
         var second = Rig()
         _ = second.create()
@@ -112,7 +112,8 @@ struct SnapshotBarrierTests {
     func lostWriter() {
         var rig = Rig()
         _ = rig.served.closed(ConnectionID(3))
-        let refused = [Rig.outcome(.refused(.writerLost, culprit: "node 3"))]
+        _ = rig.served.pass(.seconds(720))
+        let refused = [Rig.outcome(.refused(.writerLost, culprit: "node 3 (boot 5, 720 s)"))]
         #expect(rig.create() == refused)
         #expect(rig.served.strike(Rig.nodes[2]) == [.struck(Rig.nodes[2])], "a strike proves nothing of the disk")
         #expect(rig.create() == refused)
@@ -136,9 +137,9 @@ struct SnapshotBarrierTests {
         let next = NodeBoot(node: NodeID(3), boot: Boot(6))
         _ = rig.served.admit(next)
         _ = rig.join(next, on: 13, kernel: 2)
-        #expect(rig.create() == [Rig.outcome(.refused(.writerLost, culprit: "node 3"))])
+        #expect(rig.create() == [Rig.outcome(.refused(.writerLost, culprit: "node 3 (boot 5, 0 s)"))])
         _ = rig.served.pass(.seconds(59))
-        #expect(rig.create() == [Rig.outcome(.refused(.writerLost, culprit: "node 3"))])
+        #expect(rig.create() == [Rig.outcome(.refused(.writerLost, culprit: "node 3 (boot 5, 59 s)"))])
         _ = rig.served.pass(.seconds(1))
         #expect(rig.create().count == 3)
     }
@@ -167,7 +168,7 @@ struct SnapshotBarrierTests {
         _ = served.received(SessionTableTests.hello(volume: "", image: "commands"), on: Rig.commander)
         let command = SnapshotCommand.create(volume: "data", name: "monday", uuid: Rig.uuid)
         let frame = ClientFrame.command(request: 1, epoch: Rig.tenure.epoch, command)
-        let refused = [Rig.outcome(.refused(.writerLost, culprit: "node 8"))]
+        let refused = [Rig.outcome(.refused(.writerLost, culprit: "node 8 (0 s)"))]
         #expect(served.received(frame, on: Rig.commander) == refused)
     }
 

@@ -5,6 +5,9 @@ package import CsnapSession
 package protocol ControlHost: Sendable {
     func status(_ answer: @escaping @Sendable (StatusReport) -> Void)
 
+    /// What is waited for, and what of this node's volumes the server refuses; an answer within a second or two.
+    func why(_ answer: @escaping @Sendable ([WaitReport]) -> Void)
+
     /// Prometheus' text.
     func metrics(_ answer: @escaping @Sendable (String) -> Void)
 

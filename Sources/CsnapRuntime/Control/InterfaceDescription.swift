@@ -31,9 +31,12 @@ package enum InterfaceDescription {
         type Range (offset: int, length: int)
         type Changes (size: int, chunkSize: int, ranges: []Range, nextChunk: ?int)
         type Hold (node: int, reads: int, chunks: int)
+        type LostWriter (node: int, boot: ?int, seconds: float)
+        type Making (name: string, seconds: float, missing: []int)
         type VolumeReport (
           name: string, generation: int, snapshots: int, originSize: int, storeSize: int, storeUsed: int,
-          quarantined: int, sessions: int, waitingWrites: int, holds: []Hold, lostWriters: []int
+          quarantined: int, sessions: int, waitingWrites: int, heldSeconds: ?float, fullSeconds: ?float,
+          holds: []Hold, lostWriters: []LostWriter, making: ?Making
         )
 
         # Everything on one screen.

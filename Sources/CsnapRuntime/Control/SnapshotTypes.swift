@@ -64,6 +64,20 @@ package struct VolumeItem: Codable, Equatable, Sendable {
         package var chunks: UInt64
     }
 
+    package struct Lost: Codable, Equatable, Sendable {
+        package var node: UInt32
+        /// Of its agent, if the server had a session of it.
+        package var boot: UInt64?
+        package var seconds: Double
+    }
+
+    package struct Making: Codable, Equatable, Sendable {
+        package var name: String
+        package var seconds: Double
+        /// Nodes whose clients have not finished their writes.
+        package var missing: [UInt32]
+    }
+
     package var name: String
     package var generation: UInt64
     package var snapshots: UInt32
@@ -75,9 +89,15 @@ package struct VolumeItem: Codable, Equatable, Sendable {
     package var sessions: UInt32
     /// Writes that wait for a snapshot's readers, or for room in the store.
     package var waitingWrites: UInt32
+    /// How long the oldest of them waits for readers.
+    package var heldSeconds: Double?
+    /// How long the oldest of them waits for room.
+    package var fullSeconds: Double?
     package var holds: [Hold]
     /// Nodes that wrote and are gone without proof that nothing of theirs can land: no snapshot is made until then.
-    package var lostWriters: [UInt32]
+    package var lostWriters: [Lost]
+    /// The snapshot that is being made.
+    package var making: Making?
 
     package init(_ name: String, _ report: VolumeReport) {
         self.name = name
@@ -90,7 +110,14 @@ package struct VolumeItem: Codable, Equatable, Sendable {
         sessions = report.sessions
         waitingWrites = report.waitingWrites
         holds = report.holds.map { Hold(node: $0.node.value, reads: $0.reads, chunks: $0.chunks) }
-        lostWriters = report.lostWriters.map(\.value)
+        lostWriters = report.lostWriters.map {
+            Lost(node: $0.node.value, boot: $0.boot == Boot(0) ? nil : $0.boot.value, seconds: $0.age.seconds)
+        }
+        heldSeconds = report.heldUp?.seconds
+        fullSeconds = report.full?.seconds
+        making = report.barrier.map {
+            Making(name: $0.name, seconds: $0.age.seconds, missing: $0.missing.map(\.value))
+        }
     }
 }
 
@@ -131,7 +158,7 @@ extension CommandRefusal {
         }
     }
 
-    func sentence(_ culprit: String) -> String {
+    package func sentence(_ culprit: String) -> String {
         switch self {
         case .notActive: "the server is not active yet: `csnapctl why` says what it waits for"
         case .unknownVolume: "the server has no volume '\(culprit)': use one configuration on all nodes"
@@ -142,14 +169,19 @@ extension CommandRefusal {
         case .busy: "another snapshot of \(culprit) is being made: try again when it is done"
         case .writerLost:
             "\(culprit) wrote to the volume and is not connected: what it gave to the disk may still land. "
-                + "Bring it back, or power it off and run `csnapctl strike NODE --fenced`"
+                + "Bring it back, or power it off and run \(CommandRefusal.strikes(culprit))"
         case .clientLate:
             "\(culprit) did not finish its writes in time, so no snapshot was made: examine its disk, then try again"
         case .storeFull: "the store of \(culprit) is full: delete snapshots, then try again"
         case .storeFailed: "the store of \(culprit) failed: the server's log says how"
         case .tooManySnapshots: "\(culprit) has as many snapshots as a store keeps: delete some"
-        case .inUse: "the snapshot is pinned"
+        case .inUse: "the snapshot is in use: \(culprit). Try again when that has ended"
         case .notOlder: "a difference goes from the older snapshot of \(culprit) to the newer: name them in that order"
         }
+    }
+
+    /// One command for each node that the culprit names.
+    private static func strikes(_ culprit: String) -> String {
+        culprit.matches(of: #/node ([0-9]+)/#).map { "`csnapctl strike \($0.1) --fenced`" }.joined(separator: ", ")
     }
 }

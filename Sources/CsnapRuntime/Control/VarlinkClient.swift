@@ -113,6 +113,12 @@ package struct AgentCaller {
         return try JSON.convert(reply["status"] ?? .null, to: StatusReport.self)
     }
 
+    /// What is waited for, the server's refusals of snapshots among it.
+    package func why() throws -> [WaitReport] {
+        let reply = try client.call("io.csnap.Agent.Why")
+        return try JSON.convert(reply["waits"] ?? .array([]), to: [WaitReport].self)
+    }
+
     package func command(_ name: String, _ parameters: [String: JSONValue] = [:]) throws {
         _ = try client.call("io.csnap.Agent.\(name)", parameters)
     }

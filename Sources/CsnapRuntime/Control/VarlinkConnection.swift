@@ -100,7 +100,16 @@ final class VarlinkConnection: ChannelInboundHandler {
             let text = try ServiceInfo.description(of: name)
             reply(VarlinkReply(parameters: .object(["description": .string(text)])), context: context)
         case .status: withStatus(context) { try ["status": JSON.value($0)] }
-        case .why: withStatus(context) { try ["waits": JSON.value($0.waits)] }
+        case .why:
+            let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+            let loop = context.eventLoop
+            host.why { waits in
+                loop.execute {
+                    let (connection, context) = bound.value
+                    let value = (try? JSON.value(waits)) ?? .array([])
+                    connection.reply(VarlinkReply(parameters: .object(["waits": value])), context: context)
+                }
+            }
         case .members: withStatus(context) { try ["members": JSON.value($0.members)] }
         case .sessions:
             withStatus(context) { try ["clients": JSON.value($0.clients), "admissions": JSON.value($0.admissions)] }

@@ -144,8 +144,8 @@ extension VolumeCommand {
                 line += "\(percent) % of \(ByteText.short(volume.storeSize)) used"
                 if volume.quarantined > 0 { line += ", \(ByteText.short(volume.quarantined)) quarantined" }
                 Terminal.say(line)
-                for node in volume.lostWriters {
-                    Terminal.say("\tnode \(node) was lost with writes that may still land: no snapshot can be made")
+                for lost in volume.lostWriters {
+                    Terminal.say("\tnode \(lost.node) was lost with writes that may still land: no snapshot is made")
                 }
             }
         }

@@ -12,7 +12,11 @@ struct StatusCommand: ParsableCommand {
     func run() throws {
         if watch { Interruption.watch() }
         repeat {
-            let status = try agent.call(waitingFor: "the agent to answer") { try $0.status() }
+            let status = try agent.call(waitingFor: "the agent to answer") { caller in
+                var status = try caller.status()
+                status.waits = try caller.why()
+                return status
+            }
             if json {
                 Terminal.say(try JSON.text(status))
             } else {
@@ -34,13 +38,13 @@ struct WhyCommand: ParsableCommand {
     @Flag(help: "Print one JSON object.") var json = false
 
     func run() throws {
-        let status = try agent.call(waitingFor: "the agent to answer") { try $0.status() }
+        let waits = try agent.call(waitingFor: "the agent to answer") { try $0.why() }
         if json {
-            Terminal.say(try JSON.text(["waits": status.waits]))
+            Terminal.say(try JSON.text(["waits": waits]))
         } else {
-            Terminal.say(StatusScreen.why(status))
+            Terminal.say(StatusScreen.why(waits))
         }
-        if status.waits.contains(where: { !$0.warning }) { throw ExitCode(3) }
+        if waits.contains(where: { !$0.warning }) { throw ExitCode(3) }
     }
 }
 

@@ -5,7 +5,7 @@ package enum StatusScreen {
     package static func text(_ status: StatusReport) -> String {
         var parts = [headline(status), members(status)]
         if !status.volumes.isEmpty { parts.append(volumes(status)) }
-        if !status.waits.isEmpty { parts.append(why(status)) }
+        if !status.waits.isEmpty { parts.append(why(status.waits)) }
         return parts.joined(separator: "\n\n")
     }
 
@@ -67,9 +67,9 @@ package enum StatusScreen {
     }
 
     /// One paragraph a wait, each with its remedy.
-    package static func why(_ status: StatusReport) -> String {
-        guard !status.waits.isEmpty else { return "Nothing waits." }
-        return status.waits.map { wait in
+    package static func why(_ waits: [WaitReport]) -> String {
+        guard !waits.isEmpty else { return "Nothing waits." }
+        return waits.map { wait in
             let name = wait.warning ? "warning: \(wait.kind)" : wait.kind
             return "\(wait.text) (\(duration(wait.seconds)); \(name))\n  remedy: \(wait.remedy)"
         }.joined(separator: "\n")

@@ -16,6 +16,7 @@ struct SnapshotThroughKillNode: Scenario {
         for node in stage.survivors { try stage.verify(known, on: node) }
         let caller = stage.survivors[0]
         try stage.expectRefusal("writerLost", of: "refused", by: caller, naming: server)
+        try stage.expectWait("writerLost", about: server, by: caller)
         try stage.strikeFenced(server, by: caller)
         let after = try stage.snapshot("after", by: caller)
         stage.settle(seconds: 0.3)

@@ -145,6 +145,14 @@ extension Stage {
         device.disconnect()
     }
 
+    /// Expects that `csnapctl why` of a node names it.
+    package func expectWait(_ kind: String, about node: Int, by asked: Int) throws {
+        let waits = try AgentCaller(path: group.directory.controlSocket(asked)).why()
+        let wait = waits.first { $0.kind == kind }
+        expect(wait?.nodes == [UInt32(node)], "`why` of node \(asked) should name node \(node): \(waits)")
+        if let wait { mark("why: \(wait.text)") }
+    }
+
     /// Expects that the creation is refused by that code.
     package func expectRefusal(_ code: String, of name: String, by node: Int, naming culprit: Int) throws {
         do {

@@ -10,6 +10,18 @@ struct AgentControl: ControlHost {
         daemon.loop.execute { answer(daemon.statusReport()) }
     }
 
+    func why(_ answer: @escaping @Sendable ([WaitReport]) -> Void) {
+        daemon.loop.execute {
+            let status = daemon.statusReport()
+            guard status.phase == "active", let server = status.server, !status.volumes.isEmpty else {
+                return answer(status.waits)
+            }
+            daemon.snapshots.examine(status.volumes.map(\.name)) { reports in
+                answer(status.waits + reports.flatMap { WaitReport.ofVolume($0.volume, $0.outcome, server: server) })
+            }
+        }
+    }
+
     func metrics(_ answer: @escaping @Sendable (String) -> Void) {
         daemon.loop.execute { answer(daemon.metricsText()) }
     }

@@ -9,6 +9,8 @@ import Synchronization
 /// Who may ask is checked at the control socket, as for every command; the session is sealed by the group's key and
 /// comes from an admitted node (docs/decisions/0051-commands-by-session.md).
 final class SnapshotForwarder: Sendable {
+    typealias Examination = Result<CommandOutcome, ControlError>
+
     /// Where the server of this moment is, and who asks.
     struct Target: Sendable {
         var tenure: Tenure
@@ -20,6 +22,8 @@ final class SnapshotForwarder: Sendable {
     private static let stackSize = 256 << 10
     /// A fail-over and a barrier's deadline fit it several times.
     private static let patience = Interval.seconds(30)
+    /// `why` must not wait as long as a fail-over lasts.
+    private static let examinePatience = Interval.milliseconds(500)
     private static let retry = Interval.milliseconds(100)
 
     private let configuration: CsnapConfiguration
@@ -38,32 +42,46 @@ final class SnapshotForwarder: Sendable {
     func perform(
         _ command: SnapshotCommand, _ answer: @escaping @Sendable (Result<CommandOutcome, ControlError>) -> Void
     ) {
+        let started = start { [self] in answer(carry(command, Self.patience)) }
+        if !started { answer(.failure(.busy)) }
+    }
+
+    /// What the server says of each volume just now, or why it does not.
+    func examine(
+        _ volumes: [String], _ answer: @escaping @Sendable ([(volume: String, outcome: Examination)]) -> Void
+    ) {
+        let started = start { [self] in
+            answer(volumes.map { ($0, carry(.examine(volume: $0), Self.examinePatience)) })
+        }
+        if !started { answer([]) }
+    }
+
+    /// False: too many run already.
+    private func start(_ body: @escaping @Sendable () -> Void) -> Bool {
         let mayRun = running.withLock { running in
             guard running < Self.atOnce else { return false }
             running += 1
             return true
         }
-        guard mayRun else { return answer(.failure(.busy)) }
+        guard mayRun else { return false }
         let started = Threads.start(stackSize: Self.stackSize) { [self] in
-            answer(carry(command))
+            body()
             running.withLock { $0 -= 1 }
         }
-        if !started {
-            running.withLock { $0 -= 1 }
-            answer(.failure(.busy))
-        }
+        if !started { running.withLock { $0 -= 1 } }
+        return started
     }
 
     /// Repeats it while the server moves: a snapshot's uuid makes creation safe to repeat, and what is deleted stays
     /// so.
-    private func carry(_ command: SnapshotCommand) -> Result<CommandOutcome, ControlError> {
+    private func carry(_ command: SnapshotCommand, _ patience: Interval) -> Examination {
         let keys: KeyRing
         do throws(KeyFileError) {
             keys = try KeySource(configuration).current
         } catch {
             return .failure(.refused(code: "key", message: error.description))
         }
-        let until = BootClock.now() + Self.patience
+        let until = BootClock.now() + patience
         var wasSent = false
         while BootClock.now() < until {
             if let target = target() {

@@ -310,7 +310,7 @@ final class ServerLoop {
         logger.info("connection \(id.value) lost: \(reason)", metadata: id.field)
         connections[id]?.discard()
         forget(id)
-        withTable { $0.closed(id) }
+        withTable { $0.closed(id, at: BootClock.now()) }
     }
 
     private func forget(_ id: ConnectionID) {

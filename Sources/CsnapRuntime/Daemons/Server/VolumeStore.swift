@@ -104,8 +104,11 @@ struct VolumeStore {
         case .commit(let name, let uuid):
             let made = try store.create(SnapshotRequest(uuid: uuid, name: name, created: UInt64(max(0, time(nil)))))
             return .committed(SnapshotEntry(made), generation: store.facts.generation)
-        case .delete(let name):
+        case .delete(let name, let inUse):
             guard let snapshot = named(name) else { return Self.unknown(name) }
+            if let use = inUse.first(where: { $0.number == snapshot.number.value }) {
+                return .outcome(.refused(.inUse, culprit: "\(name): \(use.culprit)"))
+            }
             try store.delete(snapshot.number)
             return .changed(SnapshotEntry(snapshot))
         case .rename(let from, let to):
@@ -185,8 +188,7 @@ struct VolumeStore {
         let space = store.space
         return VolumeReport(
             generation: facts.generation, snapshots: UInt32(store.snapshots.count), originSize: facts.originSize,
-            storeSize: space.total, storeUsed: space.used, quarantined: space.quarantined, sessions: 0,
-            waitingWrites: 0, holds: [], lostWriters: [])
+            storeSize: space.total, storeUsed: space.used, quarantined: space.quarantined, sessions: 0)
     }
 }
 

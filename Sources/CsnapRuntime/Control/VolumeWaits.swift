@@ -1,0 +1,69 @@
+package import CsnapSession
+
+extension WaitReport {
+    /// What the server says of a volume, where something waits or would be refused. `server` is the node that serves.
+    package static func ofVolume(
+        _ name: String, _ outcome: Result<CommandOutcome, ControlError>, server: UInt32
+    ) -> [WaitReport] {
+        switch outcome {
+        case .success(.volume(let report)): ofVolume(VolumeItem(name, report))
+        case .success(.refused(.unknownVolume, _)):
+            [
+                WaitReport(
+                    kind: "volumeNotServed", seconds: 0, nodes: [server],
+                    text: "The server, node \(server), does not serve \(name): its configuration does not name it.",
+                    remedy: "use one configuration on all nodes, and restart the agent of node \(server).",
+                    warning: true)
+            ]
+        case .success(.refused(.notActive, _)): []
+        case .success, .failure:
+            [
+                WaitReport(
+                    kind: "serverSilent", seconds: 0, nodes: [server],
+                    text: "The server, node \(server), said nothing of \(name) when it was asked.",
+                    remedy: "ask again; if it repeats, check that this node reaches its port.", warning: true)
+            ]
+        }
+    }
+
+    package static func ofVolume(_ volume: VolumeItem) -> [WaitReport] {
+        var waits = volume.lostWriters.map { lost in
+            let boot = lost.boot.map { " (boot \($0))" } ?? ""
+            return WaitReport(
+                kind: "writerLost", seconds: lost.seconds, nodes: [lost.node],
+                text: "Snapshots of \(volume.name) cannot be made: node \(lost.node)\(boot) was lost with writes in "
+                    + "flight that may still land.",
+                remedy: "bring node \(lost.node) back, or power it off and run "
+                    + "`csnapctl strike \(lost.node) --fenced`.",
+                warning: true)
+        }
+        if let making = volume.making {
+            let missing = making.missing.isEmpty ? "the store" : nodeWords(making.missing)
+            waits.append(
+                WaitReport(
+                    kind: "barrier", seconds: making.seconds, nodes: making.missing,
+                    text: "Snapshot \(making.name) of \(volume.name) is being made: waiting for \(missing).",
+                    remedy: "none needed: whoever is late is named and the snapshot given up."))
+        }
+        if let seconds = volume.heldSeconds {
+            let readers = volume.holds.filter { $0.chunks > 0 }.map(\.node)
+            waits.append(
+                WaitReport(
+                    kind: "heldWrites", seconds: seconds, nodes: readers,
+                    text: "Writes to \(volume.name) wait for readers of its snapshots on \(nodeWords(readers)).",
+                    remedy: "none needed while they read; `csnapctl strike NODE` ends the reads of one that hangs."))
+        }
+        if let seconds = volume.fullSeconds {
+            waits.append(
+                WaitReport(
+                    kind: "storeFull", seconds: seconds, nodes: [],
+                    text: "Writes to \(volume.name) wait: its snapshot store has no room to save what they overwrite.",
+                    remedy: "delete snapshots: `csnapctl snapshot list --volume \(volume.name)`."))
+        }
+        return waits
+    }
+
+    private static func nodeWords(_ nodes: [UInt32]) -> String {
+        nodes.map { "node \($0)" }.joined(separator: ", ")
+    }
+}

@@ -1,0 +1,74 @@
+import CsnapCore
+import CsnapRuntime
+import CsnapSession
+import Testing
+
+/// Each refusal of a snapshot, as `csnapctl why` and the command itself say it: the thing, whose fault, what to type.
+@Suite("Waits of volumes")
+struct VolumeWaitTests {
+    static func waits(_ change: (inout VolumeReport) -> Void) -> [WaitReport] {
+        var report = VolumeReport(
+            generation: 4, snapshots: 2, originSize: 1 << 40, storeSize: 1 << 30, storeUsed: 5, quarantined: 0,
+            sessions: 3)
+        change(&report)
+        return WaitReport.ofVolume("vm-images", .success(.volume(report)), server: 1)
+    }
+
+    @Test("nothing waits: nothing is said") func nothing() {
+        #expect(Self.waits { _ in } == [])
+        #expect(WaitReport.ofVolume("x", .success(.refused(.notActive, culprit: "")), server: 1) == [])
+    }
+
+    @Test("a writer that was lost: node, boot, age and the two remedies") func lost() {
+        let waits = Self.waits {
+            $0.lostWriters = [LostWriter(node: NodeID(3), boot: Boot(41), age: .seconds(720))]
+        }
+        #expect(waits.map(\.kind) == ["writerLost"])
+        #expect(waits[0].seconds == 720 && waits[0].nodes == [3] && waits[0].warning)
+        #expect(waits[0].text.contains("Snapshots of vm-images cannot be made: node 3 (boot 41) was lost"))
+        #expect(waits[0].remedy.contains("bring node 3 back"))
+        #expect(waits[0].remedy.contains("`csnapctl strike 3 --fenced`"))
+    }
+
+    @Test("a barrier that runs: its name and who is late") func barrier() {
+        let waits = Self.waits {
+            $0.barrier = BarrierReport(name: "monday", age: .milliseconds(500), missing: [NodeID(2)])
+        }
+        #expect(waits.map(\.kind) == ["barrier"] && waits[0].nodes == [2])
+        #expect(waits[0].text == "Snapshot monday of vm-images is being made: waiting for node 2.")
+    }
+
+    @Test("writes that wait for readers, and for room in the store") func writes() {
+        let waits = Self.waits {
+            $0.heldUp = .seconds(2)
+            $0.full = .seconds(4)
+            $0.holds = [HoldReport(node: NodeID(5), reads: 1, chunks: 7)]
+        }
+        #expect(waits.map(\.kind) == ["heldWrites", "storeFull"])
+        #expect(waits[0].nodes == [5] && waits[0].seconds == 2 && !waits[0].warning)
+        #expect(waits[1].seconds == 4 && waits[1].remedy.contains("delete snapshots"))
+    }
+
+    @Test("a volume that the server does not have, and a server that says nothing") func absent() {
+        let unserved = WaitReport.ofVolume("x", .success(.refused(.unknownVolume, culprit: "x")), server: 2)
+        #expect(unserved.map(\.kind) == ["volumeNotServed"] && unserved[0].nodes == [2])
+        let silent = WaitReport.ofVolume("x", .failure(.noServer("")), server: 2)
+        #expect(silent.map(\.kind) == ["serverSilent"] && silent[0].remedy.contains("port"))
+    }
+
+    static let refusals: [(CommandRefusal, String, [String])] = [
+        (.notActive, "", ["csnapctl why"]), (.unknownVolume, "x", ["'x'", "one configuration"]),
+        (.unknownSnapshot, "x", ["'x'", "csnapctl snapshot list"]), (.nameTaken, "x", ["'x'", "another name"]),
+        (.badName, "a b", ["'a b'", "64"]), (.busy, "data", ["data", "try again"]),
+        (.writerLost, "node 3 (boot 41, 9 s)", ["node 3 (boot 41", "`csnapctl strike 3 --fenced`", "Bring it back"]),
+        (.clientLate, "node 2", ["node 2", "disk"]), (.storeFull, "data", ["data", "delete snapshots"]),
+        (.storeFailed, "data", ["data", "log"]), (.tooManySnapshots, "data", ["data", "delete"]),
+        (.inUse, "monday: node 2 reads it", ["monday: node 2 reads it"]),
+    ]
+
+    @Test("each refused command names the thing and the remedy", arguments: refusals)
+    func refusal(reason: CommandRefusal, culprit: String, words: [String]) {
+        let sentence = reason.sentence(culprit)
+        for word in words { #expect(sentence.contains(word), "\(sentence)") }
+    }
+}
