@@ -82,7 +82,8 @@ let package = Package(
         .testTarget(name: "CsnapCoreTests", dependencies: ["CsnapCore"], swiftSettings: settings),
         .testTarget(name: "CsnapSessionTests", dependencies: ["CsnapSession", "CsnapCore"], swiftSettings: settings),
         .testTarget(
-            name: "CsnapStoreTests", dependencies: ["CsnapStore", "CsnapStoreSimulation", "CsnapCore"],
+            name: "CsnapStoreTests",
+            dependencies: ["CsnapStore", "CsnapStoreSimulation", "CsnapSession", "CsnapCore"],
             swiftSettings: settings),
         .testTarget(name: "NBDProtocolTests", dependencies: ["NBDProtocol"], swiftSettings: settings),
         .testTarget(
@@ -94,7 +95,7 @@ let package = Package(
         .testTarget(
             name: "CsnapSimulationTests", dependencies: ["CsnapSimulation", "CsnapCore"], swiftSettings: settings),
         .testTarget(
-            name: "CsnapSandboxTests", dependencies: ["CsnapSandbox", "CsnapRuntime", "CsnapCore"],
+            name: "CsnapSandboxTests", dependencies: ["CsnapSandbox", "CsnapRuntime", "CsnapSession", "CsnapCore"],
             swiftSettings: settings),
         .testTarget(
             name: "ContainerTests", dependencies: ["CsnapSandbox", "CsnapRuntime", "CsnapCore"],

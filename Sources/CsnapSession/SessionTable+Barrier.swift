@@ -3,39 +3,118 @@ package import CsnapCore
 /// A snapshot is made while every writer stands still (docs/data-plane.md, "Snapshot creation is a barrier").
 extension SessionTable {
     mutating func create(
-        _ volume: Int, name: String, uuid: Bits128, _ answer: CommandAnswer
+        _ volumes: [Int], isSeveral: Bool, name: String, uuid: Bits128, _ answer: CommandAnswer
     ) -> [SessionAction] {
         guard SnapshotName.isValid(name) else { return refusal(.badName, name, answer) }
-        guard !volumes[volume].isCreating else { return refusal(.busy, volumes[volume].about.name, answer) }
-        volumes[volume].isCreating = true
-        return [
-            order(
-                .find(name: name, uuid: uuid), volume, for: .find(name: name, uuid: uuid, answer, volume: volume))
-        ]
+        for volume in volumes where self.volumes[volume].barrier != nil {
+            return refusal(.busy, self.volumes[volume].about.name, answer)
+        }
+        lastBarrier += 1
+        let ordered = volumes.sorted { self.volumes[$0].about.storeUUID < self.volumes[$1].about.storeUUID }
+        barriers[lastBarrier] = SnapshotBarrier(
+            name: name, uuid: uuid, volumes: ordered, isSeveral: isSeveral, answer: answer, begun: now)
+        for volume in ordered { self.volumes[volume].barrier = lastBarrier }
+        return ask(lastBarrier, .finding, ordered, .find(name: name, uuid: uuid))
+    }
+
+    /// Asks these stores, and goes on at once if there are none.
+    private mutating func ask(
+        _ id: UInt64, _ phase: SnapshotBarrier.Phase, _ asked: some Sequence<Int>, _ order: StoreOrder
+    ) -> [SessionAction] {
+        let asked = Array(asked)
+        barriers[id]?.phase = phase
+        barriers[id]?.asked = asked
+        guard !asked.isEmpty else { return advance(id) }
+        return asked.map { self.order(order, $0, for: .barrier(id, volume: $0)) }
+    }
+
+    /// A store has answered what the phase asks.
+    mutating func answered(_ id: UInt64, _ volume: Int, _ result: StoreResult) -> [SessionAction] {
+        guard var barrier = barriers[id] else { return [] }
+        barrier.asked.removeAll { $0 == volume }
+        switch result {
+        case .absent, .done: break
+        case .prepared: barrier.prepared.append(volume)
+        case .committed(let entry, let generation):
+            volumes[volume].about.generation = generation
+            barrier.made.append(SnapshotBarrier.Made(volume: volume, entry: entry))
+        case .outcome(.snapshot(let entry)): barrier.made.append(SnapshotBarrier.Made(volume: volume, entry: entry))
+        case .outcome(let outcome): barrier.refusal = barrier.refusal ?? outcome
+        default: return unexpected()
+        }
+        barriers[id] = barrier
+        return barrier.asked.isEmpty ? advance(id) : []
+    }
+
+    /// All that the phase waited for is there.
+    private mutating func advance(_ id: UInt64) -> [SessionAction] {
+        guard let barrier = barriers[id] else { return [] }
+        let others = barrier.volumes.dropFirst()
+        switch barrier.phase {
+        case .finding:
+            // Made already, by an earlier sending of the same command.
+            if barrier.refusal == nil, barrier.made.isEmpty { return begin(id) }
+        case .gathering:
+            let decider = volumes[barrier.volumes[0]].about.storeUUID
+            let order = StoreOrder.prepare(name: barrier.name, uuid: barrier.uuid, decider: decider)
+            return ask(id, .preparing, others, order)
+        case .preparing:
+            guard barrier.refusal == nil else { return abandon(id) }
+            let order = StoreOrder.commit(name: barrier.name, uuid: barrier.uuid)
+            return ask(id, .deciding, barrier.volumes.prefix(1), order)
+        case .deciding:
+            guard barrier.refusal == nil else { return abandon(id) }
+            return ask(id, .completing, others, .commitPrepared(uuid: barrier.uuid))
+        case .completing, .abandoning: break
+        }
+        return finish(id, barrier.refusal ?? outcome(barrier))
+    }
+
+    private mutating func abandon(_ id: UInt64) -> [SessionAction] {
+        guard let barrier = barriers[id] else { return [] }
+        return ask(id, .abandoning, barrier.prepared, .abandon(uuid: barrier.uuid))
+    }
+
+    private func outcome(_ barrier: SnapshotBarrier) -> CommandOutcome {
+        guard barrier.isSeveral, let first = barrier.made.first else {
+            return barrier.made.first.map { .snapshot($0.entry) } ?? .done
+        }
+        invariant(.noStaleService, first.entry.uuid == barrier.uuid, "another command's snapshot")
+        return .several(barrier.made.map { VolumeSnapshot(volume: volumes[$0.volume].about.name, entry: $0.entry) })
     }
 
     /// The name is free: BEGIN to every client of every writer, if all are here.
-    mutating func begin(
-        _ volume: Int, name: String, uuid: Bits128, _ answer: CommandAnswer, _ now: Instant
-    ) -> [SessionAction] {
-        let lost = lostWriters(volume)
-        guard lost.isEmpty else {
-            volumes[volume].isCreating = false
-            return refusal(.writerLost, Self.list(lost.map { $0.words }), answer)
+    private mutating func begin(_ id: UInt64) -> [SessionAction] {
+        guard var barrier = barriers[id] else { return [] }
+        for volume in barrier.volumes {
+            let lost = lostWriters(volume)
+            if !lost.isEmpty {
+                return finish(id, .refused(.writerLost, culprit: Self.list(lost.map { $0.words })))
+            }
         }
         lastAttempt += 1
         let attempt = BarrierAttempt(tenure: tenure, counter: lastAttempt)
-        var missing = SortedTable<ConnectionID, NodeID>()
-        for (id, connection) in connections {
-            guard case .session(let session) = connection, session.volume == volume else { continue }
-            missing[id] = session.owner.process.node
+        barrier.attempt = attempt
+        barrier.deadline = now + limits.barrierPatience
+        barrier.phase = .gathering
+        for volume in barrier.volumes {
+            volumes[volume].isStill = true
+            handBack(volume)
         }
-        volumes[volume].barrier = SnapshotBarrier(
-            attempt: attempt, name: name, uuid: uuid, begun: now, deadline: now + limits.barrierPatience,
-            answer: answer, missing: missing)
-        handBack(volume)
-        if missing.isEmpty { return commit(volume) }
-        return missing.keys.map { .send(.barrierBegin(attempt), to: $0) }
+        for (connection, session) in sessions(on: barrier.volumes) {
+            barrier.missing[connection] = session.owner.process.node
+        }
+        barriers[id] = barrier
+        if barrier.missing.isEmpty { return advance(id) }
+        return barrier.missing.keys.map { .send(.barrierBegin(attempt), to: $0) }
+    }
+
+    private func sessions(on volumes: [Int]) -> [(ConnectionID, Session)] {
+        var found: [(ConnectionID, Session)] = []
+        for (id, connection) in connections {
+            if case .session(let session) = connection, volumes.contains(session.volume) { found.append((id, session)) }
+        }
+        return found
     }
 
     /// Queries that are not granted are forgotten; their clients ask again after END.
@@ -45,8 +124,8 @@ extension SessionTable {
         for (ticket, order) in orders {
             if case .write(_, volume) = order { orders[ticket] = nil }
         }
-        for (id, connection) in connections {
-            guard case .session(var session) = connection, session.volume == volume else { continue }
+        for (id, session) in sessions(on: [volume]) {
+            var session = session
             session.writes = []
             connections[id] = .session(session)
         }
@@ -55,49 +134,33 @@ extension SessionTable {
     mutating func acknowledged(
         _ attempt: BarrierAttempt, _ volume: Int, _ id: ConnectionID
     ) -> [SessionAction] {
-        guard var barrier = volumes[volume].barrier, barrier.attempt == attempt, barrier.phase == .gathering else {
-            return []
-        }
+        guard let making = volumes[volume].barrier, var barrier = barriers[making], barrier.attempt == attempt,
+            barrier.phase == .gathering
+        else { return [] }
         barrier.missing[id] = nil
-        volumes[volume].barrier = barrier
-        return barrier.missing.isEmpty ? commit(volume) : []
-    }
-
-    private mutating func commit(_ volume: Int) -> [SessionAction] {
-        guard var barrier = volumes[volume].barrier else { return [] }
-        barrier.phase = .committing
-        volumes[volume].barrier = barrier
-        let order = StoreOrder.commit(name: barrier.name, uuid: barrier.uuid)
-        return [self.order(order, volume, for: .commit(volume: volume))]
-    }
-
-    /// The store has decided.
-    mutating func committed(_ volume: Int, _ outcome: CommandOutcome, generation: UInt64) -> [SessionAction] {
-        guard let barrier = volumes[volume].barrier else { return [] }
-        volumes[volume].about.generation = generation
-        return finish(volume, barrier, outcome)
+        barriers[making] = barrier
+        return barrier.missing.isEmpty ? advance(making) : []
     }
 
     /// A session is gone: without its acknowledgement no snapshot can be made. What it acknowledged holds: it stands
     /// still until it hears the outcome.
     mutating func lost(_ id: ConnectionID, _ session: Session) -> [SessionAction] {
-        guard let barrier = volumes[session.volume].barrier, barrier.phase == .gathering,
-            barrier.missing[id] != nil
+        guard let making = volumes[session.volume].barrier, let barrier = barriers[making],
+            barrier.phase == .gathering, barrier.missing[id] != nil
         else { return [] }
         let process = session.owner.process
         let culprit = LostWriter(node: process.node, boot: process.boot, age: .zero).words
-        return finish(session.volume, barrier, .refused(.writerLost, culprit: culprit))
+        return finish(making, .refused(.writerLost, culprit: culprit))
     }
 
     /// Time has come to `nextWake`.
     package mutating func wake(_ now: Instant) -> [SessionAction] {
         self.now = now
         var actions: [SessionAction] = []
+        for (id, barrier) in barriers where barrier.phase == .gathering && barrier.deadline <= now {
+            actions += finish(id, .refused(.clientLate, culprit: Self.words(barrier.missing.values)))
+        }
         for volume in volumes.indices {
-            if let barrier = volumes[volume].barrier, barrier.phase == .gathering, barrier.deadline <= now {
-                let culprit = Self.words(barrier.missing.values)
-                actions += finish(volume, barrier, .refused(.clientLate, culprit: culprit))
-            }
             if !volumes[volume].full.isEmpty, volumes[volume].fullUntil <= now {
                 let full = volumes[volume].full
                 volumes[volume].full.removeAll()
@@ -115,10 +178,10 @@ extension SessionTable {
     /// When `wake` is to be called; nil: not at all.
     package var nextWake: Instant? {
         var next: Instant?
+        for barrier in barriers.values where barrier.phase == .gathering {
+            next = min(next ?? .distantFuture, barrier.deadline)
+        }
         for volume in volumes {
-            if let barrier = volume.barrier, barrier.phase == .gathering {
-                next = min(next ?? .distantFuture, barrier.deadline)
-            }
             if !volume.full.isEmpty { next = min(next ?? .distantFuture, volume.fullUntil) }
             if let settling = volume.writers.nextSettling(after: limits.settle) {
                 next = min(next ?? .distantFuture, settling)
@@ -127,19 +190,25 @@ extension SessionTable {
         return next
     }
 
-    /// END to all, in the present generation; then whoever waited to be welcomed, and the command's answer.
-    private mutating func finish(
-        _ volume: Int, _ barrier: SnapshotBarrier, _ outcome: CommandOutcome
-    ) -> [SessionAction] {
-        volumes[volume].barrier = nil
-        volumes[volume].isCreating = false
-        var actions: [SessionAction] = []
-        let end = ServerFrame.barrierEnd(barrier.attempt, generation: volumes[volume].about.generation)
-        for (id, connection) in connections {
-            guard case .session(let session) = connection, session.volume == volume else { continue }
-            actions.append(.send(end, to: id))
+    /// END to all, each in the present generation of its volume; then whoever waited to be welcomed, and the answer.
+    private mutating func finish(_ id: UInt64, _ outcome: CommandOutcome) -> [SessionAction] {
+        guard let barrier = barriers[id] else { return [] }
+        barriers[id] = nil
+        for volume in barrier.volumes {
+            volumes[volume].barrier = nil
+            volumes[volume].isStill = false
         }
-        return actions + welcomeWaiting(volume) + self.answer(barrier.answer, outcome)
+        var actions: [SessionAction] = []
+        if let attempt = barrier.attempt {
+            for (connection, session) in sessions(on: barrier.volumes) {
+                let generation = volumes[session.volume].about.generation
+                actions.append(.send(.barrierEnd(attempt, generation: generation), to: connection))
+            }
+            for volume in barrier.volumes { actions += welcomeWaiting(volume) }
+        }
+        actions += answer(barrier.answer, outcome)
+        for made in barrier.made where barrier.attempt != nil { actions += changed(made.entry.number, made.volume) }
+        return actions
     }
 
     /// Writers that are on record and have no session; one of each node.
@@ -154,8 +223,12 @@ extension SessionTable {
         return lost
     }
 
-    /// Of nodes, for people; bounded.
-    static func words(_ nodes: [NodeID]) -> String { list(nodes.map { "node \($0.value)" }) }
+    /// Of nodes, each once, for people; bounded.
+    static func words(_ nodes: [NodeID]) -> String {
+        var known: [NodeID] = []
+        for node in nodes where !known.contains(node) { known.append(node) }
+        return list(known.map { "node \($0.value)" })
+    }
 
     private static func list(_ items: [String]) -> String {
         var words = ""

@@ -4,13 +4,18 @@ package import CsnapCore
 extension SessionTable {
     mutating func perform(_ command: SnapshotCommand, _ answer: CommandAnswer) -> [SessionAction] {
         guard isActive else { return refusal(.notActive, "", answer) }
-        guard let volume = volumes.firstIndex(where: { $0.about.name == command.volume }) else {
-            return refusal(.unknownVolume, command.volume, answer)
+        if case .createSeveral(let names, let name, let uuid) = command {
+            return createSeveral(names, name: name, uuid: uuid, answer)
         }
+        guard let volume = index(command.volume) else { return refusal(.unknownVolume, command.volume, answer) }
         let order: StoreOrder
         switch command {
-        case .create(_, let name, let uuid): return create(volume, name: name, uuid: uuid, answer)
-        case .delete(_, let name): order = .delete(name: name, inUse: uses(volume))
+        case .create(_, let name, let uuid), .createSeveral(_, let name, let uuid):
+            return create([volume], isSeveral: false, name: name, uuid: uuid, answer)
+        case .delete(_, let name):
+            // Until all volumes have theirs, the one that decides must show it.
+            if let id = volumes[volume].barrier, barriers[id]?.name == name { return refusal(.busy, name, answer) }
+            order = .delete(name: name, inUse: uses(volume))
         case .rename(_, let from, let to):
             guard SnapshotName.isValid(to) else { return refusal(.badName, to, answer) }
             order = .rename(from: from, to: to)
@@ -19,6 +24,19 @@ extension SessionTable {
         case .changes(_, let query): order = .changes(query)
         }
         return [self.order(order, volume, for: .command(answer))]
+    }
+
+    private func index(_ volume: String) -> Int? { volumes.firstIndex { $0.about.name == volume } }
+
+    private mutating func createSeveral(
+        _ names: [String], name: String, uuid: Bits128, _ answer: CommandAnswer
+    ) -> [SessionAction] {
+        var chosen: [Int] = []
+        for volume in names {
+            guard let index = index(volume) else { return refusal(.unknownVolume, volume, answer) }
+            if !chosen.contains(index) { chosen.append(index) }
+        }
+        return create(chosen, isSeveral: true, name: name, uuid: uuid, answer)
     }
 
     /// A store has carried out the order of that ticket.
@@ -47,13 +65,7 @@ extension SessionTable {
             default: return unexpected()
             }
         case .writer(let writer, _): return written(writer, volume, result)
-        case .find(let name, let uuid, let answer, _):
-            guard case .outcome(let outcome) = result else {
-                return begin(volume, name: name, uuid: uuid, answer, now)
-            }
-            volumes[volume].isCreating = false
-            return self.answer(answer, outcome)
-        case .commit: return committed(volume, result)
+        case .barrier(let id, let volume): return answered(id, volume, result)
         case .list(let answer):
             guard case .outcome(.snapshots(let entries, let hasMore)) = result else { return unexpected() }
             let frame = ServerFrame.snapshots(
@@ -96,18 +108,8 @@ extension SessionTable {
         return welcomeWaiting(volume)
     }
 
-    private mutating func committed(_ volume: Int, _ result: StoreResult) -> [SessionAction] {
-        switch result {
-        case .committed(let entry, let generation):
-            return committed(volume, .snapshot(entry), generation: generation) + changed(entry.number, volume)
-        case .outcome(let outcome):
-            return committed(volume, outcome, generation: volumes[volume].about.generation)
-        default: return unexpected()
-        }
-    }
-
     /// Clients offer the snapshots as exports: they ask what there is from this number on.
-    private func changed(_ number: UInt64, _ volume: Int) -> [SessionAction] {
+    func changed(_ number: UInt64, _ volume: Int) -> [SessionAction] {
         var actions: [SessionAction] = []
         for (id, connection) in connections {
             guard case .session(let session) = connection, session.volume == volume else { continue }
@@ -117,7 +119,7 @@ extension SessionTable {
     }
 
     /// Only our own code could answer an order with something else.
-    private func unexpected() -> [SessionAction] {
+    func unexpected() -> [SessionAction] {
         fatalError("a store answered what it was not asked")
     }
 
@@ -132,8 +134,9 @@ extension SessionTable {
         report.full = age(volumes[volume].full.values)
         report.holds = volumes[volume].holds.report
         report.lostWriters = lostWriters(volume)
-        report.barrier = volumes[volume].barrier.map { barrier in
-            BarrierReport(name: barrier.name, age: now - barrier.begun, missing: barrier.missing.values)
+        if let id = volumes[volume].barrier, let barrier = barriers[id] {
+            report.barrier = BarrierReport(
+                name: barrier.name, age: now - barrier.begun, missing: barrier.missing.values)
         }
         return .volume(report)
     }

@@ -42,7 +42,7 @@ extension SessionTable {
 
     /// Welcomes whoever need not wait any more: its writer is on record, and no barrier is open.
     mutating func welcomeWaiting(_ volume: Int) -> [SessionAction] {
-        guard volumes[volume].barrier == nil else { return [] }
+        guard !volumes[volume].isStill else { return [] }
         var actions: [SessionAction] = []
         for (id, connection) in connections {
             guard case .greeting(let hello, volume) = connection,

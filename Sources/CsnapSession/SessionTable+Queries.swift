@@ -18,7 +18,7 @@ extension SessionTable {
         let frame = ClientFrame.queryWrite(request: request, epoch: tenure.epoch, ranges: ranges)
         guard isActive else { return keep(frame, session, id) }
         // From BEGIN to END nothing is granted; the client asks again after END.
-        guard volumes[volume].barrier == nil, !session.writes.contains(request) else { return [] }
+        guard !volumes[volume].isStill, !session.writes.contains(request) else { return [] }
         guard session.writes.count < limits.waitingQueries else { return end(id, .tooManyQueries) }
         var session = session
         session.writes.append(request)
@@ -76,7 +76,7 @@ extension SessionTable {
         }
         guard case .session(let session) = answered(write) else { return [] }
         invariant(
-            .noStaleService, isActive && isAdmitted(session.owner.process) && volumes[volume].barrier == nil,
+            .noStaleService, isActive && isAdmitted(session.owner.process) && !volumes[volume].isStill,
             "a grant outside of service")
         let generation = volumes[volume].about.generation
         let grant = ServerFrame.grant(request: write.request, epoch: tenure.epoch, generation: generation)

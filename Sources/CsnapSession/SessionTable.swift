@@ -29,6 +29,9 @@ package struct SessionTable: Equatable, Sendable {
     var lastSession: UInt64 = 0
     var lastTicket: UInt64 = 0
     var lastAttempt: UInt64 = 0
+    /// Snapshots that are being made.
+    var barriers = SortedTable<UInt64, SnapshotBarrier>()
+    var lastBarrier: UInt64 = 0
     /// The latest instant that the shell has told.
     var now = Instant.distantPast
     /// When service began here; what was lost before is at least as old.
@@ -66,8 +69,8 @@ package struct SessionTable: Equatable, Sendable {
         case list(CommandAnswer)
         case changes(CommandAnswer)
         case command(CommandAnswer)
-        case find(name: String, uuid: Bits128, CommandAnswer, volume: Int)
-        case commit(volume: Int)
+        /// Of a snapshot that is being made.
+        case barrier(UInt64, volume: Int)
         case writer(SessionWriter, volume: Int)
         case reuse
     }
@@ -260,9 +263,8 @@ extension SessionTable.Order {
         switch self {
         case .write(let write, _): write.connection
         case .read(let read, _): read.connection
-        case .list(let answer), .changes(let answer), .command(let answer), .find(_, _, let answer, _):
-            answer.connection
-        case .commit, .writer, .reuse: nil
+        case .list(let answer), .changes(let answer), .command(let answer): answer.connection
+        case .barrier, .writer, .reuse: nil
         }
     }
 }

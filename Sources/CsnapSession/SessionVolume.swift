@@ -23,10 +23,23 @@ package struct SessionVolume: Equatable, Sendable {
     package var generation: UInt64
     /// Those on record in the store.
     package var writers: [SessionWriter]
+    /// Snapshots of several volumes whose fate was open when the store was taken.
+    package var prepared: [Prepared]
+
+    package struct Prepared: Equatable, Sendable {
+        package var uuid: Bits128
+        /// The uuid of the store that decides.
+        package var decider: Bits128
+
+        package init(uuid: Bits128, decider: Bits128) {
+            self.uuid = uuid
+            self.decider = decider
+        }
+    }
 
     package init(
         name: String, storeUUID: Bits128, originSize: UInt64, chunkSize: UInt32, generation: UInt64,
-        writers: [SessionWriter] = []
+        writers: [SessionWriter] = [], prepared: [Prepared] = []
     ) {
         self.name = name
         self.storeUUID = storeUUID
@@ -34,6 +47,7 @@ package struct SessionVolume: Equatable, Sendable {
         self.chunkSize = chunkSize
         self.generation = generation
         self.writers = writers
+        self.prepared = prepared
     }
 
     var chunks: UInt64 {
@@ -57,9 +71,10 @@ struct VolumeState: Equatable, Sendable {
     var writers: WriterTable
     /// Writers whose last session here is gone.
     var lost = SortedTable<SessionWriter, LostSession>()
-    /// A snapshot is being made: from the command until its answer.
-    var isCreating = false
-    var barrier: SnapshotBarrier?
+    /// The snapshot that is being made: from the command until its answer.
+    var barrier: UInt64?
+    /// From BEGIN to END.
+    var isStill = false
     /// Writes whose chunks are copied out and that wait for a hold to end, by ticket.
     var heldUp = SortedTable<UInt64, PendingWrite>()
     /// Writes for whose copies the store had no room, by ticket; tried again when `fullUntil` has come.
@@ -75,7 +90,7 @@ struct VolumeState: Equatable, Sendable {
 
     static func == (left: VolumeState, right: VolumeState) -> Bool {
         left.about == right.about && left.holds == right.holds && left.writers == right.writers
-            && left.lost == right.lost && left.isCreating == right.isCreating && left.barrier == right.barrier
+            && left.lost == right.lost && left.isStill == right.isStill && left.barrier == right.barrier
             && left.heldUp == right.heldUp && left.full == right.full && left.fullUntil == right.fullUntil
             && left.freed.elementsEqual(right.freed) { $0 == $1 }
     }

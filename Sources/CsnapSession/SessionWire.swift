@@ -22,6 +22,8 @@ package enum SessionWire {
     package static let snapshotsPerPage = 256
     /// Ranges of one answer about changed chunks: some 60 KiB at most.
     package static let maximumChanges = 4096
+    /// Volumes of one snapshot.
+    package static let volumesOfOneCommand = 64
     package static let maximumImageName = 64
 }
 

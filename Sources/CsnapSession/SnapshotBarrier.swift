@@ -1,23 +1,48 @@
 import CsnapCore
 
-/// The making of one snapshot, from BEGIN to END (docs/data-plane.md, "Snapshot creation is a barrier").
+/// The making of one snapshot, of one or several volumes at one instant, from the command until its answer
+/// (docs/data-plane.md, "Snapshot creation is a barrier"; docs/decisions/0056-several-volumes-one-decision.md).
 struct SnapshotBarrier: Equatable, Sendable {
     enum Phase: Equatable, Sendable {
+        /// Each store is asked whether the name is free.
+        case finding
         /// Acknowledgements are awaited until the deadline.
         case gathering
-        /// All are in: only the store decides now, and no deadline.
-        case committing
+        /// From here on the stores decide, and no deadline. Each but the deciding one says durably that it can.
+        case preparing
+        /// The commit record in the store of lowest uuid is the decision.
+        case deciding
+        /// The others follow it.
+        case completing
+        /// A store could not: what is prepared is forgotten, durably, before anybody goes on.
+        case abandoning
     }
 
-    let attempt: BarrierAttempt
     let name: String
     let uuid: Bits128
-    let begun: Instant
-    let deadline: Instant
+    /// By the uuids of their stores: the first one decides.
+    let volumes: [Int]
+    /// Whether the answer names the volumes.
+    let isSeveral: Bool
     let answer: CommandAnswer
-    var phase = Phase.gathering
+    let begun: Instant
+    var phase = Phase.finding
+    /// From BEGIN on.
+    var attempt: BarrierAttempt?
+    var deadline = Instant.distantFuture
     /// Sessions whose acknowledgement is missing.
-    var missing: SortedTable<ConnectionID, NodeID>
+    var missing = SortedTable<ConnectionID, NodeID>()
+    /// Volumes whose stores have not answered what this phase asks.
+    var asked: [Int] = []
+    var prepared: [Int] = []
+    var made: [Made] = []
+    /// Why it is not made.
+    var refusal: CommandOutcome?
+
+    struct Made: Equatable, Sendable {
+        var volume: Int
+        var entry: SnapshotEntry
+    }
 }
 
 /// Where the outcome of a command goes.

@@ -92,6 +92,13 @@ extension SnapshotCommand: WireValue {
             writer.byte(6)
             writer.string(volume)
             writer.value(query)
+        case .createSeveral(let volumes, let name, let uuid):
+            writer.byte(16)
+            writer.string(volumes.first ?? "")
+            writer.string(name)
+            writer.value(uuid)
+            writer.varint(UInt64(max(volumes.count, 1) - 1))
+            for volume in volumes.dropFirst() { writer.string(volume) }
         }
     }
 
@@ -110,6 +117,14 @@ extension SnapshotCommand: WireValue {
         case 4: self = .list(volume: volume, after: try reader.varint())
         case 5: self = .examine(volume: volume)
         case 6: self = .changes(volume: volume, try reader.value())
+        case 16:
+            let name = try reader.string(limit: SnapshotName.limit)
+            let uuid: Bits128 = try reader.value()
+            var volumes = [volume]
+            let more = try reader.varint()
+            guard more < UInt64(SessionWire.volumesOfOneCommand) else { throw .tooLarge }
+            for _ in 0..<more { volumes.append(try reader.string(limit: Limits.volumeName)) }
+            self = .createSeveral(volumes: volumes, name: name, uuid: uuid)
         default: throw .unknownKind(kind)
         }
     }
@@ -139,6 +154,9 @@ extension CommandOutcome: WireValue {
         case .changes(let changes):
             writer.byte(5)
             writer.value(changes)
+        case .several(let snapshots):
+            writer.byte(16)
+            writer.list(snapshots)
         }
     }
 
@@ -154,6 +172,7 @@ extension CommandOutcome: WireValue {
             guard let reason = CommandRefusal(rawValue: try reader.fixed(UInt16.self)) else { throw .malformed }
             self = .refused(reason, culprit: try reader.string(limit: Self.culpritLimit))
         case 5: self = .changes(try reader.value())
+        case 16: self = .several(try reader.list(limit: SessionWire.volumesOfOneCommand))
         default: throw .unknownKind(kind)
         }
     }
@@ -191,6 +210,17 @@ extension ChangedChunks: WireValue {
         let ranges: [ChunkRange] = try reader.list(limit: SessionWire.maximumChanges)
         self.init(
             chunkSize: chunkSize, size: size, ranges: ranges, next: try reader.flag() ? try reader.varint() : nil)
+    }
+}
+
+extension VolumeSnapshot: WireValue {
+    package func encode(to writer: inout ByteWriter) {
+        writer.string(volume)
+        writer.value(entry)
+    }
+
+    package init(from reader: inout ByteReader) throws(WireError) {
+        self.init(volume: try reader.string(limit: Limits.volumeName), entry: try reader.value())
     }
 }
 

@@ -110,10 +110,22 @@ package struct ChangedChunks: Equatable, Sendable {
     }
 }
 
+package struct VolumeSnapshot: Equatable, Sendable {
+    package var volume: String
+    package var entry: SnapshotEntry
+
+    package init(volume: String, entry: SnapshotEntry) {
+        self.volume = volume
+        self.entry = entry
+    }
+}
+
 /// What a person asks of the server; carried by a session for commands.
 package enum SnapshotCommand: Equatable, Sendable {
     /// `uuid` becomes the snapshot's, so that a repeated command finds what the first one made.
     case create(volume: String, name: String, uuid: Bits128)
+    /// Of all these volumes at one instant, or of none.
+    case createSeveral(volumes: [String], name: String, uuid: Bits128)
     case delete(volume: String, name: String)
     case rename(volume: String, from: String, to: String)
     /// At most `SessionWire.snapshotsPerPage`, of numbers above `after`.
@@ -122,8 +134,10 @@ package enum SnapshotCommand: Equatable, Sendable {
     case examine(volume: String)
     case changes(volume: String, ChangesQuery)
 
+    /// The first one, if there are several.
     package var volume: String {
         switch self {
+        case .createSeveral(let volumes, _, _): volumes.first ?? ""
         case .create(let volume, _, _), .delete(let volume, _), .rename(let volume, _, _), .list(let volume, _),
             .examine(let volume), .changes(let volume, _):
             volume
@@ -134,6 +148,8 @@ package enum SnapshotCommand: Equatable, Sendable {
 package enum CommandOutcome: Equatable, Sendable {
     case done
     case snapshot(SnapshotEntry)
+    /// Of several volumes.
+    case several([VolumeSnapshot])
     case snapshots([SnapshotEntry], hasMore: Bool)
     case volume(VolumeReport)
     case changes(ChangedChunks)

@@ -14,6 +14,10 @@ package enum StoreOrder: Equatable, Sendable {
     case find(name: String, uuid: Bits128)
     /// All writers stand still: make it.
     case commit(name: String, uuid: Bits128)
+    /// All writers of several volumes stand still: say durably that it can be made here when `decider` has it.
+    case prepare(name: String, uuid: Bits128, decider: Bits128)
+    case commitPrepared(uuid: Bits128)
+    case abandon(uuid: Bits128)
     /// Refused by name if it is one of those in use.
     case delete(name: String, inUse: [SnapshotUse])
     case rename(from: String, to: String)
@@ -46,11 +50,12 @@ package enum StoreResult: Equatable, Sendable {
     case full
     /// `find` found neither.
     case absent
+    case prepared
     case committed(SnapshotEntry, generation: UInt64)
     case outcome(CommandOutcome)
     /// `delete` and `rename`: done to the snapshot of this number.
     case changed(SnapshotEntry)
-    /// Of `reuse` and `settle`.
+    /// Of `reuse`, `settle` and `abandon`.
     case done
     /// This order alone failed; the store goes on.
     case failed(SessionQueryError)

@@ -87,6 +87,12 @@ struct ServedTable {
             return .committed(
                 SnapshotEntry(number: generation - 1, uuid: uuid, name: name, size: 655361, createdAt: 0),
                 generation: generation)
+        case .prepare: return .prepared
+        case .commitPrepared(let uuid):
+            generation += 1
+            return .committed(
+                SnapshotEntry(number: generation - 1, uuid: uuid, name: "monday", size: 655361, createdAt: 0),
+                generation: generation)
         case .delete(let name, _), .rename(_, let name):
             return .changed(SnapshotEntry(number: 3, uuid: .zero, name: name, size: 655361, createdAt: 0))
         case .list: return .outcome(.snapshots([], hasMore: false))
@@ -102,7 +108,7 @@ struct ServedTable {
                 .changes(
                     ChangedChunks(
                         chunkSize: 65536, size: 655361, ranges: [ChunkRange(first: query.first, count: 1)], next: nil)))
-        case .reuse, .settle: return .done
+        case .reuse, .settle, .abandon: return .done
         }
     }
 }

@@ -28,6 +28,9 @@ struct SessionFrameTests {
         .command(request: 19, epoch: Epoch(7), .examine(volume: "data")),
         .command(request: 20, epoch: Epoch(7), .changes(volume: "data", ChangesQuery(from: 1, to: nil, first: 0))),
         .queryChanges(request: 21, epoch: Epoch(7), ChangesQuery(from: 1, to: 5, first: .max)),
+        .command(
+            request: 20, epoch: Epoch(7),
+            .createSeveral(volumes: ["data", "logs"], name: "monday", uuid: Bits128(high: 7, low: 8))),
     ]
     static let entry = SnapshotEntry(
         number: 3, uuid: Bits128(high: 1, low: 2), name: "monday", size: 1 << 40, createdAt: 1_700_000_000)
@@ -66,6 +69,9 @@ struct SessionFrameTests {
         .outcome(request: 5, epoch: Epoch(7), .done), .outcome(request: 6, epoch: Epoch(7), .snapshot(entry)),
         .outcome(request: 7, epoch: Epoch(7), .snapshots([entry, entry], hasMore: false)),
         .outcome(request: 8, epoch: Epoch(7), .volume(report)),
+        .outcome(
+            request: 10, epoch: Epoch(7),
+            .several([VolumeSnapshot(volume: "data", entry: entry), VolumeSnapshot(volume: "logs", entry: entry)])),
         .outcome(request: 9, epoch: Epoch(7), .refused(.writerLost, culprit: "node 3")),
         .outcome(request: 10, epoch: Epoch(7), .changes(changes)),
         .changes(

@@ -18,7 +18,7 @@ package enum ControlRequest: Equatable, Sendable {
     package var changes: Bool {
         switch self {
         case .info, .description, .status, .why, .members, .sessions, .metrics, .events: false
-        case .command, .snapshot(.create), .snapshot(.delete), .snapshot(.rename): true
+        case .command, .snapshot(.create), .snapshot(.createSeveral), .snapshot(.delete), .snapshot(.rename): true
         case .snapshot(.list), .snapshot(.examine), .snapshot(.changes): false
         }
     }
@@ -37,15 +37,19 @@ package enum ControlRequest: Equatable, Sendable {
         case "io.csnap.Agent.GetMetrics": self = .metrics
         case "io.csnap.Agent.Events": self = try ControlRequest.events(parameters, more: call.more == true)
         case "io.csnap.Agent.CreateSnapshot":
-            // The caller may give the uuid, to ask again what became of it.
-            let uuid = try parameters["uuid"].map { value throws(ControlError) in
-                guard let uuid = value.string.flatMap({ Bits128(hex: $0) }) else { throw .invalidParameter("uuid") }
-                return uuid
-            }
             self = .snapshot(
                 .create(
                     volume: try text(parameters, "volume"), name: try text(parameters, "name"),
-                    uuid: uuid ?? RandomBits.draw()))
+                    uuid: try uuid(parameters)))
+        case "io.csnap.Agent.CreateSnapshots":
+            guard case .array(let values) = parameters["volumes"],
+                (1...SessionWire.volumesOfOneCommand).contains(values.count)
+            else { throw .invalidParameter("volumes") }
+            var volumes: [String] = []
+            for value in values { volumes.append(try text(.object(["volume": value]), "volume")) }
+            self = .snapshot(
+                .createSeveral(
+                    volumes: volumes, name: try text(parameters, "name"), uuid: try uuid(parameters)))
         case "io.csnap.Agent.DeleteSnapshot":
             self = .snapshot(.delete(volume: try text(parameters, "volume"), name: try text(parameters, "name")))
         case "io.csnap.Agent.RenameSnapshot":
@@ -125,6 +129,13 @@ private func number(_ parameters: JSONValue, _ name: String) throws(ControlError
     guard let value = parameters[name], value != .null else { return nil }
     guard let number = value.integer, number >= 0 else { throw .invalidParameter(name) }
     return UInt64(number)
+}
+
+/// The caller may give the uuid, to ask again what became of it.
+private func uuid(_ parameters: JSONValue) throws(ControlError) -> Bits128 {
+    guard let value = parameters["uuid"] else { return RandomBits.draw() }
+    guard let uuid = value.string.flatMap({ Bits128(hex: $0) }) else { throw .invalidParameter("uuid") }
+    return uuid
 }
 
 /// A name: not longer than the frames to the server carry; what it may contain is the server's to say.

@@ -30,6 +30,7 @@ package enum InterfaceDescription {
         type Snapshot (number: int, uuid: string, name: string, size: int, created: int)
         type Range (offset: int, length: int)
         type Changes (size: int, chunkSize: int, ranges: []Range, nextChunk: ?int)
+        type VolumeSnapshot (volume: string, snapshot: Snapshot)
         type Hold (node: int, reads: int, chunks: int)
         type LostWriter (node: int, boot: ?int, seconds: float)
         type Making (name: string, seconds: float, missing: []int)
@@ -70,6 +71,8 @@ package enum InterfaceDescription {
         method ReplaceVoter(old: int, new: int) -> ()
         # With the same uuid again: the snapshot that the first call made.
         method CreateSnapshot(volume: string, name: string, uuid: ?string) -> (snapshot: Snapshot)
+        # Of all these volumes at one instant, or of none.
+        method CreateSnapshots(volumes: []string, name: string, uuid: ?string) -> (snapshots: []VolumeSnapshot)
         method DeleteSnapshot(volume: string, name: string) -> ()
         method RenameSnapshot(volume: string, name: string, newName: string) -> ()
 

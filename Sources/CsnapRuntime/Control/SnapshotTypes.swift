@@ -56,6 +56,17 @@ package struct ChangesItem: Codable, Equatable, Sendable {
     }
 }
 
+/// A snapshot of one of several volumes, as `CreateSnapshots` answers it.
+package struct VolumeSnapshotItem: Codable, Equatable, Sendable {
+    package var volume: String
+    package var snapshot: SnapshotItem
+
+    package init(_ made: VolumeSnapshot) {
+        volume = made.volume
+        snapshot = SnapshotItem(made.entry)
+    }
+}
+
 /// A volume as `GetVolume` answers it; the keys are stable. Sizes are bytes.
 package struct VolumeItem: Codable, Equatable, Sendable {
     package struct Hold: Codable, Equatable, Sendable {
@@ -127,6 +138,8 @@ extension CommandOutcome {
         switch self {
         case .done: return .object([:])
         case .snapshot(let entry): return .object(["snapshot": try JSON.value(SnapshotItem(entry))])
+        case .several(let made):
+            return .object(["snapshots": try JSON.value(made.map { VolumeSnapshotItem($0) })])
         case .snapshots(let entries, let hasMore):
             let items = try JSON.value(entries.map { SnapshotItem($0) })
             return .object(["snapshots": items, "hasMore": .bool(hasMore)])

@@ -136,6 +136,18 @@ package struct AgentCaller {
         return try JSON.convert(reply["snapshot"] ?? .null, to: SnapshotItem.self)
     }
 
+    /// Of all of them at one instant, or of none.
+    package func createSnapshots(
+        _ volumes: [String], _ name: String, uuid: String? = nil
+    ) throws -> [VolumeSnapshotItem] {
+        var parameters: [String: JSONValue] = [
+            "volumes": .array(volumes.map { .string($0) }), "name": .string(name),
+        ]
+        if let uuid { parameters["uuid"] = .string(uuid) }
+        let reply = try client.call("io.csnap.Agent.CreateSnapshots", parameters)
+        return try JSON.convert(reply["snapshots"] ?? .array([]), to: [VolumeSnapshotItem].self)
+    }
+
     package func snapshots(_ volume: String) throws -> [SnapshotItem] {
         var items: [SnapshotItem] = []
         while true {

@@ -35,20 +35,40 @@ struct SnapshotCommand: ParsableCommand {
             abstract: "Make a snapshot of this instant.",
             discussion: """
                 All nodes finish their writes, the origin is flushed, the snapshot is recorded, and all go on. Exits \
-                with 4 if a node could not, and names it; nothing has changed then.
+                with 4 if a node could not, and names it; nothing has changed then. Of several volumes it is one \
+                instant, and each has it or none.
                 """)
 
         @Argument(help: "Its name: 1 to 64 letters, digits and - _ . : + @.") var name: String
+        @Argument(help: "The volumes; not needed if the node has one.") var volumes: [String] = []
         @Option(help: ArgumentHelp("Of an earlier call, to ask what became of it.", valueName: "uuid"))
         var uuid: String?
         @OptionGroup var options: Options
 
+        func validate() throws {
+            guard volumes.isEmpty || options.volume == nil else {
+                throw ValidationError("Name the volumes behind the snapshot's name, or one with --volume.")
+            }
+        }
+
         func run() throws {
+            if volumes.count > 1 { return try createSeveral() }
             let made = try options.agent.call(waitingFor: "all nodes to finish their writes") {
-                try $0.createSnapshot(try options.name($0), name, uuid: uuid)
+                try $0.createSnapshot(try volumes.first ?? options.name($0), name, uuid: uuid)
             }
             if options.json { return Terminal.say(try SnapshotCommand.json(made)) }
             Terminal.say("snapshot \(made.name), number \(made.number), \(ByteText.short(made.size))")
+        }
+
+        private func createSeveral() throws {
+            let made = try options.agent.call(waitingFor: "all nodes to finish their writes") {
+                try $0.createSnapshots(volumes, name, uuid: uuid)
+            }
+            if options.json { return Terminal.say(try SnapshotCommand.json(made)) }
+            for item in made {
+                let size = ByteText.short(item.snapshot.size)
+                Terminal.say("\(item.volume): snapshot \(item.snapshot.name), number \(item.snapshot.number), \(size)")
+            }
         }
     }
 

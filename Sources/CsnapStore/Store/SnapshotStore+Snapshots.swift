@@ -126,5 +126,9 @@ extension SnapshotStore {
         if let other = state.snapshots.first(where: { $0.about.name.utf8.elementsEqual(bytes) }) {
             throw .nameTaken(other.number)
         }
+        // One that is prepared will have its name, whatever happens meanwhile.
+        if state.prepared.contains(where: { $0.about.name.utf8.elementsEqual(bytes) }) {
+            throw .nameTaken(SnapshotNumber(state.generation))
+        }
     }
 }

@@ -20,8 +20,11 @@ final class ServerFixture {
     var runtime: RuntimeDirectory { RuntimeDirectory(directory) }
     var storePath: String { directory + "/store" }
 
-    /// Starts the server on the store `store`, made now unless given, and waits for `inert`.
-    init(store: String? = nil, environment: [String: String] = [:], prepared: Bool = true) throws {
+    /// Starts the server on the store `store`, made now unless given, and waits for `inert`. With a second volume if
+    /// `withLogs`, whose store lies beside that of the first.
+    init(
+        store: String? = nil, environment: [String: String] = [:], prepared: Bool = true, withLogs: Bool = false
+    ) throws {
         let number = Self.instances.add(1, ordering: .relaxed).newValue
         let scratch = "/tmp/csnap-server-test.\(getpid()).\(number)"
         directory = scratch
@@ -34,6 +37,12 @@ final class ServerFixture {
         if prepared, store == nil {
             _ = try VolumeFormatter.create(path: directory + "/store", origin: origin, storeSize: 16 << 20)
         }
+        let logs = (store ?? directory + "/store") + ".logs"
+        if withLogs, store == nil {
+            _ = try VolumeFormatter.create(path: logs, origin: origin, storeSize: 16 << 20)
+        }
+        let second = withLogs ? ", logs: { origin: origin2, store: \(logs) }" : ""
+        if withLogs { try makeFile(directory + "/origin2", size: 1 << 20) }
         let text = """
             cluster: test
             node: 1
@@ -42,7 +51,7 @@ final class ServerFixture {
             state-directory: \(directory)
             runtime-directory: \(directory)
             log-level: \(ProcessInfo.processInfo.environment["CSNAP_TEST_LOG"] ?? "critical")
-            volumes: { data: { origin: origin, store: \(store ?? "store") } }
+            volumes: { data: { origin: origin, store: \(store ?? "store") }\(second) }
             """
         try Data(text.utf8).write(to: URL(fileURLWithPath: directory + "/csnap.yaml"))
         try Data((Self.key.line + "\n").utf8).write(to: URL(fileURLWithPath: directory + "/key"))

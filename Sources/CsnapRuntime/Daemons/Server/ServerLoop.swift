@@ -173,9 +173,24 @@ final class ServerLoop {
             for news in store.takeNews() { heard(news, of: store, index) }
         }
         guard case .taking(let taking) = phase, taking.volumes.count == resources.stores.count else { return }
-        // The table numbers the volumes as we number the stores.
-        let volumes = resources.stores.compactMap { store in taking.volumes.first { $0.name == store.volume } }
-        phase = .listening(ListeningServer(start: taking.start, volumes: volumes, kept: taking.kept))
+        if taking.resolution == nil {
+            // The table numbers the volumes as we number the stores.
+            resolve(PreparedResolution(resources.stores.compactMap { taking.volume($0.volume) })) { $0.begin() }
+        }
+    }
+
+    /// What an earlier server left prepared is decided before anybody is heard.
+    private func resolve(
+        _ resolution: PreparedResolution, _ step: (inout PreparedResolution) -> [PreparedResolution.Step]
+    ) {
+        guard case .taking(var taking) = phase else { return }
+        var resolution = resolution
+        for step in step(&resolution) { resources.stores[step.volume].submit(step.order, ticket: step.ticket) }
+        taking.resolution = resolution
+        phase =
+            resolution.isDone
+            ? .listening(ListeningServer(start: taking.start, volumes: resolution.volumes, kept: taking.kept))
+            : .taking(taking)
     }
 
     private func heard(_ news: StoreNews, of store: StoreKeeper, _ index: Int) {
@@ -188,6 +203,9 @@ final class ServerLoop {
             guard let tenure = phase.tenure else { return }
             fail(refusal.failure, refusal.sentence(store.path), epochSeen: refusal.epochSeen(by: tenure))
         case .completed(let ticket, let result):
+            if case .taking(let taking) = phase, let resolution = taking.resolution {
+                return resolve(resolution) { $0.answered(ticket, result) }
+            }
             withTable { $0.completed(ticket, volume: index, result, at: BootClock.now()) }
         case .freed(let stamp): withTable { $0.freed(stamp, volume: index) }
         case .failed(let failure, let reason, let epochSeen): fail(failure, reason, epochSeen: epochSeen)

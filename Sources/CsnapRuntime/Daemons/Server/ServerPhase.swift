@@ -58,11 +58,15 @@ enum ServerPhase {
 struct TakingServer {
     let start: StartServer
     private(set) var volumes: [SessionVolume] = []
+    /// Once all are taken.
+    var resolution: PreparedResolution?
     var kept: [ServerPhase.Change] = []
 
     init(start: StartServer) { self.start = start }
 
     mutating func taken(_ volume: SessionVolume) { volumes.append(volume) }
+
+    func volume(_ name: String) -> SessionVolume? { volumes.first { $0.name == name } }
 }
 
 /// All stores are taken; the port may be busy for a moment.

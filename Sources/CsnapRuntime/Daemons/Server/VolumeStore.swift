@@ -19,8 +19,6 @@ struct VolumeStore {
             settled: [])
         do throws(StoreError) {
             try settleOwn(claim.owner)
-            // Several volumes at one instant are not made yet, so nobody waits for these.
-            for prepared in self.store.prepared { try self.store.abandonPrepared(prepared.about.uuid) }
         } catch {
             throw .device(error.code)
         }
@@ -45,7 +43,8 @@ struct VolumeStore {
             writers: store.writers.map { writer in
                 SessionWriter(
                     node: writer.node, machineID: writer.machineID, kernelBootID: writer.kernelBootID)
-            })
+            },
+            prepared: store.prepared.map { SessionVolume.Prepared(uuid: $0.about.uuid, decider: $0.decider) })
     }
 
     var freeStamp: UInt64 { store.freeStamp }
@@ -78,10 +77,12 @@ struct VolumeStore {
         } catch {
             if error.isFatal { throw error }
             switch order {
+            // Decided: whoever cannot follow ends, and a successor decides alike.
+            case .commitPrepared, .abandon: throw error
             case .copyOut, .map, .recordWriter, .clearWriter, .settle, .reuse: return .failed(error.queryError)
             case .changes where error == .outOfRange:
                 return .outcome(.refused(.notOlder, culprit: volume))
-            case .find, .commit, .delete, .rename, .list, .examine, .changes:
+            case .find, .commit, .prepare, .delete, .rename, .list, .examine, .changes:
                 return .outcome(.refused(error.refusal, culprit: error.snapshot ?? volume))
             }
         }
@@ -102,8 +103,17 @@ struct VolumeStore {
             return .done
         case .find(let name, let uuid): return find(name, uuid)
         case .commit(let name, let uuid):
-            let made = try store.create(SnapshotRequest(uuid: uuid, name: name, created: UInt64(max(0, time(nil)))))
+            let made = try store.create(Self.request(name, uuid))
             return .committed(SnapshotEntry(made), generation: store.facts.generation)
+        case .prepare(let name, let uuid, let decider):
+            try store.prepare(PreparedSnapshot(about: Self.request(name, uuid), decider: decider))
+            return .prepared
+        case .commitPrepared(let uuid):
+            let made = try store.commitPrepared(uuid)
+            return .committed(SnapshotEntry(made), generation: store.facts.generation)
+        case .abandon(let uuid):
+            try store.abandonPrepared(uuid)
+            return .done
         case .delete(let name, let inUse):
             guard let snapshot = named(name) else { return Self.unknown(name) }
             if let use = inUse.first(where: { $0.number == snapshot.number.value }) {
@@ -122,6 +132,10 @@ struct VolumeStore {
             store.readersForgot(upTo: stamp)
             return .done
         }
+    }
+
+    private static func request(_ name: String, _ uuid: Bits128) -> SnapshotRequest {
+        SnapshotRequest(uuid: uuid, name: name, created: UInt64(max(0, time(nil))))
     }
 
     private mutating func map(

@@ -1,0 +1,64 @@
+import CsnapCore
+import CsnapRuntime
+import CsnapSession
+import Testing
+
+/// A snapshot of two volumes on a real server that is killed in the middle.
+@Suite("Server, several volumes", .serialized)
+struct ServerSeveralTests {
+    private struct Group {
+        var clients: [TestSession] = []
+        var commander: TestSession
+    }
+
+    private static func start(_ fixture: ServerFixture, _ tenure: Tenure) throws -> Group {
+        #expect(try fixture.hear() == .inert)
+        fixture.start(tenure)
+        #expect(try fixture.hear() == .started(tenure, port: 7001))
+        var clients: [TestSession] = []
+        for (index, volume) in ["data", "logs"].enumerated() {
+            let client = try TestSession(fixture.address)
+            _ = try client.hello(tenure: tenure, volume: volume, client: UInt64(index + 1))
+            #expect(try fixture.hear() == .sessions(ServerFixture.node, count: UInt32(index + 1)))
+            clients.append(client)
+        }
+        fixture.tell(.activate(tenure))
+        let commander = try TestSession(fixture.address)
+        _ = try commander.hello(tenure: tenure, volume: "", client: 9, image: SessionHello.commands)
+        return Group(clients: clients, commander: commander)
+    }
+
+    @Test("killed at once or a little later: all or none, and what was answered is there", arguments: 0..<6)
+    func killed(tries: Int) throws {
+        let fixture = try ServerFixture(withLogs: true)
+        let group = try Self.start(fixture, ServerFixture.tenure)
+        let uuid = Bits128(high: 7, low: 7)
+        let create = SnapshotCommand.createSeveral(volumes: ["data", "logs"], name: "monday", uuid: uuid)
+        try group.commander.send(.command(request: 1, epoch: ServerFixture.tenure.epoch, create))
+        let attempt = BarrierAttempt(tenure: ServerFixture.tenure, counter: 1)
+        for client in group.clients { #expect(try client.hear() == .barrierBegin(attempt)) }
+        for client in group.clients { try client.send(.barrierAck(attempt)) }
+        var wasAnswered = false
+        if tries == 5 {
+            // The last one waits for the answer.
+            if case .outcome(1, _, .several(let made)) = try group.commander.hear() { wasAnswered = made.count == 2 }
+            #expect(wasAnswered)
+        } else {
+            for _ in 0..<tries * 200 { _ = BootClock.now() }
+        }
+        fixture.process.killGroup()
+        _ = try fixture.waitForEnd()
+
+        let next = try ServerFixture(store: fixture.storePath, withLogs: true)
+        let tenure = Tenure(epoch: Epoch(8), round: Round(1))
+        let heirs = try Self.start(next, tenure)
+        let lists = try ["data", "logs"].map { volume in
+            try ServerSnapshotTests.ask(heirs.commander, .list(volume: volume, after: 0), epoch: tenure.epoch)
+        }
+        let has = lists.map { list in
+            if case .snapshots(let entries, false) = list { entries.map(\.uuid) == [uuid] } else { false }
+        }
+        #expect(has[0] == has[1], "\(lists)")
+        #expect(has[0] || !wasAnswered)
+    }
+}
