@@ -105,8 +105,8 @@ install:
 	    $(ROOT)/share/man/man1 $(ROOT)/share/man/man5 $(ROOT)/share/man/man8
 	install -m 0755 $(addprefix $(BIN)/,csnap-agent csnap-server csnap-client) $(ROOT)/sbin
 	install -m 0755 $(BIN)/csnapctl $(ROOT)/bin
-	for unit in units/*.service; do \
-	    sed 's|^ExecStart=/usr/sbin/|ExecStart=$(PREFIX)/sbin/|' $$unit >$(ROOT)/lib/systemd/system/$${unit##*/} && \
+	for unit in units/*.service units/*.timer; do \
+	    sed 's|^ExecStart=/usr/|ExecStart=$(PREFIX)/|' $$unit >$(ROOT)/lib/systemd/system/$${unit##*/} && \
 	    chmod 0644 $(ROOT)/lib/systemd/system/$${unit##*/} || exit 1; done
 	install -m 0644 units/csnap.preset $(ROOT)/lib/systemd/system-preset/80-csnap.preset
 	install -m 0644 units/csnap.catalog $(ROOT)/lib/systemd/catalog/csnap.catalog

@@ -44,16 +44,19 @@ struct InstallTests {
             ] {
                 #expect(access("\(prefix)/\(file)", R_OK) == 0, "\(file) is missing")
             }
-            let units = ["csnap-agent", "csnap-client@"].map { "\(prefix)/lib/systemd/system/\($0).service" }
-            for unit in units {
-                let text = try String(contentsOfFile: unit, encoding: .utf8)
-                #expect(text.contains("ExecStart=\(prefix)/sbin/csnap-"))
+            let units = ["csnap-agent", "csnap-client@", "csnap-snapshot@"].map {
+                "\(prefix)/lib/systemd/system/\($0).service"
             }
-            let verified = try run("systemd-analyze", "verify", "--man=no", units[0], units[1])
+            for (unit, program) in zip(units, ["sbin/csnap-agent", "sbin/csnap-client", "bin/csnapctl"]) {
+                let text = try String(contentsOfFile: unit, encoding: .utf8)
+                #expect(text.contains("ExecStart=\(prefix)/\(program) "))
+            }
+            let timer = "\(prefix)/lib/systemd/system/csnap-snapshot@.timer"
+            let verified = try run("systemd-analyze", "verify", "--man=no", units[0], units[1], units[2], timer)
             #expect(verified.code == 0)
             // Of the machine's own units it may say what it likes.
             #expect(!verified.output.contains("csnap"), "\(verified.output)")
-            for (unit, threshold) in zip(units, [20, 30]) {
+            for (unit, threshold) in zip(units, [20, 30, 20]) {
                 let security = try run(
                     "systemd-analyze", "security", "--no-pager", "--offline=true", "--threshold=\(threshold)", unit)
                 #expect(security.code == 0, "\(security.output.suffix(200))")

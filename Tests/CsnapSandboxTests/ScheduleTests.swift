@@ -1,0 +1,60 @@
+import CsnapCore
+import CsnapRuntime
+import CsnapSandbox
+import CsnapSession
+import Foundation
+import Testing
+
+/// The files of schedules, and which snapshots are theirs.
+@Suite("Snapshot schedule")
+struct ScheduleTests {
+    private func scratch(_ body: (ScheduleDirectory) throws -> Void) throws {
+        var template = Array("/tmp/csnap-schedule-XXXXXX".utf8CString)
+        let made = try #require(mkdtemp(&template))
+        let path = String(cString: made)
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        try body(ScheduleDirectory(path: path + "/schedule.d"))
+    }
+
+    @Test("written, read, listed, removed") func files() throws {
+        try scratch { schedules in
+            #expect(schedules.volumes() == [])
+            #expect(try schedules.read("data") == nil)
+            let rule = RetentionRule(hourly: 24, daily: 7, weekly: 4)
+            try schedules.write("data", rule)
+            try schedules.write("logs", RetentionRule(hourly: 0, daily: 1, weekly: 0))
+            #expect(schedules.volumes() == ["data", "logs"])
+            #expect(try schedules.read("data") == rule)
+            #expect(try schedules.remove("data"))
+            #expect(try !schedules.remove("data"))
+            #expect(schedules.volumes() == ["logs"])
+        }
+    }
+
+    @Test("by hand: comments and any order; what is wrong is named with its line") func parsing() throws {
+        let text = "# mine\nweekly: 2  # two\n\nhourly:\t3\n"
+        #expect(try ScheduleDirectory.parse(text, "f") == RetentionRule(hourly: 3, daily: 0, weekly: 2))
+        let wrong = [
+            "hourly: x", "hourly 3", "monthly: 1", "hourly: 1\nhourly: 2", "daily: 1001", "daily: -1", "daily: 1 2",
+        ]
+        for text in wrong {
+            let error = #expect(throws: CommandFailure.self) { try ScheduleDirectory.parse(text, "f") }
+            #expect(error?.text.contains("f:\(text.contains("\n") ? 2 : 1): ") == true, "\(text)")
+        }
+        #expect(throws: CommandFailure.self) { try ScheduleDirectory.parse("hourly: 0\n", "f") }
+    }
+
+    @Test("its snapshots are those with its uuid and a dated name; renamed or by hand they are not") func own() {
+        func item(_ name: String, _ high: UInt64) -> SnapshotItem {
+            SnapshotItem(
+                SnapshotEntry(
+                    number: 1, uuid: Bits128(high: high, low: 9), name: name, size: 0, createdAt: 1_796_000_007))
+        }
+        let mark: UInt64 = 0x6373_6e61_702d_7363
+        #expect(ScheduleTurn.name(at: 1_796_000_007) == "auto-2026-11-30T00:53:27Z")
+        #expect(ScheduleTurn.isOwn(item("auto-2026-11-30T00:53:27Z", mark)))
+        #expect(!ScheduleTurn.isOwn(item("auto-2026-11-30T00:53:27Z", 1)), "made by hand")
+        #expect(!ScheduleTurn.isOwn(item("before-upgrade", mark)), "renamed: somebody wants it")
+        #expect(!ScheduleTurn.isOwn(item("auto-2026", mark)))
+    }
+}
