@@ -24,6 +24,8 @@ final class SnapshotForwarder: Sendable {
     private static let patience = Interval.seconds(30)
     /// `why` must not wait as long as a fail-over lasts.
     private static let examinePatience = Interval.milliseconds(500)
+    /// How long a snapshot may still be read before its deletion is refused.
+    private static let readersPatience = Interval.seconds(2)
     private static let retry = Interval.milliseconds(100)
 
     private let configuration: CsnapConfiguration
@@ -82,6 +84,7 @@ final class SnapshotForwarder: Sendable {
             return .failure(.refused(code: "key", message: error.description))
         }
         let until = BootClock.now() + patience
+        let readersUntil = min(until, BootClock.now() + Self.readersPatience)
         var wasSent = false
         while BootClock.now() < until {
             if let target = target() {
@@ -97,6 +100,8 @@ final class SnapshotForwarder: Sendable {
                 let isReplaced = { self.target().map { $0.tenure != target.tenure } ?? false }
                 switch session?.ask(command, &wasSent, unless: isReplaced) {
                 case .refused(.notActive, _), nil: break
+                // The end of a reading is on its way, perhaps.
+                case .refused(.inUse, _) where BootClock.now() < readersUntil: break
                 case .refused(.unknownSnapshot, _) where wasSent && command.isDelete: return .success(.done)
                 case .some(let outcome): return .success(outcome)
                 }
