@@ -11,6 +11,9 @@ package struct SnapshotItem: Codable, Equatable, Sendable {
     /// Seconds since 1970, by the clock of the node that served.
     package var created: UInt64
 
+    /// What the server takes for a name.
+    package static func isName(_ text: String) -> Bool { SnapshotName.isValid(text) }
+
     package init(_ entry: SnapshotEntry) {
         number = entry.number
         uuid = entry.uuid.hex

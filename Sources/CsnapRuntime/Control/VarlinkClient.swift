@@ -164,18 +164,25 @@ package struct AgentCaller {
     package func changes(
         _ volume: String, from: UInt64, to: UInt64?, take: (ChangesItem) throws -> Void
     ) throws {
-        var first = JSONValue?.none
-        repeat {
-            var parameters: [String: JSONValue] = [
-                "volume": .string(volume), "from": .integer(Int64(clamping: from)),
-            ]
-            if let to { parameters["to"] = .integer(Int64(clamping: to)) }
-            parameters["firstChunk"] = first
-            let reply = try client.call("io.csnap.Agent.DiffSnapshots", parameters)
-            let page = try JSON.convert(reply["changes"] ?? .null, to: ChangesItem.self)
+        var next = UInt64?.some(0)
+        while let first = next {
+            let page = try changesPage(volume, from: from, to: to, firstChunk: first)
             try take(page)
-            first = page.nextChunk.map { .integer(Int64(clamping: $0)) }
-        } while first != nil
+            next = page.nextChunk
+        }
+    }
+
+    /// One page of them.
+    package func changesPage(
+        _ volume: String, from: UInt64, to: UInt64?, firstChunk: UInt64 = 0
+    ) throws -> ChangesItem {
+        var parameters: [String: JSONValue] = [
+            "volume": .string(volume), "from": .integer(Int64(clamping: from)),
+            "firstChunk": .integer(Int64(clamping: firstChunk)),
+        ]
+        if let to { parameters["to"] = .integer(Int64(clamping: to)) }
+        let reply = try client.call("io.csnap.Agent.DiffSnapshots", parameters)
+        return try JSON.convert(reply["changes"] ?? .null, to: ChangesItem.self)
     }
 
     package func volume(_ name: String) throws -> VolumeItem {

@@ -9,7 +9,9 @@ struct SnapshotCommand: ParsableCommand {
         discussion: """
             A snapshot is read on every node as the NBD export 'snap/NAME' of the volume's client.
             """,
-        subcommands: [Create.self, List.self, Delete.self, Rename.self, Diff.self, Schedule.self])
+        subcommands: [
+            Create.self, List.self, Delete.self, Rename.self, Diff.self, Send.self, Receive.self, Schedule.self,
+        ])
 
     /// Which volume, and how to say the answer.
     struct Options: ParsableArguments {

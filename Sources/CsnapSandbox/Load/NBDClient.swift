@@ -1,6 +1,6 @@
 import Glibc
 
-/// A blocking NBD client, as small as the sandbox's load needs: fixed newstyle, simple replies, one request at a time.
+/// A blocking NBD client, as small as loads and streams need: fixed newstyle, simple replies, one request at a time.
 ///
 /// Written from the NBD protocol document, apart from the product's own NBD code, so that each checks the other.
 package final class NBDClient {
@@ -8,7 +8,7 @@ package final class NBDClient {
     private let connection: NBDConnection
     private var handle: UInt64 = 0
 
-    private enum Kind: UInt16 { case read = 0, write = 1, disconnect = 2, flush = 3 }
+    private enum Kind: UInt16 { case read = 0, write = 1, disconnect = 2, flush = 3, writeZeroes = 6 }
 
     /// Connects and chooses an export. `cancelled` is looked at while it waits, here and in each request.
     package init(path: String, export: String, cancelled: @escaping () -> Bool) throws {
@@ -23,6 +23,10 @@ package final class NBDClient {
 
     package func write(_ bytes: [UInt8], offset: UInt64) throws {
         try request(.write, offset: offset, count: bytes.count, payload: bytes)
+    }
+
+    package func writeZeroes(offset: UInt64, count: Int) throws {
+        try request(.writeZeroes, offset: offset, count: count)
     }
 
     package func flush() throws { try request(.flush, offset: 0, count: 0) }

@@ -1,0 +1,160 @@
+import CsnapRuntime
+import CsnapSandbox
+import Foundation
+import Testing
+
+/// `csnapctl snapshot send | csnapctl snapshot receive` from one volume into another: equal bytes, or a clear refusal.
+@Suite(.serialized, .enabled(if: Tool.isBuilt), .timeLimit(.minutes(10)))
+struct SendReceiveTests {
+    /// A shell's answer: its exit code, and all that it said.
+    private func shell(_ line: String) throws -> (code: Int32, output: String) {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/bin/bash")
+        process.arguments = ["-o", "pipefail", "-c", line]
+        let pipe = Pipe()
+        process.standardOutput = pipe
+        process.standardError = pipe
+        process.standardInput = FileHandle.nullDevice
+        try process.run()
+        let output = pipe.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        return (process.terminationStatus, String(decoding: output, as: UTF8.self))
+    }
+
+    private func command(_ words: String, _ volume: LoneVolume) -> String {
+        "\(Tool.directory)/csnapctl snapshot \(words) --socket \(volume.socket)"
+    }
+
+    private func image(_ volume: LoneVolume, _ export: String) throws -> Data {
+        let device = try volume.connect(export)
+        var image = Data()
+        for offset in stride(from: 0, to: LoneVolume.size, by: 1 << 20) {
+            image += try device.read(offset: UInt64(offset), count: 1 << 20)
+        }
+        device.disconnect()
+        return image
+    }
+
+    private func received(_ volume: LoneVolume, _ name: String) throws -> Data {
+        try waitUntil("snap/\(name) is offered", seconds: 60) { (try? volume.connect("snap/\(name)")) != nil }
+        return try image(volume, "snap/\(name)")
+    }
+
+    /// Two snapshots and their images: `a`, and `b` with a part overwritten and a part zeroed.
+    private func source() throws -> (volume: LoneVolume, images: [String: Data]) {
+        let volume = try LoneVolume()
+        var model = Data(count: LoneVolume.size)
+        try volume.write([0..<3 << 20, (9 << 20) + 512..<(10 << 20), LoneVolume.size - 512..<LoneVolume.size], &model)
+        try volume.snapshot("a")
+        var images = ["a": model]
+        try volume.write([(2 << 20) + 4096..<(2 << 20) + 8192, (20 << 20)..<(21 << 20)], &model)
+        let device = try volume.connect()
+        try device.writeZeroes(offset: 1 << 20, count: 1 << 20)
+        model.resetBytes(in: 1 << 20..<2 << 20)
+        device.disconnect()
+        try volume.snapshot("b")
+        images["b"] = model
+        var later = model
+        try volume.write([0..<1 << 20], &later)
+        return (volume, images)
+    }
+
+    @Test func aFullAndAnIncrementalStreamGiveEqualBytes() throws {
+        let (from, images) = try source()
+        let to = try LoneVolume()
+        // Something else was there.
+        var old = Data(count: LoneVolume.size)
+        try to.write([5 << 20..<11 << 20], &old)
+        let full = try shell(command("send a", from) + " | " + command("receive", to))
+        #expect(full.code == 0, "\(full.output)")
+        #expect(try received(to, "a") == images["a"])
+        // While both servers die.
+        let file = to.directory + "/stream"
+        try from.killServer()
+        let sent = try shell(command("send b --from a --json", from) + " >\(file)")
+        #expect(sent.code == 0, "\(sent.output)")
+        let last = String(sent.output.split(separator: "\n").last ?? "")
+        let report = try JSON.decode(JSONValue.self, from: Array(last.utf8))
+        #expect(report["base"] == .string("a") && (report["dataBytes"]?.integer ?? 0) < 4 << 20, "\(sent.output)")
+        #expect((report["zeroBytes"]?.integer ?? 0) >= 1 << 20)
+        let half = (try Data(contentsOf: URL(fileURLWithPath: file)).count) / 2
+        let server = try #require(try to.status().serverPid)
+        let fed = "{ head -c \(half) \(file); kill -9 \(server); tail -c +\(half + 1) \(file); }"
+        let incremental = try shell(fed + " | " + command("receive c", to))
+        #expect(incremental.code == 0, "\(incremental.output)")
+        #expect(try received(to, "c") == images["b"])
+        #expect(try received(to, "a") == images["a"], "the base is untouched")
+        let kept = try to.caller.snapshots(LoneVolume.name)
+        #expect(kept.map(\.uuid) == (try from.caller.snapshots(LoneVolume.name)).map(\.uuid))
+        #expect(try image(to, "origin") == images["b"])
+        let again = try shell(command("receive d", to) + " <\(file)")
+        #expect(again.code == 4 && again.output.contains("already: 'c'"), "\(again.output)")
+    }
+
+    @Test func aBrokenStreamLeavesNoSnapshotAndIsResumed() throws {
+        let (from, images) = try source()
+        let to = try LoneVolume()
+        let file = to.directory + "/stream"
+        let sent = try shell(command("send a", from) + " >\(file)")
+        #expect(sent.code == 0, "\(sent.output)")
+        let length = try Data(contentsOf: URL(fileURLWithPath: file)).count
+        let cut = try shell("head -c \(length * 2 / 3) \(file) | " + command("receive", to))
+        #expect(cut.code == 1 && cut.output.contains("before its end. No snapshot was made"), "\(cut.output)")
+        let offset = try #require(cut.output.captures("--resume-from ([0-9]+)").first)
+        #expect(try to.caller.snapshots(LoneVolume.name).isEmpty)
+        let broken = try shell(
+            "{ head -c \(length / 2) \(file); printf x; tail -c +\(length / 2 + 2) \(file); } | "
+                + command("receive", to))
+        #expect(broken.code == 1 && broken.output.contains("a checksum is wrong"), "\(broken.output)")
+        let foreign = try shell("head -c 4096 /dev/urandom | " + command("receive", to))
+        #expect(foreign.code == 1 && foreign.output.contains("this is no stream"), "\(foreign.output)")
+        #expect(try to.caller.snapshots(LoneVolume.name).isEmpty)
+        let resumed = try shell(
+            command("send a --resume-from \(offset)", from) + " | " + command("receive --json", to))
+        #expect(resumed.code == 0, "\(resumed.output)")
+        let line = String(resumed.output.split(separator: "\n").first { $0.hasPrefix("{") } ?? "")
+        let report = try JSON.decode(JSONValue.self, from: Array(line.utf8))
+        #expect((report["sameBytes"]?.integer ?? 0) > 0, "\(resumed.output)")
+        #expect(try received(to, "a") == images["a"])
+    }
+
+    @Test func whatIsNotThereAnyMoreIsNotResumed() throws {
+        let (from, _) = try source()
+        let to = try LoneVolume()
+        let half = try shell(command("send a", from) + " | head -c 2000000 | " + command("receive", to))
+        #expect(half.code != 0)
+        var ignored = Data(count: LoneVolume.size)
+        try to.write([65536..<66048], &ignored)
+        let resumed = try shell(command("send a --resume-from 1048576", from) + " | " + command("receive", to))
+        #expect(resumed.code == 1 && resumed.output.contains("is not there any more"), "\(resumed.output)")
+        #expect(try to.caller.snapshots(LoneVolume.name).isEmpty)
+    }
+
+    @Test func anIncrementNeedsItsBaseAndNothingElse() throws {
+        let (from, images) = try source()
+        let to = try LoneVolume()
+        let increment = command("send b --from a", from) + " | " + command("receive", to)
+        let without = try shell(increment)
+        #expect(without.code == 4 && without.output.contains("does not have"), "\(without.output)")
+        #expect(try shell(command("send a", from) + " | " + command("receive", to)).code == 0)
+        var model = images["a"] ?? Data()
+        try to.write([30 << 20..<(30 << 20) + 512], &model)
+        let changed = try shell(increment)
+        #expect(changed.code == 4 && changed.output.contains("changed since 'a'"), "\(changed.output)")
+        #expect(try to.caller.snapshots(LoneVolume.name).map(\.name) == ["a"])
+        let newer = try shell(command("send a --from b", from) + " >/dev/null")
+        #expect(newer.code == 4, "\(newer.output)")
+        let small = try LoneVolume(size: 16 << 20)
+        let tooLong = try shell(command("send a", from) + " | " + command("receive", small))
+        #expect(tooLong.code == 4 && tooLong.output.contains("of one size"), "\(tooLong.output)")
+    }
+}
+
+extension String {
+    fileprivate func captures(_ pattern: String) -> [String] {
+        guard let expression = try? NSRegularExpression(pattern: pattern) else { return [] }
+        return expression.matches(in: self, range: NSRange(startIndex..., in: self)).compactMap { match in
+            Range(match.range(at: 1), in: self).map { String(self[$0]) }
+        }
+    }
+}
