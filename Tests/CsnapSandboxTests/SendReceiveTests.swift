@@ -1,3 +1,4 @@
+import CsnapCore
 import CsnapRuntime
 import CsnapSandbox
 import Foundation
@@ -128,6 +129,35 @@ struct SendReceiveTests {
         let resumed = try shell(command("send a --resume-from 1048576", from) + " | " + command("receive", to))
         #expect(resumed.code == 1 && resumed.output.contains("is not there any more"), "\(resumed.output)")
         #expect(try to.caller.snapshots(LoneVolume.name).isEmpty)
+    }
+
+    /// A header alone: it is refused before anything is read or written.
+    @Test func othersMustBeGone() throws {
+        let tool = try Tool(["sandbox", "--nodes", "2", "--json"])
+        try waitUntil("the group is ready", seconds: 120) { tool.output.hasSuffix("\n") }
+        let ready = try JSON.decode(ReadyLine.self, from: Array(tool.lastLine.utf8))
+        let header = StreamHeader(
+            cluster: .zero, volume: "data", snapshot: Bits128(high: 1, low: 2), name: "monday", created: 0,
+            base: .zero, size: SandboxGroup.originSize, chunkSize: 65536, start: 0)
+        var bytes: [UInt8] = []
+        _ = try StreamWriter(header) { bytes += $0 }
+        let file = "/var/tmp/csnap-header-\(getpid())"
+        defer { unlink(file) }
+        try Data(bytes).write(to: URL(fileURLWithPath: file))
+        let socket = try #require(ready.nodes.first).controlSocket
+        let refused = try shell("\(Tool.directory)/csnapctl snapshot receive --socket \(socket) <\(file)")
+        #expect(refused.code == 4 && refused.output.contains("2 clients of the volume"), "\(refused.output)")
+        kill(tool.pid, SIGINT)
+        #expect(try tool.exitCode(seconds: 60) == 0)
+    }
+
+    @Test func aSnapshotThatIsDeletedIsNamedByItsSender() throws {
+        let (from, _) = try source()
+        // The pipe is full long before the image ends; then the snapshot goes.
+        let client = Tool.directory + "/csnapctl snapshot delete a --socket \(from.socket)"
+        let line = command("send a", from) + " | { head -c 1000 >/dev/null; \(client) >&2; cat >/dev/null; }"
+        let sent = try shell(line)
+        #expect(sent.code == 1 && sent.output.contains("'a' was deleted while it was sent"), "\(sent.output)")
     }
 
     @Test func anIncrementNeedsItsBaseAndNothingElse() throws {

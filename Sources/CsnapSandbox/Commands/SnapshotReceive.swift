@@ -9,9 +9,9 @@ extension SnapshotCommand {
             commandName: "receive",
             abstract: "Make the volume what a stream on standard input says, then a snapshot of it.",
             discussion: """
-                The origin is overwritten through this node's client, which must be the only one of the volume; stop \\
-                what uses it here. The snapshot is made at the end, so a stream that breaks leaves none; the command \\
-                then says how to go on. A stream since an earlier snapshot needs that one here, and the origin \\
+                The origin is overwritten through this node's client, which must be the only one of the volume; stop \
+                what uses it here. The snapshot is made at the end, so a stream that breaks leaves none; the command \
+                then says how to go on. A stream since an earlier snapshot needs that one here, and the origin \
                 unchanged since.
                 """)
 

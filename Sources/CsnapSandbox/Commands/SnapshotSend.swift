@@ -9,8 +9,8 @@ extension SnapshotCommand {
             commandName: "send",
             abstract: "Write a snapshot to standard output, whole or since an earlier one.",
             discussion: """
-                'csnapctl snapshot receive' takes it. Fail-overs only make it wait. A summary goes to standard error. A \\
-                snapshot that is deleted meanwhile ends the command, by name, and the stream has no end then.
+                'csnapctl snapshot receive' takes it. Fail-overs only make it wait. A summary goes to standard error. \
+                A snapshot that is deleted meanwhile ends the command, by name, and the stream has no end then.
                 """)
 
         @Argument(help: "The snapshot's name.") var name: String
