@@ -3,7 +3,7 @@ BIN := .build/release
 SWIFT := swift
 PROFILES ?= fast
 
-.PHONY: run build test unit lint embedded check format scenarios canary audit flood leaks kills soak-scenarios soak-snapshots sim mutants containers bench-failover bench-loss bench-idle bench-nbd install clean
+.PHONY: run build test unit lint embedded check format scenarios canary audit flood leaks kills soak-scenarios soak-snapshots sim mutants ext4 containers bench-failover bench-loss bench-idle bench-nbd install clean
 
 run: build
 	$(BIN)/csnapctl sandbox --scenario outline
@@ -16,7 +16,7 @@ build:
 test:
 	scripts/setup test
 	@MAKE='$(MAKE)' scripts/stages lint build embedded unit sim mutants scenarios canary audit 'flood LONG=3' \
-	    'leaks LONG="40 50"' 'kills LONG=15' containers
+	    'leaks LONG="40 50"' 'kills LONG=15' ext4 containers
 
 # Unit, rule and process tests.
 unit:
@@ -69,6 +69,10 @@ soak-snapshots: build
 # The pure targets for a machine without an operating system.
 embedded:
 	scripts/embedded
+
+# ext4 on the origin, its snapshots mounted on other nodes; needs root.
+ext4: build
+	scripts/ext4-snapshots $(BIN)
 
 # Three containers with systemd as PID 1; needs root.
 containers:
