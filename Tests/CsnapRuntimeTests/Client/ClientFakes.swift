@@ -172,6 +172,7 @@ final class FakeServer: Sendable {
         var grants = true
         var generation: UInt64 = 1
         var error: UInt16?
+        var snapshots: [SnapshotEntry] = []
         /// Seals of living connections, by descriptor.
         var seals: [Int32: SessionSeal] = [:]
         var epochs: [Int32: Epoch] = [:]
@@ -274,8 +275,12 @@ final class FakeServer: Sendable {
                 Self.answer(peer, .grant(request: request, epoch: epoch, generation: state.generation), &state)
             }
         case .ping(let epoch): Self.answer(peer, .pong(epoch: epoch), &state)
-        case .listSnapshots(let request, let epoch, _):
-            Self.answer(peer, .snapshots(request: request, epoch: epoch, entries: [], hasMore: false), &state)
+        case .listSnapshots(let request, let epoch, let after):
+            let rest = state.snapshots.filter { $0.number > after }
+            let page = Array(rest.prefix(SessionWire.snapshotsPerPage))
+            let frame = ServerFrame.snapshots(
+                request: request, epoch: epoch, entries: page, hasMore: rest.count > page.count)
+            Self.answer(peer, frame, &state)
         case .queryRead, .queryChanges, .endRead, .barrierAck, .command, .bye: break
         }
     }

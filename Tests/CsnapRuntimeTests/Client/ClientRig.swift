@@ -24,7 +24,8 @@ final class ClientRig: Sendable {
     }
 
     init(
-        key: [UInt8]? = nil, size: UInt64 = ClientRig.size, engine: DiskEngine? = nil, parent: String = "/var/tmp"
+        key: [UInt8]? = nil, size: UInt64 = ClientRig.size, engine: DiskEngine? = nil, parent: String = "/var/tmp",
+        offersSnapshots: Bool = false
     ) throws {
         directory = try Self.makeDirectory(parent)
         runtime = RuntimeDirectory(directory)
@@ -34,8 +35,10 @@ final class ClientRig: Sendable {
         server = FakeServer(size: size, key: key)
         let log = Log()
         self.log = log
-        daemon = try ClientDaemon(
-            options: Self.options(runtime, origin: origin, key: key, engine: engine), log: { log.add($0) })
+        var options = Self.options(runtime, origin: origin, key: key, engine: engine)
+        // Any file will do: its snapshots are not read.
+        if offersSnapshots { options.store = origin }
+        daemon = try ClientDaemon(options: options, log: { log.add($0) })
         Wire.thread { [self] in
             daemon.run()
             ended.store(true, ordering: .releasing)

@@ -48,29 +48,37 @@ struct NBDConnection {
     private func handshake(_ exports: [NBDExport]) -> NBDTransmission? {
         let deadline = BootClock.now() + Self.handshakeTime
         var machine = NBDHandshake(exports: exports)
-        guard send(machine.greeting) else { return nil }
+        guard send(machine.greeting, until: deadline) else { return nil }
         while machine.wanted > 0 {
             guard let bytes = receive(machine.wanted, until: deadline) else { return nil }
             switch machine.receive(bytes) {
             case .reply(let bytes):
-                guard send(bytes) else { return nil }
-            case .transmit(let bytes, let transmission): return send(bytes) ? transmission : nil
+                guard send(bytes, until: deadline) else { return nil }
+            case .transmit(let bytes, let transmission):
+                return send(bytes, until: deadline) ? transmission : nil
             case .close(let bytes):
-                _ = send(bytes)
+                _ = send(bytes, until: deadline)
                 return nil
             }
         }
         return nil
     }
 
-    /// A peer that does not read what the handshake answers is given up.
-    private func send(_ bytes: [UInt8]) -> Bool {
+    /// A list of thousands of exports does not fit a socket at once. A peer that does not read is given up in the end.
+    private func send(_ bytes: [UInt8], until deadline: Instant) -> Bool {
         var done = 0
         while done < bytes.count {
             let sent = bytes[done...].withUnsafeBytes { part in
                 Glibc.send(socket, part.baseAddress, part.count, Int32(MSG_NOSIGNAL | MSG_DONTWAIT))
             }
             if sent < 0 && errno == EINTR { continue }
+            if sent < 0 && errno == EAGAIN {
+                var entry = pollfd(fd: socket, events: Int16(POLLOUT), revents: 0)
+                let left = (deadline - BootClock.now()).nanoseconds / 1_000_000
+                guard left > 0 else { return false }
+                _ = poll(&entry, 1, Int32(left))
+                continue
+            }
             guard sent > 0 else { return false }
             done += sent
         }
