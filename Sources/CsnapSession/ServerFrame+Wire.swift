@@ -32,7 +32,7 @@ extension ServerFrame: SessionFrame {
             .snapshots(_, let epoch, _, _), .outcome(_, let epoch, _), .changes(_, let epoch, _),
             .snapshotsChanged(let epoch, _):
             epoch
-        case .barrierBegin(let attempt), .barrierEnd(let attempt, _): attempt.tenure.epoch
+        case .barrierBegin(let attempt), .barrierEnd(let attempt, _, _): attempt.tenure.epoch
         }
     }
 
@@ -54,9 +54,10 @@ extension ServerFrame: SessionFrame {
             writer.fixed(request)
             writer.list(pieces)
         case .barrierBegin(let attempt): writer.value(attempt)
-        case .barrierEnd(let attempt, let generation):
+        case .barrierEnd(let attempt, let generation, let originSize):
             writer.value(attempt)
             writer.varint(generation)
+            writer.varint(originSize)
         case .snapshots(let request, _, let entries, let hasMore):
             writer.fixed(request)
             writer.list(entries)
@@ -113,7 +114,9 @@ extension ServerFrame {
                 request: try reader.fixed(UInt64.self), epoch: epoch,
                 pieces: try reader.list(limit: SessionWire.maximumReadChunks))
         case 136: return .barrierBegin(try attempt(epoch, &reader))
-        case 137: return .barrierEnd(try attempt(epoch, &reader), generation: try reader.varint())
+        case 137:
+            return .barrierEnd(
+                try attempt(epoch, &reader), generation: try reader.varint(), originSize: try reader.varint())
         case 138:
             return .snapshots(
                 request: try reader.fixed(UInt64.self), epoch: epoch,

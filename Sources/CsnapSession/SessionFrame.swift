@@ -77,7 +77,8 @@ package enum ServerFrame: Equatable, Sendable {
     /// Stop admitting writes, drain, flush, then acknowledge.
     case barrierBegin(BarrierAttempt)
     /// Go on, in this generation; it is the old one if no snapshot was made.
-    case barrierEnd(BarrierAttempt, generation: UInt64)
+    /// `originSize`: the origin has this many bytes from now on; 0: as many as before.
+    case barrierEnd(BarrierAttempt, generation: UInt64, originSize: UInt64 = 0)
     /// Snapshots were made, deleted or renamed; none of a lower number.
     case snapshotsChanged(epoch: Epoch, from: UInt64)
     case snapshots(request: UInt64, epoch: Epoch, entries: [SnapshotEntry], hasMore: Bool)

@@ -3,7 +3,7 @@ package import CsnapCore
 /// A snapshot is made while every writer stands still (docs/data-plane.md, "Snapshot creation is a barrier").
 extension SessionTable {
     mutating func create(
-        _ volumes: [Int], isSeveral: Bool, name: String, uuid: Bits128, _ answer: CommandAnswer
+        _ volumes: [Int], isSeveral: Bool, name: String, uuid: Bits128, priority: Int32, _ answer: CommandAnswer
     ) -> [SessionAction] {
         guard SnapshotName.isValid(name) else { return refusal(.badName, name, answer) }
         for volume in volumes where self.volumes[volume].barrier != nil {
@@ -12,9 +12,21 @@ extension SessionTable {
         lastBarrier += 1
         let ordered = volumes.sorted { self.volumes[$0].about.storeUUID < self.volumes[$1].about.storeUUID }
         barriers[lastBarrier] = SnapshotBarrier(
-            name: name, uuid: uuid, volumes: ordered, isSeveral: isSeveral, answer: answer, begun: now)
+            name: name, uuid: uuid, priority: priority, isResize: false, volumes: ordered, isSeveral: isSeveral,
+            answer: answer, begun: now)
         for volume in ordered { self.volumes[volume].barrier = lastBarrier }
         return ask(lastBarrier, .finding, ordered, .find(name: name, uuid: uuid))
+    }
+
+    /// The origin is measured first, and its new size taken in a barrier: a snapshot's last chunk is what it was.
+    mutating func resize(_ volume: Int, _ answer: CommandAnswer) -> [SessionAction] {
+        guard volumes[volume].barrier == nil else { return refusal(.busy, volumes[volume].about.name, answer) }
+        lastBarrier += 1
+        barriers[lastBarrier] = SnapshotBarrier(
+            name: "resize", uuid: .zero, priority: 0, isResize: true, volumes: [volume], isSeveral: false,
+            answer: answer, begun: now)
+        volumes[volume].barrier = lastBarrier
+        return ask(lastBarrier, .finding, [volume], .measure)
     }
 
     /// Asks these stores, and goes on at once if there are none.
@@ -35,6 +47,9 @@ extension SessionTable {
         switch result {
         case .absent, .done: break
         case .prepared: barrier.prepared.append(volume)
+        case .resized(let size):
+            volumes[volume].about.originSize = size
+            barrier.originSize = size
         case .committed(let entry, let generation):
             volumes[volume].about.generation = generation
             barrier.made.append(SnapshotBarrier.Made(volume: volume, entry: entry))
@@ -56,11 +71,14 @@ extension SessionTable {
             if barrier.refusal == nil, barrier.made.isEmpty { return begin(id) }
         case .gathering:
             let decider = volumes[barrier.volumes[0]].about.storeUUID
-            let order = StoreOrder.prepare(name: barrier.name, uuid: barrier.uuid, decider: decider)
+            let order = StoreOrder.prepare(
+                name: barrier.name, uuid: barrier.uuid, priority: barrier.priority, decider: decider)
             return ask(id, .preparing, others, order)
         case .preparing:
             guard barrier.refusal == nil else { return abandon(id) }
-            let order = StoreOrder.commit(name: barrier.name, uuid: barrier.uuid)
+            let order: StoreOrder =
+                barrier.isResize
+                ? .resize : .commit(name: barrier.name, uuid: barrier.uuid, priority: barrier.priority)
             return ask(id, .deciding, barrier.volumes.prefix(1), order)
         case .deciding:
             guard barrier.refusal == nil else { return abandon(id) }
@@ -202,7 +220,9 @@ extension SessionTable {
         if let attempt = barrier.attempt {
             for (connection, session) in sessions(on: barrier.volumes) {
                 let generation = volumes[session.volume].about.generation
-                actions.append(.send(.barrierEnd(attempt, generation: generation), to: connection))
+                let end = ServerFrame.barrierEnd(
+                    attempt, generation: generation, originSize: barrier.originSize)
+                actions.append(.send(end, to: connection))
             }
             for volume in barrier.volumes { actions += welcomeWaiting(volume) }
         }

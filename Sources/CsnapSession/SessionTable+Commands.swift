@@ -4,14 +4,16 @@ package import CsnapCore
 extension SessionTable {
     mutating func perform(_ command: SnapshotCommand, _ answer: CommandAnswer) -> [SessionAction] {
         guard isActive else { return refusal(.notActive, "", answer) }
-        if case .createSeveral(let names, let name, let uuid) = command {
-            return createSeveral(names, name: name, uuid: uuid, answer)
+        if case .createSeveral(let names, let name, let uuid, let priority) = command {
+            return createSeveral(names, name: name, uuid: uuid, priority: priority, answer)
         }
         guard let volume = index(command.volume) else { return refusal(.unknownVolume, command.volume, answer) }
         let order: StoreOrder
         switch command {
-        case .create(_, let name, let uuid), .createSeveral(_, let name, let uuid):
-            return create([volume], isSeveral: false, name: name, uuid: uuid, answer)
+        case .create(_, let name, let uuid, let priority), .createSeveral(_, let name, let uuid, let priority):
+            return create([volume], isSeveral: false, name: name, uuid: uuid, priority: priority, answer)
+        case .resize: return resize(volume, answer)
+        case .check(_, let uuid): order = .check(uuid)
         case .delete(_, let name):
             // Until all volumes have theirs, the one that decides must show it.
             if let id = volumes[volume].barrier, barriers[id]?.name == name { return refusal(.busy, name, answer) }
@@ -29,14 +31,14 @@ extension SessionTable {
     private func index(_ volume: String) -> Int? { volumes.firstIndex { $0.about.name == volume } }
 
     private mutating func createSeveral(
-        _ names: [String], name: String, uuid: Bits128, _ answer: CommandAnswer
+        _ names: [String], name: String, uuid: Bits128, priority: Int32, _ answer: CommandAnswer
     ) -> [SessionAction] {
         var chosen: [Int] = []
         for volume in names {
             guard let index = index(volume) else { return refusal(.unknownVolume, volume, answer) }
             if !chosen.contains(index) { chosen.append(index) }
         }
-        return create(chosen, isSeveral: true, name: name, uuid: uuid, answer)
+        return create(chosen, isSeveral: true, name: name, uuid: uuid, priority: priority, answer)
     }
 
     /// A store has carried out the order of that ticket.
@@ -107,6 +109,9 @@ extension SessionTable {
         }
         return welcomeWaiting(volume)
     }
+
+    /// The store gave a snapshot up for room.
+    package func dropped(_ number: UInt64, volume: Int) -> [SessionAction] { changed(number, volume) }
 
     /// Clients offer the snapshots as exports: they ask what there is from this number on.
     func changed(_ number: UInt64, _ volume: Int) -> [SessionAction] {

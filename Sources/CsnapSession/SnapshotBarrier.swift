@@ -1,6 +1,6 @@
 import CsnapCore
 
-/// The making of one snapshot, of one or several volumes at one instant, from the command until its answer
+/// The making of one snapshot, or a resize, of one or several volumes at one instant, from the command until its answer
 /// (docs/data-plane.md, "Snapshot creation is a barrier"; docs/decisions/0056-several-volumes-one-decision.md).
 struct SnapshotBarrier: Equatable, Sendable {
     enum Phase: Equatable, Sendable {
@@ -20,6 +20,9 @@ struct SnapshotBarrier: Equatable, Sendable {
 
     let name: String
     let uuid: Bits128
+    let priority: Int32
+    /// The origin's new size is taken; nothing is made.
+    let isResize: Bool
     /// By the uuids of their stores: the first one decides.
     let volumes: [Int]
     /// Whether the answer names the volumes.
@@ -36,6 +39,8 @@ struct SnapshotBarrier: Equatable, Sendable {
     var asked: [Int] = []
     var prepared: [Int] = []
     var made: [Made] = []
+    /// Of a resize that is done; else 0.
+    var originSize: UInt64 = 0
     /// Why it is not made.
     var refusal: CommandOutcome?
 

@@ -55,23 +55,27 @@ extension SnapshotEntry: WireValue {
         writer.string(name)
         writer.varint(size)
         writer.varint(createdAt)
+        writer.fixed(UInt32(bitPattern: priority))
+        writer.flag(isDamaged)
     }
 
     package init(from reader: inout ByteReader) throws(WireError) {
         self.init(
             number: try reader.varint(), uuid: try reader.value(), name: try reader.string(limit: SnapshotName.limit),
-            size: try reader.varint(), createdAt: try reader.varint())
+            size: try reader.varint(), createdAt: try reader.varint(),
+            priority: Int32(bitPattern: try reader.fixed(UInt32.self)), isDamaged: try reader.flag())
     }
 }
 
 extension SnapshotCommand: WireValue {
     package func encode(to writer: inout ByteWriter) {
         switch self {
-        case .create(let volume, let name, let uuid):
+        case .create(let volume, let name, let uuid, let priority):
             writer.byte(1)
             writer.string(volume)
             writer.string(name)
             writer.value(uuid)
+            writer.fixed(UInt32(bitPattern: priority))
         case .delete(let volume, let name):
             writer.byte(2)
             writer.string(volume)
@@ -92,13 +96,21 @@ extension SnapshotCommand: WireValue {
             writer.byte(6)
             writer.string(volume)
             writer.value(query)
-        case .createSeveral(let volumes, let name, let uuid):
+        case .createSeveral(let volumes, let name, let uuid, let priority):
             writer.byte(16)
             writer.string(volumes.first ?? "")
             writer.string(name)
             writer.value(uuid)
+            writer.fixed(UInt32(bitPattern: priority))
             writer.varint(UInt64(max(volumes.count, 1) - 1))
             for volume in volumes.dropFirst() { writer.string(volume) }
+        case .resize(let volume):
+            writer.byte(21)
+            writer.string(volume)
+        case .check(let volume, let uuid):
+            writer.byte(20)
+            writer.string(volume)
+            writer.value(uuid)
         }
     }
 
@@ -108,7 +120,8 @@ extension SnapshotCommand: WireValue {
         switch kind {
         case 1:
             self = .create(
-                volume: volume, name: try reader.string(limit: SnapshotName.limit), uuid: try reader.value())
+                volume: volume, name: try reader.string(limit: SnapshotName.limit), uuid: try reader.value(),
+                priority: Int32(bitPattern: try reader.fixed(UInt32.self)))
         case 2: self = .delete(volume: volume, name: try reader.string(limit: SnapshotName.limit))
         case 3:
             self = .rename(
@@ -120,11 +133,14 @@ extension SnapshotCommand: WireValue {
         case 16:
             let name = try reader.string(limit: SnapshotName.limit)
             let uuid: Bits128 = try reader.value()
+            let priority = Int32(bitPattern: try reader.fixed(UInt32.self))
             var volumes = [volume]
             let more = try reader.varint()
             guard more < UInt64(SessionWire.volumesOfOneCommand) else { throw .tooLarge }
             for _ in 0..<more { volumes.append(try reader.string(limit: Limits.volumeName)) }
-            self = .createSeveral(volumes: volumes, name: name, uuid: uuid)
+            self = .createSeveral(volumes: volumes, name: name, uuid: uuid, priority: priority)
+        case 20: self = .check(volume: volume, uuid: try reader.value())
+        case 21: self = .resize(volume: volume)
         default: throw .unknownKind(kind)
         }
     }
@@ -147,6 +163,9 @@ extension CommandOutcome: WireValue {
         case .volume(let report):
             writer.byte(3)
             writer.value(report)
+        case .check(let state):
+            writer.byte(20)
+            writer.value(state)
         case .refused(let reason, let culprit):
             writer.byte(4)
             writer.fixed(reason.rawValue)
@@ -173,6 +192,7 @@ extension CommandOutcome: WireValue {
             self = .refused(reason, culprit: try reader.string(limit: Self.culpritLimit))
         case 5: self = .changes(try reader.value())
         case 16: self = .several(try reader.list(limit: SessionWire.volumesOfOneCommand))
+        case 20: self = .check(try reader.value())
         default: throw .unknownKind(kind)
         }
     }
@@ -232,6 +252,7 @@ extension VolumeReport: WireValue {
         writer.varint(storeSize)
         writer.varint(storeUsed)
         writer.varint(quarantined)
+        writer.byte(percent)
         writer.varint(UInt64(sessions))
         writer.varint(UInt64(waitingWrites))
         writer.optional(heldUp)
@@ -245,7 +266,7 @@ extension VolumeReport: WireValue {
         self.init(
             generation: try reader.varint(), snapshots: try reader.varint32(), originSize: try reader.varint(),
             storeSize: try reader.varint(), storeUsed: try reader.varint(), quarantined: try reader.varint(),
-            sessions: try reader.varint32())
+            percent: try reader.byte(), sessions: try reader.varint32())
         waitingWrites = try reader.varint32()
         heldUp = try reader.optional()
         full = try reader.optional()
@@ -278,6 +299,42 @@ extension BarrierReport: WireValue {
         self.init(
             name: try reader.string(limit: SnapshotName.limit), age: try reader.value(),
             missing: try reader.list())
+    }
+}
+
+extension CheckState: WireValue {
+    private static let problemLimit = 100
+
+    package func encode(to writer: inout ByteWriter) {
+        writer.flag(isDone)
+        writer.varint(entries)
+        writer.varint(total)
+        writer.varint(nodes)
+        writer.varint(UInt64(snapshots))
+        writer.list(problems)
+        writer.flag(hasMore)
+    }
+
+    package init(from reader: inout ByteReader) throws(WireError) {
+        self.init(
+            isDone: try reader.flag(), entries: try reader.varint(), total: try reader.varint(),
+            nodes: try reader.varint(), snapshots: try reader.varint32(),
+            problems: try reader.list(limit: Self.problemLimit), hasMore: try reader.flag())
+    }
+}
+
+extension CheckState.Problem: WireValue {
+    private static let codeLimit = 64
+    private static let textLimit = 256
+
+    package func encode(to writer: inout ByteWriter) {
+        writer.string(code)
+        writer.string(text)
+    }
+
+    package init(from reader: inout ByteReader) throws(WireError) {
+        self.init(
+            code: try reader.string(limit: Self.codeLimit), text: try reader.string(limit: Self.textLimit))
     }
 }
 

@@ -66,13 +66,22 @@ package struct SnapshotEntry: Equatable, Sendable {
     package var size: UInt64
     /// Seconds since 1970 by the clock of the node that served; for people only.
     package var createdAt: UInt64
+    /// The lowest goes first when a full store drops snapshots.
+    package var priority: Int32
+    /// A repair could not save all of it.
+    package var isDamaged: Bool
 
-    package init(number: UInt64, uuid: Bits128, name: String, size: UInt64, createdAt: UInt64) {
+    package init(
+        number: UInt64, uuid: Bits128, name: String, size: UInt64, createdAt: UInt64, priority: Int32 = 0,
+        isDamaged: Bool = false
+    ) {
         self.number = number
         self.uuid = uuid
         self.name = name
         self.size = size
         self.createdAt = createdAt
+        self.priority = priority
+        self.isDamaged = isDamaged
     }
 }
 
@@ -123,9 +132,9 @@ package struct VolumeSnapshot: Equatable, Sendable {
 /// What a person asks of the server; carried by a session for commands.
 package enum SnapshotCommand: Equatable, Sendable {
     /// `uuid` becomes the snapshot's, so that a repeated command finds what the first one made.
-    case create(volume: String, name: String, uuid: Bits128)
+    case create(volume: String, name: String, uuid: Bits128, priority: Int32 = 0)
     /// Of all these volumes at one instant, or of none.
-    case createSeveral(volumes: [String], name: String, uuid: Bits128)
+    case createSeveral(volumes: [String], name: String, uuid: Bits128, priority: Int32 = 0)
     case delete(volume: String, name: String)
     case rename(volume: String, from: String, to: String)
     /// At most `SessionWire.snapshotsPerPage`, of numbers above `after`.
@@ -133,13 +142,17 @@ package enum SnapshotCommand: Equatable, Sendable {
     /// Counts, and who holds up what.
     case examine(volume: String)
     case changes(volume: String, ChangesQuery)
+    /// The origin has become larger.
+    case resize(volume: String)
+    /// Begins a check of the store, of that uuid; asked again, how far it is.
+    case check(volume: String, uuid: Bits128)
 
     /// The first one, if there are several.
     package var volume: String {
         switch self {
-        case .createSeveral(let volumes, _, _): volumes.first ?? ""
-        case .create(let volume, _, _), .delete(let volume, _), .rename(let volume, _, _), .list(let volume, _),
-            .examine(let volume), .changes(let volume, _):
+        case .createSeveral(let volumes, _, _, _): volumes.first ?? ""
+        case .create(let volume, _, _, _), .delete(let volume, _), .rename(let volume, _, _), .list(let volume, _),
+            .examine(let volume), .changes(let volume, _), .check(let volume, _), .resize(let volume):
             volume
         }
     }
@@ -153,6 +166,7 @@ package enum CommandOutcome: Equatable, Sendable {
     case snapshots([SnapshotEntry], hasMore: Bool)
     case volume(VolumeReport)
     case changes(ChangedChunks)
+    case check(CheckState)
     case refused(CommandRefusal, culprit: String)
 }
 
@@ -175,6 +189,10 @@ package enum CommandRefusal: UInt16, Sendable {
     case inUse = 12
     /// A difference is asked for from the older snapshot to the newer.
     case notOlder = 13
+    /// Another check of this volume is running.
+    case checking = 30
+    /// An origin never shrinks.
+    case originSmaller = 31
 }
 
 /// What `csnapctl volume list` and `holds` show.
@@ -186,6 +204,8 @@ package struct VolumeReport: Equatable, Sendable {
     package var storeSize: UInt64
     package var storeUsed: UInt64
     package var quarantined: UInt64
+    /// 100: no room for another chunk.
+    package var percent: UInt8
     package var sessions: UInt32
     /// For a reader's hold to end, or for room in the store.
     package var waitingWrites: UInt32 = 0
@@ -200,7 +220,7 @@ package struct VolumeReport: Equatable, Sendable {
 
     package init(
         generation: UInt64, snapshots: UInt32, originSize: UInt64, storeSize: UInt64, storeUsed: UInt64,
-        quarantined: UInt64, sessions: UInt32
+        quarantined: UInt64, percent: UInt8 = 0, sessions: UInt32
     ) {
         self.generation = generation
         self.snapshots = snapshots
@@ -208,6 +228,7 @@ package struct VolumeReport: Equatable, Sendable {
         self.storeSize = storeSize
         self.storeUsed = storeUsed
         self.quarantined = quarantined
+        self.percent = percent
         self.sessions = sessions
     }
 }
@@ -244,6 +265,43 @@ package struct BarrierReport: Equatable, Sendable {
         self.name = name
         self.age = age
         self.missing = missing
+    }
+}
+
+/// How far the check of a store is, and what it found so far.
+package struct CheckState: Equatable, Sendable {
+    /// Something that is not as it should be: its stable code, and a sentence that names the place.
+    package struct Problem: Equatable, Sendable {
+        package var code: String
+        package var text: String
+
+        package init(code: String, text: String) {
+            self.code = code
+            self.text = text
+        }
+    }
+
+    package var isDone: Bool
+    /// Entries done, and about how many there are.
+    package var entries: UInt64
+    package var total: UInt64
+    package var nodes: UInt64
+    package var snapshots: UInt32
+    /// At most 100; `hasMore`: there are more.
+    package var problems: [Problem]
+    package var hasMore: Bool
+
+    package init(
+        isDone: Bool, entries: UInt64, total: UInt64, nodes: UInt64, snapshots: UInt32, problems: [Problem],
+        hasMore: Bool
+    ) {
+        self.isDone = isDone
+        self.entries = entries
+        self.total = total
+        self.nodes = nodes
+        self.snapshots = snapshots
+        self.problems = problems
+        self.hasMore = hasMore
     }
 }
 

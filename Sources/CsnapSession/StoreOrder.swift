@@ -13,17 +13,23 @@ package enum StoreOrder: Equatable, Sendable {
     /// Is there a snapshot of that name, or one that this command made before?
     case find(name: String, uuid: Bits128)
     /// All writers stand still: make it.
-    case commit(name: String, uuid: Bits128)
+    case commit(name: String, uuid: Bits128, priority: Int32 = 0)
     /// All writers of several volumes stand still: say durably that it can be made here when `decider` has it.
-    case prepare(name: String, uuid: Bits128, decider: Bits128)
+    case prepare(name: String, uuid: Bits128, priority: Int32 = 0, decider: Bits128)
     case commitPrepared(uuid: Bits128)
     case abandon(uuid: Bits128)
+    /// Has the origin become larger?
+    case measure
+    /// All writers stand still: take its new size.
+    case resize
     /// Refused by name if it is one of those in use.
     case delete(name: String, inUse: [SnapshotUse])
     case rename(from: String, to: String)
     case list(after: UInt64)
     case examine
     case changes(ChangesQuery)
+    /// Begin that check, or say how far it is.
+    case check(Bits128)
     /// No read runs that may still look at what was freed up to this number.
     case reuse(upTo: UInt64)
 }
@@ -48,9 +54,11 @@ package enum StoreResult: Equatable, Sendable {
     case writerCleared
     /// No room to save the chunks of a write; it waits.
     case full
-    /// `find` found neither.
+    /// `find` found neither; `measure`: it has.
     case absent
     case prepared
+    /// Bytes of the origin from now on.
+    case resized(UInt64)
     case committed(SnapshotEntry, generation: UInt64)
     case outcome(CommandOutcome)
     /// `delete` and `rename`: done to the snapshot of this number.

@@ -28,6 +28,31 @@ import Testing
         #expect(group.wait(.notInGroup, at: 1) == Wait(kind: .notInGroup, since: start, nodes: []))
     }
 
+    @Test func storesThatFillAreNamedUntilTheyHaveRoom() {
+        var group = group()
+        func tell(_ percent: UInt8, _ isHolding: Bool) {
+            let kind = StoreNotice.Kind.space(percent: percent, isHolding: isHolding)
+            group.deliver(.server(.store(StoreNotice(volume: "data", kind: kind))), to: 1)
+            _ = group.run(.milliseconds(10))
+        }
+        tell(81, false)
+        #expect(group.status(1)?.filling.map(\.percent) == [81])
+        let low = group.wait(.storeLow, at: 1)
+        #expect(low?.nodes == [NodeID(1)])
+        tell(96, false)
+        #expect(group.wait(.storeLow, at: 1) == low, "its age grows")
+        tell(100, true)
+        #expect(group.wait(.storeLow, at: 1) == nil)
+        #expect(group.wait(.storeFull, at: 1) != nil)
+        tell(60, false)
+        #expect(group.status(1)?.filling == [])
+        #expect(group.wait(.storeFull, at: 1) == nil)
+        tell(100, true)
+        group.deliver(.serverGone, to: 1)
+        _ = group.run(.milliseconds(1))
+        #expect(group.wait(.storeFull, at: 1) == nil, "a server that is gone fills nothing")
+    }
+
     @Test func theMissingVotersAreNamed() {
         var group = group()
         group.crash(1)

@@ -115,6 +115,7 @@ extension Report {
             .waitingFor(tenure, [process]), .nodeReady(tenure, process, writesInFlight: 0),
             .serverStarted(tenure, address), .nodeReconnected(tenure, process), .admitted(tenure, process),
             .evicted(tenure, process, .left), .clientsSuspended(tenure), .clientsResumed(tenure),
+            .storeSpace(volume: "a", percent: 95, isHolding: false), .snapshotDropped(volume: "a", name: "b"),
             .clientAttached(ClientID(1), volume: "a"), .clientGone(ClientID(1)), .stateWriteFailed,
         ]
     }()

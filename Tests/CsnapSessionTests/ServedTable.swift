@@ -81,11 +81,13 @@ struct ServedTable {
             return .mapped([MapPiece(count: ranges.reduce(0) { $0 + $1.count }, place: place)])
         case .recordWriter: return .writerRecorded
         case .clearWriter: return .writerCleared
-        case .find: return .absent
-        case .commit(let name, let uuid):
+        case .find, .measure: return .absent
+        case .resize: return .resized(1 << 20)
+        case .commit(let name, let uuid, let priority):
             generation += 1
             return .committed(
-                SnapshotEntry(number: generation - 1, uuid: uuid, name: name, size: 655361, createdAt: 0),
+                SnapshotEntry(
+                    number: generation - 1, uuid: uuid, name: name, size: 655361, createdAt: 0, priority: priority),
                 generation: generation)
         case .prepare: return .prepared
         case .commitPrepared(let uuid):
@@ -108,6 +110,11 @@ struct ServedTable {
                 .changes(
                     ChangedChunks(
                         chunkSize: 65536, size: 655361, ranges: [ChunkRange(first: query.first, count: 1)], next: nil)))
+        case .check:
+            return .outcome(
+                .check(
+                    CheckState(
+                        isDone: true, entries: 0, total: 0, nodes: 0, snapshots: 0, problems: [], hasMore: false)))
         case .reuse, .settle, .abandon: return .done
         }
     }

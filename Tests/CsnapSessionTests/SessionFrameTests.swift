@@ -30,14 +30,20 @@ struct SessionFrameTests {
         .queryChanges(request: 21, epoch: Epoch(7), ChangesQuery(from: 1, to: 5, first: .max)),
         .command(
             request: 20, epoch: Epoch(7),
-            .createSeveral(volumes: ["data", "logs"], name: "monday", uuid: Bits128(high: 7, low: 8))),
+            .createSeveral(volumes: ["data", "logs"], name: "monday", uuid: Bits128(high: 7, low: 8), priority: 4)),
+        .command(request: 22, epoch: Epoch(7), .resize(volume: "data")),
+        .command(request: 20, epoch: Epoch(7), .check(volume: "data", uuid: Bits128(high: 9, low: 1))),
+        .command(
+            request: 21, epoch: Epoch(7),
+            .create(volume: "data", name: "monday", uuid: Bits128(high: 7, low: 8), priority: -3)),
     ]
     static let entry = SnapshotEntry(
-        number: 3, uuid: Bits128(high: 1, low: 2), name: "monday", size: 1 << 40, createdAt: 1_700_000_000)
+        number: 3, uuid: Bits128(high: 1, low: 2), name: "monday", size: 1 << 40, createdAt: 1_700_000_000,
+        priority: -5, isDamaged: true)
     static let report = {
         var report = VolumeReport(
             generation: 4, snapshots: 2, originSize: 1 << 40, storeSize: 1 << 30, storeUsed: 5, quarantined: 6,
-            sessions: 7)
+            percent: 99, sessions: 7)
         report.waitingWrites = 8
         report.heldUp = .seconds(3)
         report.holds = [HoldReport(node: NodeID(3), reads: 1, chunks: 9)]
@@ -64,6 +70,7 @@ struct SessionFrameTests {
             ]),
         .barrierBegin(BarrierAttempt(tenure: tenure, counter: 2)),
         .barrierEnd(BarrierAttempt(tenure: tenure, counter: 2), generation: 9),
+        .barrierEnd(BarrierAttempt(tenure: tenure, counter: 3), generation: 9, originSize: 1 << 41),
         .snapshotsChanged(epoch: Epoch(7), from: 3),
         .snapshots(request: 4, epoch: Epoch(7), entries: [entry], hasMore: true),
         .outcome(request: 5, epoch: Epoch(7), .done), .outcome(request: 6, epoch: Epoch(7), .snapshot(entry)),
@@ -76,6 +83,12 @@ struct SessionFrameTests {
         .outcome(request: 10, epoch: Epoch(7), .changes(changes)),
         .changes(
             request: 11, epoch: Epoch(7), ChangedChunks(chunkSize: 4096, size: 0, ranges: [], next: nil)),
+        .outcome(
+            request: 10, epoch: Epoch(7),
+            .check(
+                CheckState(
+                    isDone: true, entries: 5, total: 6, nodes: 7, snapshots: 8,
+                    problems: [.init(code: "damagedData", text: "chunk 3")], hasMore: true))),
     ]
 
     @Test("every frame survives its encoding, cut at every byte")

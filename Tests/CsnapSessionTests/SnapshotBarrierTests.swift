@@ -19,6 +19,25 @@ struct SnapshotBarrierTests {
         #expect(rig.served.answer() == Rig.success())
     }
 
+    @Test("a resize is measured, stands still for all, and END tells the size; chunks behind the old end are granted")
+    func resize() {
+        var rig = Rig()
+        let behind: UInt64 = 12
+        #expect(rig.write(1, chunk: behind, on: 1) != [Rig.grant(1, to: 1)])
+        let command = ClientFrame.command(request: 1, epoch: Rig.tenure.epoch, .resize(volume: "data"))
+        #expect(rig.served.received(command, on: Rig.commander) == Rig.begins())
+        #expect(rig.acknowledge(on: 1) == [])
+        #expect(!rig.served.orders.contains(.resize))
+        #expect(rig.acknowledge(on: 2) == [])
+        let ends = (1...3).map {
+            SessionAction.send(
+                .barrierEnd(Rig.attempt, generation: 4, originSize: 1 << 20), to: ConnectionID($0))
+        }
+        #expect(rig.acknowledge(on: 3) == ends + [Rig.outcome(.done)])
+        #expect(rig.served.orders.suffix(2) == [.measure, .resize])
+        #expect(rig.write(2, chunk: behind, on: 1) == [Rig.grant(2, to: 1)])
+    }
+
     @Test("without a client there is nothing to wait for")
     func alone() {
         var served = SessionTableTests.table()

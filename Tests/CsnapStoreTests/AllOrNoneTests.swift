@@ -143,10 +143,10 @@ private struct VolumeServer {
         case .find(_, let uuid):
             return world.store.snapshots.first { $0.about.uuid == uuid }.map { .outcome(.snapshot(entry($0))) }
                 ?? .absent
-        case .commit(let name, let uuid):
+        case .commit(let name, let uuid, _):
             let made = try world.store.create(SnapshotRequest(uuid: uuid, name: name))
             return .committed(entry(made), generation: world.store.facts.generation)
-        case .prepare(let name, let uuid, let decider):
+        case .prepare(let name, let uuid, _, let decider):
             try world.store.prepare(
                 PreparedSnapshot(about: SnapshotRequest(uuid: uuid, name: name), decider: decider))
             return .prepared

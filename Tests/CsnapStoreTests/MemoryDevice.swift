@@ -49,6 +49,16 @@ struct MemoryDevice: Equatable {
     }
 
     mutating func damage(at offset: Int) { durable[offset] ^= 0x40 }
+
+    /// Changes a block as its writer could have, checksum included.
+    mutating func reseal(block: Int, _ change: (inout [UInt8]) -> Void) {
+        let size = StoreLayout.blockSize
+        var bytes = Array(durable[block * size..<(block + 1) * size])
+        change(&bytes)
+        let checksum = Castagnoli.checksum(Array(bytes[..<(size - 4)]))
+        for index in 0..<4 { bytes[size - 4 + index] = UInt8(truncatingIfNeeded: checksum >> UInt32(index * 8)) }
+        durable.replaceSubrange(block * size..<(block + 1) * size, with: bytes)
+    }
 }
 
 /// A small store and claims on it.

@@ -57,12 +57,20 @@ struct StoreTakingTests {
         _ = blank.perform(.write(offset: 0, bytes: [UInt8](repeating: 3, count: 4096)))
         #expect(refusal(Sample.claim(1), &blank) == .notAStore)
         #expect(StoreRefusal.blank.sentence("/dev/x").contains("csnapctl volume create"))
+        #expect(StoreRefusal.notAStore.failure == .storeFormat)
 
         var device = try Sample.device()
         var claim = Sample.claim(1)
         claim.deviceSize -= 1
         let size = Sample.geometry.storeSize
-        #expect(refusal(claim, &device) == .truncated(device: size - 1, store: size))
+        let truncated = StoreRefusal.truncated(device: size - 1, store: size)
+        #expect(refusal(claim, &device) == truncated)
+        #expect(truncated.failure == .storeTruncated)
+        var newer = try Sample.device()
+        for copy in 0..<2 { newer.reseal(block: copy) { $0[8] = 2 } }
+        #expect(refusal(Sample.claim(1), &newer) == .version(2))
+        #expect(StoreRefusal.version(2).failure == .storeVersion)
+        #expect(StoreRefusal.version(2).sentence("/dev/x").contains("upgrade csnap"))
 
         // One copy of anything may be damaged, not both.
         device.damage(at: 100)

@@ -15,7 +15,7 @@ extension Agent {
             clientsResumed: node.resumed && now < node.leaseUntil, clients: clientStatus,
             admissions: (holder?.table.table ?? stored.admissions).entries,
             isLeaving: departure != nil, namesake: discovery.conflict,
-            serverFailure: now < server.backOffUntil ? server.lastFailure : nil,
+            serverFailure: now < server.backOffUntil ? server.lastFailure : nil, filling: server.filling,
             waits: waits)
     }
 
@@ -82,6 +82,9 @@ extension Agent {
         if now < server.backOffUntil || serverStaysAway {
             waits.append(Wait(kind: .store, since: server.failingSince, nodes: [own.node]))
         }
+        if let full = server.filling.first(where: { $0.isHolding }) {
+            waits.append(Wait(kind: .storeFull, since: full.since, nodes: [own.node]))
+        }
         if let holder { waits += holderWaits(holder) } else { waits += claimWaits }
         waits += clientWaits
         return waits + warnings
@@ -92,6 +95,9 @@ extension Agent {
         var warnings: [Wait] = []
         if !stored.mayVote { warnings.append(Wait(kind: .noVote, since: voter.lostAt, nodes: missingWitnesses)) }
         if !stored.enabled { warnings.append(Wait(kind: .disabled, since: enabledSince, nodes: [own.node])) }
+        if let low = server.filling.first(where: { !$0.isHolding }) {
+            warnings.append(Wait(kind: .storeLow, since: low.since, nodes: [own.node]))
+        }
         if let stranger = foreignGroupMember {
             warnings.append(Wait(kind: .foreignGroup, since: stranger.since, nodes: [stranger.node]))
         }

@@ -11,6 +11,8 @@ struct ServerProcess: Equatable, Sendable {
     var failingSince = Instant.distantPast
     /// The store shows a tenure that surpasses ours: how often in a row. This node claims above it.
     var surpassed = 0
+    /// Stores of this server that are about to be full.
+    var filling: [FillingStore] = []
     /// Who should serve next, when an operator transferred the service.
     var successor: NodeID?
 
@@ -50,6 +52,7 @@ extension Agent {
             server.surpassed = 0
             serverHasStarted(tenure, port: port)
         case .sessions, .struck: break
+        case .store(let notice): heard(notice)
         case .failed(let failure, let epochSeen): serverFailed(failure, epochSeen: epochSeen)
         }
     }
@@ -58,6 +61,7 @@ extension Agent {
     mutating func serverIsGone() {
         let was = server.state
         server.state = .absent
+        server.filling = []
         switch was {
         case .absent, .inert: break
         case .starting:
@@ -66,6 +70,26 @@ extension Agent {
         case .started, .stopping: holderLostServer()
         }
         if let holder, holder.stop != nil { holderIsStopped() }
+    }
+
+    private mutating func heard(_ notice: StoreNotice) {
+        switch notice.kind {
+        case .space(let percent, let isHolding):
+            let place = server.filling.firstIndex { $0.volume.utf8.elementsEqual(notice.volume.utf8) }
+            if percent < FillingStore.warning, !isHolding {
+                if let place { server.filling.remove(at: place) }
+            } else if let place {
+                let isNew = server.filling[place].isHolding != isHolding
+                server.filling[place].percent = percent
+                server.filling[place].isHolding = isHolding
+                if isNew { server.filling[place].since = now }
+            } else if server.filling.count < FillingStore.limit {
+                server.filling.append(
+                    FillingStore(volume: notice.volume, percent: percent, isHolding: isHolding, since: now))
+            }
+            report(.storeSpace(volume: notice.volume, percent: percent, isHolding: isHolding))
+        case .dropped(let snapshot): report(.snapshotDropped(volume: notice.volume, name: snapshot))
+        }
     }
 
     private mutating func serverFailed(_ failure: ServerFailure, epochSeen: Epoch) {
@@ -78,7 +102,7 @@ extension Agent {
             return
         }
         server.countFailure(at: now)
-        if server.failures >= 2 || failure == .storeForeign || failure == .storeStale || failure == .storeFormat {
+        if server.failures >= 2 || failure.isLasting {
             giveServiceUp()
         }
     }

@@ -30,6 +30,8 @@ package struct AgentStatus: Equatable, Sendable {
     package var namesake: Address?
     /// Why the server process failed last, while this node backs off.
     package var serverFailure: ServerFailure?
+    /// Stores that this node's server fills, from 80 % on.
+    package var filling: [FillingStore]
     package var waits: [Wait]
 
     package enum Role: Equatable, Sendable {
@@ -55,6 +57,21 @@ package struct AgentStatus: Equatable, Sendable {
         package var connected: Bool
         package var writesInFlight: UInt32
     }
+}
+
+/// A store that is about to be full, or is.
+package struct FillingStore: Equatable, Sendable {
+    /// Percent at which it is named, and at which it is urgent.
+    package static let warning: UInt8 = 80
+    package static let urgent: UInt8 = 95
+    /// More volumes than anybody has on one node.
+    static let limit = 256
+
+    package var volume: String
+    package var percent: UInt8
+    /// Writes wait for room.
+    package var isHolding: Bool
+    package var since: Instant
 }
 
 /// Something is waited for: what, since when, and who is the culprit.
@@ -112,5 +129,9 @@ package struct Wait: Equatable, Sendable {
         case clientDisk = 19
         /// Another node recovers the group; it knows whom it waits for.
         case recovering = 20
+        /// A store that this node serves is nearly full. A warning.
+        case storeLow = 21
+        /// Writes wait until a store has room for what snapshots need.
+        case storeFull = 22
     }
 }

@@ -53,8 +53,28 @@ package enum ServerToAgent: Equatable, Sendable {
     case sessions(NodeBoot, count: UInt32)
     /// STRIKE is carried out.
     case struck(NodeBoot)
+    /// What people should know of a store that goes on.
+    case store(StoreNotice)
     /// The store refused or failed; the process exits after saying so.
     case failed(ServerFailure, epochSeen: Epoch)
+}
+
+/// What people should know of a volume's store while it serves.
+package struct StoreNotice: Equatable, Sendable {
+    package enum Kind: Equatable, Sendable {
+        /// It crossed a mark (80, 95 %), up or down; `isHolding`: writes wait for room.
+        case space(percent: UInt8, isHolding: Bool)
+        /// A snapshot was given up for room, as the configuration says.
+        case dropped(snapshot: String)
+    }
+
+    package var volume: String
+    package var kind: Kind
+
+    package init(volume: String, kind: Kind) {
+        self.volume = volume
+        self.kind = kind
+    }
 }
 
 package enum ServerFailure: UInt8, Sendable {
@@ -67,6 +87,27 @@ package enum ServerFailure: UInt8, Sendable {
     case storeFormat = 5
     case listen = 6
     case hardDeadline = 7
+    /// Of a format that this csnap does not know.
+    case storeVersion = 8
+    /// The device is smaller than the store on it.
+    case storeTruncated = 9
+    /// A block that the store rests on is not what was written.
+    case storeDamaged = 10
+    /// A check, a repair or a formatting on this node has it locked.
+    case storeInUse = 11
+    /// The origin is smaller than the store knows it.
+    case originTruncated = 12
+    /// Too much of a store is kept away because dead servers may still write there.
+    case storeUnsettled = 13
+
+    /// Trying again does not help: another node may serve at once.
+    package var isLasting: Bool {
+        switch self {
+        case .storeForeign, .storeStale, .storeFormat, .storeVersion, .storeTruncated, .storeDamaged, .originTruncated:
+            true
+        case .storeUnreachable, .storeTenure, .storeIO, .listen, .hardDeadline, .storeInUse, .storeUnsettled: false
+        }
+    }
 }
 
 /// What an agent says to a client process, over the agent's data socket.

@@ -29,6 +29,9 @@ package enum Report: Equatable, Sendable {
     case serverActive(Tenure, server: NodeBoot)
     case serverDown(Epoch)
     case serverFailed(ServerFailure)
+    // Stores of this node's server
+    case storeSpace(volume: String, percent: UInt8, isHolding: Bool)
+    case snapshotDropped(volume: String, name: String)
     // Recovery, as the holder sees it
     case waitingFor(Tenure, [NodeBoot])
     case nodeReady(Tenure, NodeBoot, writesInFlight: UInt32)

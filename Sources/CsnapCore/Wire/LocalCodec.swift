@@ -117,6 +117,9 @@ extension ServerToAgent: WireValue {
             writer.byte(4)
             writer.choice(failure)
             writer.value(epochSeen)
+        case .store(let notice):
+            writer.byte(20)
+            writer.value(notice)
         }
     }
 
@@ -127,7 +130,35 @@ extension ServerToAgent: WireValue {
         case 2: self = .sessions(try reader.value(), count: try reader.varint32())
         case 3: self = .struck(try reader.value())
         case 4: self = .failed(try reader.choice(), epochSeen: try reader.value())
+        case 20: self = .store(try reader.value())
         case let kind: throw .unknownKind(kind)
+        }
+    }
+}
+
+extension StoreNotice: WireValue {
+    /// Bytes of a snapshot's name.
+    private static let nameLimit = 64
+
+    package func encode(to writer: inout ByteWriter) {
+        writer.string(volume)
+        switch kind {
+        case .space(let percent, let isHolding):
+            writer.byte(0)
+            writer.byte(percent)
+            writer.flag(isHolding)
+        case .dropped(let snapshot):
+            writer.byte(1)
+            writer.string(snapshot)
+        }
+    }
+
+    package init(from reader: inout ByteReader) throws(WireError) {
+        volume = try reader.string(limit: Limits.volumeName)
+        switch try reader.byte() {
+        case 0: kind = .space(percent: try reader.byte(), isHolding: try reader.flag())
+        case 1: kind = .dropped(snapshot: try reader.string(limit: Self.nameLimit))
+        case let other: throw .unknownKind(other)
         }
     }
 }

@@ -4,7 +4,8 @@ import CsnapCore
 extension ConfigurationReader {
     /// Bytes of `sun_path`, with its closing zero.
     private static let socketPathLimit = 108
-    private static let volumeKeys = ["origin", "store"]
+    private static let volumePaths = ["origin", "store"]
+    private static let volumeKeys = volumePaths + ["when-full"]
     private static let timerNames: [(name: String, field: any WritableKeyPath<Timing, Interval> & Sendable)] = [
         ("promise", \.promise), ("renew", \.renew), ("retry", \.retry), ("soft", \.soft), ("hard", \.hard),
         ("kill", \.kill), ("rank-step", \.rankStep), ("jitter", \.jitter), ("patience", \.patience),
@@ -51,6 +52,7 @@ extension ConfigurationReader {
         _ name: String, _ fields: [RawEntry], source: ConfigurationSource, directory: String
     ) -> CsnapConfiguration.Volume? {
         var paths: [String: String] = [:]
+        var whenFull = CsnapConfiguration.WhenFull.hold
         for field in fields {
             let key = "volumes.\(name).\(field.key)"
             guard Self.volumeKeys.contains(field.key) else {
@@ -63,16 +65,28 @@ extension ConfigurationReader {
                 refuse(field.value.source, key, "\(field.value.kind) does not fit", remedy: "right would be a path")
                 continue
             }
+            if field.key == "when-full" {
+                if let choice = CsnapConfiguration.WhenFull(rawValue: text) {
+                    whenFull = choice
+                    note(key, text, field.value.source)
+                } else {
+                    refuse(field.value.source, key, "'\(text)' does not fit", remedy: "right would be hold or drop")
+                }
+                continue
+            }
             let path = Self.absolute(text, source: field.value.source, directory: directory)
             paths[field.key] = path
             note(key, path, field.value.source)
         }
-        for key in Self.volumeKeys where paths[key] == nil && !fields.contains(where: { $0.key == key }) {
+        for key in Self.volumePaths where paths[key] == nil && !fields.contains(where: { $0.key == key }) {
             let remedy = "right would be '\(key): PATH' of a block device or a file"
             refuse(source, "volumes.\(name).\(key)", "it is missing", remedy: remedy)
         }
         guard let origin = paths["origin"], let store = paths["store"] else { return nil }
-        return CsnapConfiguration.Volume(name: name, origin: origin, store: store)
+        if !fields.contains(where: { $0.key == "when-full" }) {
+            note("volumes.\(name).when-full", whenFull.rawValue, .builtIn)
+        }
+        return CsnapConfiguration.Volume(name: name, origin: origin, store: store, whenFull: whenFull)
     }
 
     /// No two volumes, and no origin and store, on the same path: the second would overwrite the first.

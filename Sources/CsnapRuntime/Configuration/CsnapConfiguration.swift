@@ -37,12 +37,22 @@ package struct CsnapConfiguration: Equatable, Sendable {
         package var name: String
         package var origin: String
         package var store: String
+        package var whenFull: WhenFull
 
-        package init(name: String, origin: String, store: String) {
+        package init(name: String, origin: String, store: String, whenFull: WhenFull = .hold) {
             self.name = name
             self.origin = origin
             self.store = store
+            self.whenFull = whenFull
         }
+    }
+
+    /// What becomes of a write whose chunk finds no room in the store.
+    package enum WhenFull: String, CaseIterable, Sendable {
+        /// It waits until there is room.
+        case hold
+        /// The snapshot of lowest priority that nobody reads is deleted for it.
+        case drop
     }
 
     /// How much is logged; the names of swift-log's levels.

@@ -18,8 +18,12 @@ package enum ControlRequest: Equatable, Sendable {
     package var changes: Bool {
         switch self {
         case .info, .description, .status, .why, .members, .sessions, .metrics, .events: false
-        case .command, .snapshot(.create), .snapshot(.createSeveral), .snapshot(.delete), .snapshot(.rename): true
+        case .command, .snapshot(.resize), .snapshot(.create), .snapshot(.createSeveral), .snapshot(.delete),
+            .snapshot(.rename):
+            true
         case .snapshot(.list), .snapshot(.examine), .snapshot(.changes): false
+        // It reads the whole store.
+        case .snapshot(.check): true
         }
     }
 
@@ -40,7 +44,7 @@ package enum ControlRequest: Equatable, Sendable {
             self = .snapshot(
                 .create(
                     volume: try text(parameters, "volume"), name: try text(parameters, "name"),
-                    uuid: try uuid(parameters)))
+                    uuid: try uuid(parameters), priority: try priority(parameters)))
         case "io.csnap.Agent.CreateSnapshots":
             guard case .array(let values) = parameters["volumes"],
                 (1...SessionWire.volumesOfOneCommand).contains(values.count)
@@ -49,7 +53,8 @@ package enum ControlRequest: Equatable, Sendable {
             for value in values { volumes.append(try text(.object(["volume": value]), "volume")) }
             self = .snapshot(
                 .createSeveral(
-                    volumes: volumes, name: try text(parameters, "name"), uuid: try uuid(parameters)))
+                    volumes: volumes, name: try text(parameters, "name"), uuid: try uuid(parameters),
+                    priority: try priority(parameters)))
         case "io.csnap.Agent.DeleteSnapshot":
             self = .snapshot(.delete(volume: try text(parameters, "volume"), name: try text(parameters, "name")))
         case "io.csnap.Agent.RenameSnapshot":
@@ -68,6 +73,12 @@ package enum ControlRequest: Equatable, Sendable {
                     ChangesQuery(
                         from: from, to: try number(parameters, "to"), first: try number(parameters, "firstChunk") ?? 0))
             )
+        case "io.csnap.Agent.ResizeVolume": self = .snapshot(.resize(volume: try text(parameters, "volume")))
+        case "io.csnap.Agent.CheckVolume":
+            guard let uuid = parameters["uuid"]?.string.flatMap({ Bits128(hex: $0) }) else {
+                throw .invalidParameter("uuid")
+            }
+            self = .snapshot(.check(volume: try text(parameters, "volume"), uuid: uuid))
         case "io.csnap.Agent.GetVolume": self = .snapshot(.examine(volume: try text(parameters, "volume")))
         default: self = .command(try ControlRequest.command(call.method, parameters))
         }
@@ -144,4 +155,11 @@ private func text(_ parameters: JSONValue, _ name: String) throws(ControlError) 
         throw .invalidParameter(name)
     }
     return text
+}
+
+private func priority(_ parameters: JSONValue) throws(ControlError) -> Int32 {
+    guard let priority = Int32(exactly: parameters["priority"]?.integer ?? 0) else {
+        throw .invalidParameter("priority")
+    }
+    return priority
 }

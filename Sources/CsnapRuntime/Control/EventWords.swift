@@ -100,6 +100,11 @@ package struct EventWords: Equatable, Sendable {
             self.init("serverActive", "server on node \(server.node.value) active, \(tenure.text)", tenure, server)
         case .serverDown(let epoch): self.init("serverDown", "server of epoch \(epoch.value) down", epoch: epoch)
         case .serverFailed(let failure): self.init("serverFailed", "server failed: \(failure.text)")
+        case .storeSpace(let volume, let percent, let isHolding):
+            let mark = isHolding ? "full: writes wait for room" : "\(percent) % full"
+            self.init("storeSpace", "the store of volume \(volume) is \(mark)")
+        case .snapshotDropped(let volume, let name):
+            self.init("snapshotDropped", "snapshot \(name) of volume \(volume) was dropped: the store is full")
         case .waitingFor(let tenure, let nodes):
             self.init("waitingFor", "waiting for \(nodes.map(\.node).text)", tenure)
         case .nodeReady(let tenure, let node, let writes):
@@ -169,9 +174,16 @@ extension ServerFailure {
         case .storeStale: "a store is older than the last epoch: check that it is the right disk"
         case .storeTenure: "a store shows a higher tenure: a higher epoch is claimed"
         case .storeIO: "a store gives I/O errors: check the disk"
-        case .storeFormat: "a store is not formatted: `csnapctl volume create`"
+        case .storeFormat: "a store is not formatted: check the path, or `csnapctl volume create`"
         case .listen: "the service port cannot be bound: is another program using it?"
         case .hardDeadline: "the lease ran out"
+        case .storeVersion: "a store has a format that this csnap does not know: upgrade csnap"
+        case .storeTruncated: "a store's device is smaller than the store: give it its former size back"
+        case .storeDamaged: "a store is damaged: `csnapctl volume check NAME --offline` says where"
+        case .storeInUse: "a store is locked by a check or a formatting on this node: wait until that is done"
+        case .storeUnsettled:
+            "a store has no room for a takeover: dead servers may still write there; `csnapctl strike NODE --fenced`"
+        case .originTruncated: "an origin is smaller than its store knows it: check the path, or give it its size back"
         }
     }
 }

@@ -27,7 +27,7 @@ package enum InterfaceDescription {
           peer: ?int, peerBoot: ?int, text: string
         )
 
-        type Snapshot (number: int, uuid: string, name: string, size: int, created: int)
+        type Snapshot (number: int, uuid: string, name: string, size: int, created: int, priority: int, damaged: bool)
         type Range (offset: int, length: int)
         type Changes (size: int, chunkSize: int, ranges: []Range, nextChunk: ?int)
         type VolumeSnapshot (volume: string, snapshot: Snapshot)
@@ -36,8 +36,14 @@ package enum InterfaceDescription {
         type Making (name: string, seconds: float, missing: []int)
         type VolumeReport (
           name: string, generation: int, snapshots: int, originSize: int, storeSize: int, storeUsed: int,
-          quarantined: int, sessions: int, waitingWrites: int, heldSeconds: ?float, fullSeconds: ?float,
-          holds: []Hold, lostWriters: []LostWriter, making: ?Making
+          quarantined: int, percent: int, sessions: int, waitingWrites: int, heldSeconds: ?float,
+          fullSeconds: ?float, holds: []Hold, lostWriters: []LostWriter, making: ?Making
+        )
+
+        type Problem (code: string, text: string)
+        type VolumeCheck (
+          name: string, done: bool, online: bool, entries: int, total: int, nodes: int, snapshots: int,
+          problems: []Problem, hasMore: bool
         )
 
         # Everything on one screen.
@@ -70,11 +76,18 @@ package enum InterfaceDescription {
         method AddVoters(voters: []int) -> ()
         method ReplaceVoter(old: int, new: int) -> ()
         # With the same uuid again: the snapshot that the first call made.
-        method CreateSnapshot(volume: string, name: string, uuid: ?string) -> (snapshot: Snapshot)
+        # `priority`: the lowest goes first when a full store drops snapshots.
+        method CreateSnapshot(volume: string, name: string, uuid: ?string, priority: ?int) -> (snapshot: Snapshot)
         # Of all these volumes at one instant, or of none.
-        method CreateSnapshots(volumes: []string, name: string, uuid: ?string) -> (snapshots: []VolumeSnapshot)
+        method CreateSnapshots(volumes: []string, name: string, uuid: ?string, priority: ?int) -> (
+          snapshots: []VolumeSnapshot
+        )
         method DeleteSnapshot(volume: string, name: string) -> ()
         method RenameSnapshot(volume: string, name: string, newName: string) -> ()
+        # Takes the origin's new size; it only grows.
+        method ResizeVolume(volume: string) -> ()
+        # Begins a check; with the same uuid again: how far it is.
+        method CheckVolume(volume: string, uuid: string) -> (check: VolumeCheck)
 
         # Nobody serves, or the quorum is missing.
         error NoServer (message: string)

@@ -10,6 +10,10 @@ package struct SnapshotItem: Codable, Equatable, Sendable {
     package var size: UInt64
     /// Seconds since 1970, by the clock of the node that served.
     package var created: UInt64
+    /// The lowest goes first when a full store drops snapshots.
+    package var priority: Int32
+    /// A repair could not save all of it.
+    package var damaged: Bool
 
     /// What the server takes for a name.
     package static func isName(_ text: String) -> Bool { SnapshotName.isValid(text) }
@@ -20,6 +24,8 @@ package struct SnapshotItem: Codable, Equatable, Sendable {
         name = entry.name
         size = entry.size
         created = entry.createdAt
+        priority = entry.priority
+        damaged = entry.isDamaged
     }
 }
 
@@ -100,6 +106,8 @@ package struct VolumeItem: Codable, Equatable, Sendable {
     package var storeUsed: UInt64
     /// Free, but a dead server's late writes may still land there.
     package var quarantined: UInt64
+    /// 100: no room for another chunk.
+    package var percent: UInt8
     package var sessions: UInt32
     /// Writes that wait for a snapshot's readers, or for room in the store.
     package var waitingWrites: UInt32
@@ -121,6 +129,7 @@ package struct VolumeItem: Codable, Equatable, Sendable {
         storeSize = report.storeSize
         storeUsed = report.storeUsed
         quarantined = report.quarantined
+        percent = report.percent
         sessions = report.sessions
         waitingWrites = report.waitingWrites
         holds = report.holds.map { Hold(node: $0.node.value, reads: $0.reads, chunks: $0.chunks) }
@@ -132,6 +141,62 @@ package struct VolumeItem: Codable, Equatable, Sendable {
         making = report.barrier.map {
             Making(name: $0.name, seconds: $0.age.seconds, missing: $0.missing.map(\.value))
         }
+    }
+}
+
+/// A check as `CheckVolume` answers it, and `csnapctl volume check --json` prints it; the keys are stable.
+package struct VolumeCheck: Codable, Equatable, Sendable {
+    package struct Problem: Codable, Equatable, Sendable {
+        /// See docs/troubleshooting.md, "Problems of a store".
+        package var code: String
+        package var text: String
+    }
+
+    /// What snapshots have lost for good; only of a repair.
+    package struct Loss: Codable, Equatable, Sendable {
+        package var snapshots: [String]
+        /// Null: nobody knows which chunks.
+        package var firstChunk: UInt64?
+        /// Behind the last; null: to the end.
+        package var endChunk: UInt64?
+        package var text: String
+
+        package init(snapshots: [String], firstChunk: UInt64?, endChunk: UInt64?, text: String) {
+            self.snapshots = snapshots
+            self.firstChunk = firstChunk
+            self.endChunk = endChunk
+            self.text = text
+        }
+    }
+
+    package var name: String
+    package var done: Bool
+    /// Through the server; false: the device itself, with nobody else using it.
+    package var online: Bool
+    package var entries: UInt64
+    /// About.
+    package var total: UInt64
+    package var nodes: UInt64
+    package var snapshots: UInt32
+    package var problems: [Problem]
+    /// There are more problems than are listed.
+    package var hasMore: Bool
+    /// Only of a repair: something was written.
+    package var repaired: Bool?
+    package var losses: [Loss]?
+    /// Only of a repair: the generation now.
+    package var generation: UInt64?
+
+    package init(_ name: String, _ state: CheckState, online: Bool = true) {
+        self.name = name
+        self.online = online
+        done = state.isDone
+        entries = state.entries
+        total = state.total
+        nodes = state.nodes
+        snapshots = state.snapshots
+        problems = state.problems.map { Problem(code: $0.code, text: $0.text) }
+        hasMore = state.hasMore
     }
 }
 
@@ -148,6 +213,7 @@ extension CommandOutcome {
             return .object(["snapshots": items, "hasMore": .bool(hasMore)])
         case .volume(let report): return .object(["volume": try JSON.value(VolumeItem(command.volume, report))])
         case .changes(let changes): return .object(["changes": try JSON.value(ChangesItem(changes))])
+        case .check(let state): return .object(["check": try JSON.value(VolumeCheck(command.volume, state))])
         case .refused(let reason, let culprit):
             throw ControlError.refused(code: reason.code, message: reason.sentence(culprit))
         }
@@ -171,6 +237,8 @@ extension CommandRefusal {
         case .tooManySnapshots: "tooManySnapshots"
         case .inUse: "inUse"
         case .notOlder: "notOlder"
+        case .checking: "checking"
+        case .originSmaller: "originSmaller"
         }
     }
 
@@ -193,6 +261,9 @@ extension CommandRefusal {
         case .tooManySnapshots: "\(culprit) has as many snapshots as a store keeps: delete some"
         case .inUse: "the snapshot is in use: \(culprit). Try again when that has ended"
         case .notOlder: "a difference goes from the older snapshot of \(culprit) to the newer: name them in that order"
+        case .originSmaller:
+            "the origin of \(culprit) is smaller than it was; an origin only grows: give it its size back"
+        case .checking: "\(culprit) is being checked already: wait until that is done"
         }
     }
 

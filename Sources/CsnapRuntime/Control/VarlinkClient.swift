@@ -129,8 +129,12 @@ package struct AgentCaller {
     // MARK: Snapshots
 
     /// `uuid` makes the call safe to repeat.
-    package func createSnapshot(_ volume: String, _ name: String, uuid: String? = nil) throws -> SnapshotItem {
-        var parameters: [String: JSONValue] = ["volume": .string(volume), "name": .string(name)]
+    package func createSnapshot(
+        _ volume: String, _ name: String, uuid: String? = nil, priority: Int32 = 0
+    ) throws -> SnapshotItem {
+        var parameters: [String: JSONValue] = [
+            "volume": .string(volume), "name": .string(name), "priority": .integer(Int64(priority)),
+        ]
         if let uuid { parameters["uuid"] = .string(uuid) }
         let reply = try client.call("io.csnap.Agent.CreateSnapshot", parameters)
         return try JSON.convert(reply["snapshot"] ?? .null, to: SnapshotItem.self)
@@ -138,10 +142,11 @@ package struct AgentCaller {
 
     /// Of all of them at one instant, or of none.
     package func createSnapshots(
-        _ volumes: [String], _ name: String, uuid: String? = nil
+        _ volumes: [String], _ name: String, uuid: String? = nil, priority: Int32 = 0
     ) throws -> [VolumeSnapshotItem] {
         var parameters: [String: JSONValue] = [
             "volumes": .array(volumes.map { .string($0) }), "name": .string(name),
+            "priority": .integer(Int64(priority)),
         ]
         if let uuid { parameters["uuid"] = .string(uuid) }
         let reply = try client.call("io.csnap.Agent.CreateSnapshots", parameters)
@@ -188,6 +193,13 @@ package struct AgentCaller {
     package func volume(_ name: String) throws -> VolumeItem {
         let reply = try client.call("io.csnap.Agent.GetVolume", ["volume": .string(name)])
         return try JSON.convert(reply["volume"] ?? .null, to: VolumeItem.self)
+    }
+
+    /// Begins the check of that uuid, or asks how far it is.
+    package func check(_ volume: String, uuid: String) throws -> VolumeCheck {
+        let reply = try client.call(
+            "io.csnap.Agent.CheckVolume", ["volume": .string(volume), "uuid": .string(uuid)])
+        return try JSON.convert(reply["check"] ?? .null, to: VolumeCheck.self)
     }
 
     package func events(since: UInt64?) throws -> [EventItem] {

@@ -40,9 +40,10 @@ extension Wait.Kind {
     /// Nothing waits for it now; it may become trouble.
     package var isWarning: Bool {
         switch self {
-        case .singleVoter, .noVote, .disabled, .foreignGroup: true
+        case .singleVoter, .noVote, .disabled, .foreignGroup, .storeLow: true
         case .notInGroup, .noQuorum, .promise, .noEligible, .ready, .table, .serverStart, .reconnect, .leaseEnd,
-            .suspended, .localClients, .serverStop, .idConflict, .stateFile, .store, .clientDisk, .recovering:
+            .suspended, .localClients, .serverStop, .idConflict, .stateFile, .store, .clientDisk, .recovering,
+            .storeFull:
             false
         }
     }
@@ -84,6 +85,8 @@ struct WaitWords {
         case .foreignGroup: self = .foreignGroup(nodes)
         case .clientDisk: self = .clientDisk(status)
         case .recovering: self = .recovering(nodes, status)
+        case .storeLow: self = .storeLow(status)
+        case .storeFull: self = .storeFull(status)
         }
     }
 }
@@ -221,6 +224,24 @@ extension WaitWords {
         return WaitWords(
             "store", "The server process of this node failed\(cause). Another node may serve meanwhile.",
             "the logs name the volume: `journalctl -u csnap-agent -p err`; this node tries again by itself.")
+    }
+}
+
+/// Stores that fill.
+extension WaitWords {
+    private static func storeLow(_ status: AgentStatus) -> WaitWords {
+        let names = status.filling.filter { !$0.isHolding }.map { "\($0.volume) \($0.percent) %" }
+        return WaitWords(
+            "storeLow", "A store is nearly full: \(names.joined(separator: ", ")).",
+            "`csnapctl snapshot delete`; at 100 % writes to chunks that snapshots still need wait, or the snapshot of "
+                + "lowest priority is dropped, as `when-full` says.")
+    }
+
+    private static func storeFull(_ status: AgentStatus) -> WaitWords {
+        let names = status.filling.filter { $0.isHolding }.map(\.volume)
+        return WaitWords(
+            "storeFull", "Writes wait for room in the store of \(names.joined(separator: ", ")); none fails.",
+            "`csnapctl snapshot delete`; space comes back by and by. Or `when-full: drop` for the volume.")
     }
 }
 

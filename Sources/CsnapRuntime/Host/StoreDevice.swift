@@ -9,8 +9,8 @@ import Glibc
 /// "Fail-over rules" 7). One thread at a time uses it.
 package final class StoreDevice {
     package let path: String
-    /// Bytes.
-    package let size: UInt64
+    /// Bytes, when it was opened or measured last.
+    package private(set) var size: UInt64
     /// Whether the page cache is passed by.
     package let isDirect: Bool
     private let descriptor: Int32
@@ -37,6 +37,13 @@ package final class StoreDevice {
     deinit {
         buffer.deallocate()
         close(descriptor)
+    }
+
+    /// A device may have grown.
+    package func measure() throws(SystemError) {
+        let end = lseek(descriptor, 0, SEEK_END)
+        guard end >= 0 else { throw SystemError("cannot learn the size of", path) }
+        size = UInt64(end)
     }
 
     /// Servers hold it shared, who makes a store holds it alone; a local matter of this machine.

@@ -40,6 +40,12 @@ package struct ReportEntry: Sendable {
         case .serverActive: self.init("3f1b34f189ef2566de05c3b6d4c8e7fe", .notice)
         case .serverDown: self.init("907acae514f2d0ddb1aee26ccd24e732", .warning)
         case .serverFailed: self.init("ef1c6d49f4e5bdff34e459b1206d0b8f", .error)
+        case .storeSpace(_, let percent, let isHolding):
+            let isUrgent = isHolding || percent >= FillingStore.urgent
+            self.init(
+                "5d0e3a7c1f4b4e0f9a66c1b7e2d84953",
+                isUrgent ? .error : percent >= FillingStore.warning ? .warning : .notice)
+        case .snapshotDropped: self.init("a17c94e06b2d4f38b5f08d3c6e91725b", .warning)
         case .waitingFor: self.init("8bac65bd7ab139f0e79d1f90e0350cf3")
         case .nodeReady: self.init("b2671a0e3bf075ab75acd65e91e167f2")
         case .serverStarted: self.init("3b3eb5702195b80d2442a6d43387381b")
@@ -68,7 +74,10 @@ extension Report {
     }
 
     var volume: String? {
-        if case .clientAttached(_, let volume) = self { volume } else { nil }
+        switch self {
+        case .clientAttached(_, let volume), .storeSpace(let volume, _, _), .snapshotDropped(let volume, _): volume
+        default: nil
+        }
     }
 }
 

@@ -1,3 +1,4 @@
+import CsnapCore
 import CsnapRuntime
 import FoundationEssentials
 
@@ -12,6 +13,12 @@ enum ConfigurationPaths {
             throw CommandFailure.usage("\(file): no volume \(name); it names \(known.isEmpty ? "none" : known)")
         }
         return (volume.origin, volume.store)
+    }
+
+    /// The node's id and where its state lies, for what is done without an agent.
+    static func node(_ file: String) throws -> (id: UInt32, stateDirectory: String) {
+        let configuration = try load(file)
+        return (configuration.node.value, configuration.stateDirectory)
     }
 
     private static func load(_ file: String) throws -> CsnapConfiguration {

@@ -61,7 +61,7 @@ extension KeyCommand {
 struct VolumeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "volume", abstract: "Volumes: an origin and its snapshot store.",
-        subcommands: [Create.self, List.self])
+        subcommands: [Create.self, List.self, Check.self, Resize.self])
 
     struct Create: ParsableCommand {
         static let configuration = CommandConfiguration(

@@ -45,6 +45,8 @@ struct SnapshotCommand: ParsableCommand {
         @Argument(help: "The volumes; not needed if the node has one.") var volumes: [String] = []
         @Option(help: ArgumentHelp("Of an earlier call, to ask what became of it.", valueName: "uuid"))
         var uuid: String?
+        @Option(help: ArgumentHelp("The lowest goes first when a full store drops snapshots.", valueName: "n"))
+        var priority: Int32 = 0
         @OptionGroup var options: Options
 
         func validate() throws {
@@ -56,7 +58,7 @@ struct SnapshotCommand: ParsableCommand {
         func run() throws {
             if volumes.count > 1 { return try createSeveral() }
             let made = try options.agent.call(waitingFor: "all nodes to finish their writes") {
-                try $0.createSnapshot(try volumes.first ?? options.name($0), name, uuid: uuid)
+                try $0.createSnapshot(try volumes.first ?? options.name($0), name, uuid: uuid, priority: priority)
             }
             if options.json { return Terminal.say(try SnapshotCommand.json(made)) }
             Terminal.say("snapshot \(made.name), number \(made.number), \(ByteText.short(made.size))")
@@ -64,7 +66,7 @@ struct SnapshotCommand: ParsableCommand {
 
         private func createSeveral() throws {
             let made = try options.agent.call(waitingFor: "all nodes to finish their writes") {
-                try $0.createSnapshots(volumes, name, uuid: uuid)
+                try $0.createSnapshots(volumes, name, uuid: uuid, priority: priority)
             }
             if options.json { return Terminal.say(try SnapshotCommand.json(made)) }
             for item in made {
@@ -85,8 +87,11 @@ struct SnapshotCommand: ParsableCommand {
             }
             if options.json { return Terminal.say(try SnapshotCommand.json(items)) }
             for item in items {
-                Terminal.say(
-                    "\(item.number)\t\(ClockText.text(item.created))\t\(ByteText.short(item.size))\t\(item.name)")
+                var line =
+                    "\(item.number)\t\(ClockText.text(item.created))\t\(ByteText.short(item.size))\t\(item.name)"
+                if item.priority != 0 { line += "\tpriority \(item.priority)" }
+                if item.damaged { line += "\tdamaged" }
+                Terminal.say(line)
             }
         }
     }
@@ -161,15 +166,39 @@ extension VolumeCommand {
             }
             if json { return Terminal.say(try SnapshotCommand.json(volumes)) }
             for volume in volumes {
-                let percent = volume.storeSize == 0 ? 0 : volume.storeUsed * 100 / volume.storeSize
                 var line = "\(volume.name)\t\(ByteText.short(volume.originSize))\t\(volume.snapshots) snapshots\t"
-                line += "\(percent) % of \(ByteText.short(volume.storeSize)) used"
+                line += "\(volume.percent) % of \(ByteText.short(volume.storeSize)) used"
                 if volume.quarantined > 0 { line += ", \(ByteText.short(volume.quarantined)) quarantined" }
                 Terminal.say(line)
                 for lost in volume.lostWriters {
                     Terminal.say("\tnode \(lost.node) was lost with writes that may still land: no snapshot is made")
                 }
             }
+        }
+    }
+}
+
+extension VolumeCommand {
+    struct Resize: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "resize",
+            abstract: "Take the new size of an origin that has grown.",
+            discussion: """
+                Enlarge the device on all nodes first. Programs see the new size when they connect again; each \
+                snapshot keeps its own.
+                """)
+
+        @Argument(help: "The volume's name in the configuration.") var name: String
+        @Flag(help: "Print JSON.") var json = false
+        @OptionGroup var agent: AgentOptions
+
+        func run() throws {
+            let volume = try agent.call(waitingFor: "all nodes to finish their writes") { caller in
+                try caller.command("ResizeVolume", ["volume": .string(name)])
+                return try caller.volume(name)
+            }
+            if json { return Terminal.say(try SnapshotCommand.json(volume)) }
+            Terminal.say("\(name): the origin has \(ByteText.short(volume.originSize)) (\(volume.originSize) bytes)")
         }
     }
 }

@@ -19,7 +19,9 @@ package final class SandboxGroup: Sendable {
     package static let volume = "data"
 
     /// Makes everything a group needs and starts no node yet.
-    package init(_ options: SandboxOptions, witnesses: [Int] = []) throws {
+    package init(
+        _ options: SandboxOptions, witnesses: [Int] = [], storeSize: UInt64 = SandboxGroup.storeSize
+    ) throws {
         self.options = options
         for binary in ["csnap-agent", "csnap-server", "csnap-client"] {
             let path = options.binaries + "/" + binary
@@ -31,7 +33,7 @@ package final class SandboxGroup: Sendable {
         do {
             try SandboxDirectory.makeSparse(directory.origin, size: SandboxGroup.originSize)
             _ = try VolumeFormatter.create(
-                path: directory.store, origin: directory.origin, storeSize: SandboxGroup.storeSize)
+                path: directory.store, origin: directory.origin, storeSize: storeSize)
             try SandboxDirectory.write(KeyText.generate(), to: directory.key, mode: 0o600)
             for node in 1...options.nodes {
                 try directory.prepare(

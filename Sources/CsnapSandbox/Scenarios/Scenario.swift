@@ -9,6 +9,8 @@ package protocol Scenario: Sendable {
     var fewestNodes: Int { get }
     /// Nodes that never serve (`serve: false`).
     func witnesses(of nodes: Int) -> [Int]
+    /// Bytes of the snapshot store.
+    var storeSize: UInt64 { get }
 
     /// Up to the moment before the fault.
     func prepare(_ stage: Stage) throws
@@ -20,6 +22,7 @@ extension Scenario {
     package var nodes: Int { 3 }
     package var fewestNodes: Int { 3 }
     package func witnesses(of nodes: Int) -> [Int] { [] }
+    package var storeSize: UInt64 { SandboxGroup.storeSize }
 
     package func prepare(_ stage: Stage) throws {
         try stage.found(1)
@@ -36,7 +39,7 @@ package enum Scenarios {
         ClientNodeDies(), PartitionScenario(), LossScenario(), PowerCut(), TransferScenario(), LeaveScenario(),
         OutlineScenario(), CascadeScenario(), SnapshotUnderLoad(), SnapshotThroughKillNode(),
         ClientLateForBarrier(), KillNodeDuringCreate(), KillServerDuringCopyOut(), ReaderThroughFailover(),
-        LostWriter(),
+        LostWriter(), StoreFull(),
     ]
 
     package static func named(_ name: String) -> (any Scenario)? { all.first { $0.name == name } }

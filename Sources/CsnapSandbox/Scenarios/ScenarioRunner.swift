@@ -18,7 +18,8 @@ package struct ScenarioRunner {
 
     /// Throws only when the sandbox itself could not be made; what goes wrong in the story is in the result.
     package func run() throws -> ScenarioResult {
-        let group = try SandboxGroup(options, witnesses: scenario.witnesses(of: options.nodes))
+        let group = try SandboxGroup(
+            options, witnesses: scenario.witnesses(of: options.nodes), storeSize: scenario.storeSize)
         if options.keep { progress("kept afterwards: \(group.directory.path)") }
         let stage = Stage(group: group, progress: progress)
         var result = ScenarioResult(scenario: scenario.name, profile: options.profile, nodes: options.nodes)

@@ -29,6 +29,9 @@ func reportText(_ report: Report) -> String {
     case .serverActive(let tenure, let server): "server active \(text(tenure)) on \(name(server))"
     case .serverDown(let epoch): "server down, epoch \(epoch.value)"
     case .serverFailed(let failure): "server failed: \(failure)"
+    case .storeSpace(let volume, let percent, let isHolding):
+        "store of \(volume) \(percent) % full\(isHolding ? ", writes wait" : "")"
+    case .snapshotDropped(let volume, let name): "snapshot \(name) of \(volume) dropped"
     case .waitingFor(let tenure, let processes):
         "recovery \(text(tenure)) waits for \(processes.map(name).joined(separator: ", "))"
     case .nodeReady(let tenure, let process, let writes):

@@ -9,19 +9,27 @@ struct CheckWork {
     /// Something could not be read: what it reaches cannot be counted.
     var isPartial = false
 
-    mutating func found(_ problem: CheckProblem) {
-        if report.problems.count < CheckReport.problemLimit { report.problems.append(problem) }
+    init(_ geometry: StoreGeometry) {
+        units = [UInt64](repeating: 0, count: (geometry.windowCount * geometry.unitsPerWindow + 63) / 64)
+        nodes = NodeMap(nodesPerWindow: geometry.nodesPerWindow)
     }
+
+    mutating func found(_ problem: CheckProblem) { report.found(problem) }
 }
 
 extension SnapshotStore {
-    /// Verifies everything that is reachable, while the store serves; `data`: the saved data as well.
-    package mutating func check(data: Bool) throws(StoreError) -> CheckReport {
-        let units = geometry.windowCount * geometry.unitsPerWindow
-        var work = CheckWork(
-            units: [UInt64](repeating: 0, count: (units + 63) / 64),
-            nodes: NodeMap(nodesPerWindow: geometry.nodesPerWindow))
+    /// Verifies everything at once, of a store that nobody changes meanwhile; `data`: the saved data as well.
+    /// `progress` is told of entries done and of about how many there are.
+    package mutating func check(
+        data: Bool, progress: (UInt64, UInt64) -> Void = { _, _ in }
+    ) throws(StoreError) -> CheckReport {
+        var work = CheckWork(geometry)
         work.report.snapshots = state.snapshots.count
+        if let damage {
+            for problem in damage.problems { work.found(problem) }
+            work.isPartial = !damage.journals.isEmpty || !damage.pages.isEmpty
+        }
+        try checkFormat(&work)
         if anchor.sequence > 0 {
             try checkAnchor(&work)
             try checkCatalog(&work)
@@ -29,7 +37,7 @@ extension SnapshotStore {
         if let pointer = tree.pointer {
             try checkNode(pointer, level: tree.level, first: nil, below: nil, &work)
         }
-        if !work.isPartial { try checkEntries(data: data, &work) }
+        try checkEntries(data: data, progress, &work)
         if !work.isPartial {
             checkNodeMap(&work)
             try checkSpace(&work)
@@ -37,16 +45,25 @@ extension SnapshotStore {
         return work.report
     }
 
+    private mutating func checkFormat(_ work: inout CheckWork) throws(StoreError) {
+        let block = StoreLayout.blockSize
+        for copy in 0..<2 {
+            let bytes = try readBytes(block, at: UInt64(copy * block))
+            if StoreFormat.read(bytes) != .store(format) { work.found(.damagedNode(offset: UInt64(copy * block))) }
+        }
+    }
+
+    /// Of the tenure that serves: in a dead one's a crash may have torn one copy.
     private mutating func checkAnchor(_ work: inout CheckWork) throws(StoreError) {
+        guard tenure != .none else { return }
         for copy in 0..<2 {
             let offset = format.anchorOffset(of: anchor.tenure, copy: copy)
             let there = StoreAnchor(try readBytes(StoreLayout.blockSize, at: offset), format: format, copy: copy)
-            // A crash between the two leaves the second one behind; whoever takes the store writes its own.
             if there == nil { work.found(.damagedNode(offset: offset)) }
         }
     }
 
-    private mutating func checkCatalog(_ work: inout CheckWork) throws(StoreError) {
+    mutating func checkCatalog(_ work: inout CheckWork) throws(StoreError) {
         var next = anchor.catalog
         for offset in catalogPages {
             reach(offset, &work)
@@ -106,43 +123,59 @@ extension SnapshotStore {
         }
     }
 
-    private mutating func checkEntries(data: Bool, _ work: inout CheckWork) throws(StoreError) {
-        let last = EntryKey(branch: .max, chunk: .max, end: .max)
-        var key = EntryKey.first
+    private mutating func checkEntries(
+        data: Bool, _ progress: (UInt64, UInt64) -> Void, _ work: inout CheckWork
+    ) throws(StoreError) {
+        let total = savedChunks
         var before: EntryKey?
-        while let entry = try entry(from: key, to: last) {
+        for entry in try salvage().entries {
             work.report.entries += 1
             let low = before.map { $0.isSameChunk(as: entry.key) ? $0.end : 0 } ?? 0
-            check(entry, above: low, &work)
-            if data { try checkData(entry, &work) }
             before = entry.key
-            key = entry.key.successor
+            if check(entry, above: low, &work.report), let unit = geometry.unit(at: entry.offset) {
+                if work.units[Int(unit / 64)] >> (unit % 64) & 1 == 1 { work.found(.sharedPlace(offset: entry.offset)) }
+                work.units[Int(unit / 64)] |= 1 << (unit % 64)
+                if data, try !isWhole(entry) {
+                    work.found(.damagedData(chunk: entry.key.chunk, end: entry.key.end))
+                }
+            }
+            if work.report.entries % 64 == 0 { progress(work.report.entries, max(total, work.report.entries)) }
         }
+        progress(work.report.entries, work.report.entries)
     }
 
-    private func check(_ entry: Entry, above low: UInt64, _ work: inout CheckWork) {
-        let isPossible =
-            entry.key.branch == 0 && entry.key.chunk < geometry.chunkCount(state.originSize) && entry.key.end > 0
-            && entry.key.end < state.generation
-        guard isPossible, let unit = geometry.unit(at: entry.offset) else {
-            work.found(.impossibleEntry(chunk: entry.key.chunk, end: entry.key.end))
-            return
+    /// About as many entries as there are.
+    var savedChunks: UInt64 {
+        state.windows.reduce(0) { $0 + ($1.kind == .data ? UInt64($1.used) : 0) }
+    }
+
+    /// False: it cannot be, so nothing more can be said of it.
+    func check(_ entry: Entry, above low: UInt64, _ report: inout CheckReport) -> Bool {
+        guard isPossible(entry) else {
+            report.found(.impossibleEntry(chunk: entry.key.chunk, end: entry.key.end))
+            return false
         }
-        if work.units[Int(unit / 64)] >> (unit % 64) & 1 == 1 { work.found(.sharedPlace(offset: entry.offset)) }
-        work.units[Int(unit / 64)] |= 1 << (unit % 64)
         if state.sweep == nil, !state.hasSnapshot(above: low, upTo: entry.key.end) {
-            work.found(.uselessEntry(chunk: entry.key.chunk, end: entry.key.end))
+            report.found(.uselessEntry(chunk: entry.key.chunk, end: entry.key.end))
         }
+        return true
     }
 
-    private mutating func checkData(_ entry: Entry, _ work: inout CheckWork) throws(StoreError) {
+    func isPossible(_ entry: Entry) -> Bool {
+        entry.key.branch == 0 && entry.key.chunk < geometry.chunkCount(state.originSize) && entry.key.end > 0
+            && entry.key.end < state.generation && geometry.unit(at: entry.offset) != nil
+    }
+
+    /// Whether what lies there is what was saved; what cannot be read is not.
+    mutating func isWhole(_ entry: Entry) throws(StoreError) -> Bool {
         do throws(BlockDeviceError) {
-            let bytes = try device.read(Int(geometry.chunkSize), at: entry.offset)
-            if Castagnoli.checksum(bytes) == entry.checksum { return }
+            let place = buffer.part(0..<Int(geometry.chunkSize))
+            try device.read(into: place, at: entry.offset)
+            return buffer.checksum(0..<Int(geometry.chunkSize)) == entry.checksum
         } catch {
             guard case .system = error else { throw .device(error) }
+            return false
         }
-        work.found(.damagedData(chunk: entry.key.chunk, end: entry.key.end))
     }
 
     private func checkNodeMap(_ work: inout CheckWork) {

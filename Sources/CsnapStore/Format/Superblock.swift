@@ -139,6 +139,12 @@ package struct StoreSlots: Equatable, Sendable {
         (0..<copies.count / 2).first { copies[$0 * 2] == nil && copies[$0 * 2 + 1] == nil }
     }
 
+    /// Zero until the first claim pins it.
+    package var pinnedCluster: Bits128 {
+        for copy in copies { if let copy, copy.cluster != .zero { return copy.cluster } }
+        return .zero
+    }
+
     /// A cluster uuid that is pinned in some slot and is not this one.
     package func foreignCluster(to cluster: Bits128) -> Bits128? {
         for copy in copies {

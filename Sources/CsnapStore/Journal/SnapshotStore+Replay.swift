@@ -47,13 +47,23 @@ extension SnapshotStore {
             if let held { try applyReplayed(held, &outcome) }
             held = group
         }
-        if piece.cut == nil { try expectEnd(position, &reader) }
+        var isDestroyed = false
+        if piece.cut == nil {
+            do throws(StoreError) {
+                try expectEnd(position, &reader)
+            } catch {
+                isDestroyed = noteLost(piece.tenure, from: position.number, error)
+                if !isDestroyed { throw error }
+            }
+        }
         if let held {
-            let counts = piece.cut == nil ? try isDataWhole(held) : true
+            let counts = piece.cut == nil && !isDestroyed ? try isDataWhole(held) : true
             if counts { try applyReplayed(held, &outcome) }
         }
         if let cut = piece.cut, (outcome.last ?? 0) < cut {
-            throw .damaged(offset: geometry.offset(ofWindow: position.window) + UInt64(position.offset))
+            let error = StoreError.damaged(
+                offset: geometry.offset(ofWindow: position.window) + UInt64(position.offset))
+            guard noteLost(piece.tenure, from: position.number, error) else { throw error }
         }
         outcome.bytes = position.liveBytes
         outcome.tail = Array(position.piece.windows[position.current...])
@@ -61,7 +71,11 @@ extension SnapshotStore {
     }
 
     private mutating func applyReplayed(_ group: JournalGroup, _ outcome: inout ReplayedPiece) throws(StoreError) {
-        guard try replay(group) else { throw .damaged(offset: 0) }
+        if damage != nil {
+            try replayLeniently(group)
+        } else {
+            guard try replay(group) else { throw .damaged(offset: 0) }
+        }
         outcome.last = group.number
     }
 

@@ -103,14 +103,17 @@ extension SnapshotStore {
             reserve: UInt64(reserve) * windowSize)
     }
 
+    /// No chunk finds room in a window of nodes or journal, however little is in it.
     private func bytesUsed(_ window: Window) -> UInt64 {
         switch window.kind {
         case .free: 0
         case .data: UInt64(window.used) * UInt64(geometry.chunkSize)
-        case .nodes: UInt64(window.used) * UInt64(geometry.nodeSize)
-        case .journal: UInt64(window.used) * UInt64(geometry.windowSize)
+        case .nodes, .journal: window.used > 0 ? UInt64(geometry.windowSize) : 0
         }
     }
+
+    /// Space of deleted snapshots is on its way: the sweep runs, or readers may still look at what it freed.
+    package var awaitsSpace: Bool { state.sweep != nil || state.freeStamp > forgottenStamp }
 
     /// Journals that no piece needs any more are free.
     mutating func freePassedJournals(_ pieces: [JournalPiece]) {

@@ -20,7 +20,13 @@ extension SnapshotStore {
     }
 
     mutating func readBytes(_ count: Int, at offset: UInt64) throws(StoreError) -> [UInt8] {
-        do throws(BlockDeviceError) { return try device.read(count, at: offset) } catch { throw end(.device(error)) }
+        do throws(BlockDeviceError) {
+            return try device.read(count, at: offset)
+        } catch {
+            // Whoever only looks goes past a bad sector.
+            if damage != nil, case .system = error { throw .damaged(offset: offset) }
+            throw end(.device(error))
+        }
     }
 
     /// A page of the catalog or the space map.
@@ -35,21 +41,28 @@ extension SnapshotStore {
     mutating func loadSpace(of unit: UInt64) throws(StoreError) {
         let index = state.space.page(of: unit)
         guard let pointer = state.space.missing(index) else { return }
-        let payload = try page(pointer, .space).payload
         let words = state.space.unitsPerPage / 64
+        let payload: [UInt8]
+        do throws(StoreError) {
+            payload = try page(pointer, .space).payload
+        } catch {
+            guard noteDamage(error) else { throw error }
+            state.space.load(index, [UInt64](repeating: 0, count: words))
+            return
+        }
         guard payload.count == words * 8 else { throw .damaged(offset: pointer.offset) }
         state.space.load(
             index, payload.withUnsafeBytes { raw in (0..<words).map { raw.little64($0 * 8) } })
     }
 
-    /// The slots as they are now; any tenure above ours is the end.
+    /// The slots as they are now; any tenure above ours is the end, and so is a store that does not know us any more.
     mutating func expectNotSurpassed() throws(StoreError) {
         if StoreMutants.active(.noSlotReadBeforeReuse) { return }
         let bytes = try readBytes(format.slotsByteCount, at: StoreLayout.slotsOffset)
         let slots = StoreSlots(bytes, format: format)
-        if let highest = slots.highest, highest.tenure > tenure {
-            throw end(.surpassed(highest.tenure, highest.owner.process))
-        }
+        // Our own claim stands there as long as this is the disk that we took.
+        guard let highest = slots.highest, highest.tenure >= tenure else { throw end(.device(.system(5))) }
+        if highest.tenure > tenure { throw end(.surpassed(highest.tenure, highest.owner.process)) }
     }
 
     /// Both copies, one after the other: one of them is whole whatever tears the other.

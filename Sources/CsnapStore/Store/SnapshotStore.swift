@@ -31,6 +31,8 @@ package struct SnapshotStore<Device: BlockDevice> {
     var cache: NodeCache
     let buffer: AlignedBuffer
     var isEnded = false
+    /// What loading went past; none: it went past nothing, damage is an error. Only while a store is inspected.
+    var damage: LoadDamage?
 
     var geometry: StoreGeometry { format.geometry }
 }

@@ -60,35 +60,3 @@ package struct DiffPart: Equatable, Sendable {
         }
     }
 }
-
-/// What a check found. Nothing in `problems`: the store is what it says.
-package struct CheckReport: Equatable, Sendable {
-    package var entries: UInt64 = 0
-    package var nodes: UInt64 = 0
-    package var snapshots = 0
-    /// At most `problemLimit`, in the order found.
-    package var problems: [CheckProblem] = []
-
-    package static let problemLimit = 100
-
-    package init() {}
-}
-
-package enum CheckProblem: Equatable, Sendable {
-    /// A tree node, catalog page or space page is not what its parent says.
-    case damagedNode(offset: UInt64)
-    /// Entries out of order, outside their parent's range, or of impossible content.
-    case impossibleEntry(chunk: UInt64, end: UInt64)
-    /// Saved data is not what was saved.
-    case damagedData(chunk: UInt64, end: UInt64)
-    /// No snapshot needs this entry, and no sweep is under way.
-    case uselessEntry(chunk: UInt64, end: UInt64)
-    /// Two entries share one place.
-    case sharedPlace(offset: UInt64)
-    /// An entry's place counts as free.
-    case usedButFree(offset: UInt64)
-    /// A place counts as used, but no entry names it.
-    case lostPlace(offset: UInt64)
-    /// A counter disagrees with what it counts.
-    case wrongCount(window: UInt32)
-}

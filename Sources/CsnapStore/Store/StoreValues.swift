@@ -148,20 +148,25 @@ package struct StoreSpace: Equatable, Sendable {
         return min(100, Int(((used + quarantined) * 100 + usable - 1) / usable))
     }
 
-    package var level: StoreLevel {
-        switch percent {
-        case ..<80: .ample
-        case ..<95: .low
-        case ..<100: .critical
-        default: .full
-        }
-    }
+    package var level: StoreLevel { StoreLevel(percent: percent) }
 }
 
 /// Warnings come at 80 and 95 %.
-package enum StoreLevel: Equatable, Sendable {
+package enum StoreLevel: UInt8, Comparable, Sendable {
     case ample
     case low
     case critical
     case full
+
+    package init(percent: Int) {
+        self =
+            switch percent {
+            case ..<80: .ample
+            case ..<95: .low
+            case ..<100: .critical
+            default: .full
+            }
+    }
+
+    package static func < (left: StoreLevel, right: StoreLevel) -> Bool { left.rawValue < right.rawValue }
 }

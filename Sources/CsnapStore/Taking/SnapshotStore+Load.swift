@@ -6,14 +6,19 @@ extension SnapshotStore {
         let bytes = try readBytes(format.slotsByteCount, at: StoreLayout.slotsOffset)
         let slots = StoreSlots(bytes, format: format)
         var claims: [(tenure: Tenure, slot: Int)] = []
+        var best: StoreAnchor?
         for slot in 0..<format.slotCount {
             guard let claim = slots.newest(in: slot) else {
-                throw .damaged(offset: format.offset(ofSlot: slot, copy: 0))
+                guard damage != nil else { throw .damaged(offset: format.offset(ofSlot: slot, copy: 0)) }
+                // Its anchors still say who stood here.
+                let stood = try anchors(inSlot: slot).max { $0.tenure < $1.tenure }
+                damage?.slots.append((slot, stood))
+                if let stood, best.map({ $0.tenure < stood.tenure }) ?? true { best = stood }
+                continue
             }
             if claim.tenure != .none { claims.append((claim.tenure, slot)) }
         }
         claims.sort { $0.tenure > $1.tenure }
-        var best: StoreAnchor?
         for claim in claims {
             // Whoever claimed below the best cannot have an anchor above it.
             if let best, best.tenure >= claim.tenure { break }
@@ -21,6 +26,14 @@ extension SnapshotStore {
                 best = anchor
             }
             if StoreMutants.active(.highestSlotIsBase), claim.tenure != own { break }
+            // What cannot be read there may have been the base.
+            if let place = damage?.anchors.last, place.slot == claim.slot, best?.tenure ?? .none < claim.tenure {
+                throw .damaged(offset: place.offset)
+            }
+        }
+        // Neither its slot nor its anchor says who stood there.
+        for place in damage?.anchors ?? [] where damage?.slots.contains(where: { $0.slot == place.slot }) == true {
+            throw .damaged(offset: place.offset)
         }
         return best
     }
@@ -43,7 +56,9 @@ extension SnapshotStore {
                 found.append(newest)
             } else if blocks[1].contains(where: { $0 != 0 }) {
                 // The second copy is written only after the first was durable: something has destroyed both.
-                throw .damaged(offset: format.anchorsOffset(ofSlot: slot) + UInt64(parity * 2 * block))
+                let offset = format.anchorsOffset(ofSlot: slot) + UInt64(parity * 2 * block)
+                guard damage != nil else { throw .damaged(offset: offset) }
+                damage?.anchors.append((slot, offset))
             }
         }
         return found

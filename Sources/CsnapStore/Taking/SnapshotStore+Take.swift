@@ -16,18 +16,23 @@ extension SnapshotStore {
             if let base {
                 guard !format.isSamePlace(base.tenure, claim.tenure) else { throw .ended }
                 let pieces = try store.load(base)
+                guard origin.size >= store.state.originSize else { throw .outOfRange }
                 if !StoreMutants.active(.noFlushBeforeFirstAnchor) { try store.flush() }
                 try store.stand(on: base, pieces, settled)
             } else {
                 try store.stand(on: nil, [], settled)
             }
         } catch {
+            if error == .outOfRange {
+                throw .originTruncated(origin: origin.size, recorded: store.state.originSize)
+            }
             throw StoreRefusal(error, base: store.anchor.tenure)
         }
         return store
     }
 
-    /// Reads a store without claiming it; nothing is ever written. For checks while no server has it.
+    /// Reads a store without claiming it, past as much damage as can be; nothing is ever written. For checks while no
+    /// server has it.
     package static func inspect(device: Device, origin: Device) throws(StoreRefusal) -> SnapshotStore {
         var device = device
         let format = try readFormat(&device)
@@ -35,6 +40,7 @@ extension SnapshotStore {
             process: NodeBoot(node: NodeID(0), boot: Boot(0)), machineID: .zero, kernelBootID: .zero)
         var store = SnapshotStore(
             device: device, origin: origin, format: format, owner: nobody, tenure: .none)
+        store.damage = LoadDamage()
         do throws(StoreError) {
             if let base = try store.findBase(below: nil) { _ = try store.load(base) }
         } catch {
@@ -44,7 +50,7 @@ extension SnapshotStore {
         return store
     }
 
-    private static func claimSlot(_ claim: StoreClaim, _ device: inout Device) throws(StoreRefusal) -> StoreFormat {
+    static func claimSlot(_ claim: StoreClaim, _ device: inout Device) throws(StoreRefusal) -> StoreFormat {
         var taking = StoreTaking(claim)
         var request = taking.first
         while true {
@@ -56,7 +62,7 @@ extension SnapshotStore {
         }
     }
 
-    private static func readFormat(_ device: inout Device) throws(StoreRefusal) -> StoreFormat {
+    static func readFormat(_ device: inout Device) throws(StoreRefusal) -> StoreFormat {
         guard case .bytes(let bytes) = device.perform(.read(offset: 0, count: 2 * StoreLayout.blockSize)) else {
             throw .device(5)
         }
@@ -114,7 +120,10 @@ extension SnapshotStore {
         try writeAnchor()
         try expectNotSurpassed()
         // Each takeover adds a piece; they never reach the limit while takeovers succeed.
-        if anchor.pieces.count > StoreAnchor.pieceLimit / 2 { try checkpointNow() }
+        if anchor.pieces.count > StoreAnchor.pieceLimit / 2 {
+            // In a full store there may be no room for it: then the pieces stay, and there is place for some more.
+            do throws(StoreError) { try checkpointNow() } catch { if error.isFatal { throw error } }
+        }
     }
 }
 

@@ -13,9 +13,12 @@ extension StoreRefusal {
             "\(path) has \(device) bytes, its store \(store); give the device its former size back"
         case .damagedSlot(let slot):
             "both copies of slot \(slot) of the store \(path) are damaged; examine the disk, "
-                + "then format it anew with `csnapctl volume create --force`"
+                + "then `csnapctl volume check --repair`"
         case .foreign:
             "the store \(path) belongs to another cluster; correct the path, or format it anew to give up its snapshots"
+        case .originTruncated(let origin, let recorded):
+            "the origin of the store \(path) has \(origin) bytes, the store knows \(recorded): give it its former size "
+                + "back, or correct its path"
         case .stale(let highest, let lastActive):
             "the store \(path) saw epoch \(highest.value) last, the group epoch \(lastActive.value): "
                 + "it is an old copy or another disk; give this node the present one"
@@ -33,6 +36,12 @@ extension StoreRefusal {
         case .unsettled:
             "the store \(path) has no room for a takeover: dead servers may still write to what is free; "
                 + "`csnapctl strike NODE --fenced` once such a node is proven off"
+        case .noRoomToRepair:
+            "the store \(path) has no room for what a repair writes beside the old; nothing was changed. "
+                + "Delete snapshots while it can still be served, or format it anew"
+        case .ownedElsewhere(let owner):
+            "the store \(path) was served by node \(owner.node.value) last, and nothing here shows that it is not "
+                + "served now: stop csnap on all nodes, then say --force"
         case .device(let code): "the store \(path) failed with error \(code); examine the disk"
         }
     }

@@ -31,6 +31,8 @@ package enum StoreRefusal: Error, Equatable, Sendable {
     case truncated(device: UInt64, store: UInt64)
     case damagedSlot(Int)
     case foreign(cluster: Bits128)
+    /// The origin is smaller than it was when the store last recorded it.
+    case originTruncated(origin: UInt64, recorded: UInt64)
     case stale(highest: Epoch, lastActive: Epoch)
     /// A tenure that is not below ours was there, or came while we claimed.
     case tenure(Tenure, owner: NodeBoot)
@@ -42,6 +44,10 @@ package enum StoreRefusal: Error, Equatable, Sendable {
     case damaged(offset: UInt64)
     /// No room for a takeover: too much is kept away because of servers that may still be writing.
     case unsettled
+    /// Of a repair: the new tree and catalog find no place beside the old ones.
+    case noRoomToRepair
+    /// Of a repair: the last server was on another machine, so no lock here shows that it is gone.
+    case ownedElsewhere(NodeBoot)
     case device(Int32)
 }
 
@@ -49,16 +55,21 @@ extension StoreRefusal {
     /// What the agent is told.
     package var failure: ServerFailure {
         switch self {
-        case .blank, .notAStore, .version, .truncated, .damagedSlot, .damaged: .storeFormat
+        case .blank, .notAStore: .storeFormat
+        case .version: .storeVersion
+        case .truncated: .storeTruncated
+        case .originTruncated: .originTruncated
+        case .damagedSlot, .damaged: .storeDamaged
         case .foreign: .storeForeign
         case .stale: .storeStale
         case .tenure, .slotOfBase, .claimWasLost: .storeTenure
-        case .unsettled, .device: .storeIO
+        case .unsettled: .storeUnsettled
+        case .noRoomToRepair, .ownedElsewhere, .device: .storeIO
         }
     }
 
     /// Of a taking that has claimed its slot.
-    init(_ error: StoreError, base: Tenure) {
+    package init(_ error: StoreError, base: Tenure) {
         switch error {
         case .device(.system(let code)): self = .device(code)
         case .device(.stopped): self = .device(125)
@@ -77,7 +88,9 @@ extension StoreRefusal {
         switch self {
         case .tenure(let other, _): max(other.epoch, tenure.epoch)
         case .slotOfBase, .claimWasLost: tenure.epoch
-        case .blank, .notAStore, .version, .truncated, .damagedSlot, .foreign, .stale, .damaged, .unsettled, .device:
+        case .blank, .notAStore, .version, .truncated, .damagedSlot, .foreign, .originTruncated, .stale, .damaged,
+            .unsettled,
+            .noRoomToRepair, .ownedElsewhere, .device:
             .none
         }
     }

@@ -18,10 +18,14 @@ extension Samples {
     mutating func serverToAgent() -> [ServerToAgent] {
         let failures: [ServerFailure] = [
             .storeUnreachable, .storeForeign, .storeStale, .storeTenure, .storeIO, .storeFormat, .listen, .hardDeadline,
+            .storeVersion, .storeTruncated, .storeDamaged, .storeInUse, .originTruncated,
+            .storeUnsettled,
         ]
         return [
             .inert, .started(tenure(), port: port()), .sessions(process(), count: word32()), .struck(process()),
             .failed(pick(failures), epochSeen: epoch()),
+            .store(StoreNotice(volume: "größe", kind: .space(percent: 95, isHolding: true))),
+            .store(StoreNotice(volume: "data", kind: .dropped(snapshot: "monday"))),
         ]
     }
 

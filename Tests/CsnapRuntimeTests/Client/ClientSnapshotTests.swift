@@ -69,6 +69,21 @@ import Testing
         #expect(Core.write(&core, chunk: 3) == .go)
     }
 
+    @Test func aLargerOriginIsOfferedAndEachChunkIsAskedForAgain() {
+        var core = Self.acknowledged()
+        let size = core.originSize + (1 << 20)
+        core.receive(.barrierEnd(Self.attempt, generation: 1, originSize: size), now: Core.at(1))
+        #expect(core.takeActions().contains(.grown(size)))
+        #expect(core.originSize == size)
+        #expect(Core.write(&core, chunk: 3) == .hold, "new bits start shared, and so do the others")
+        let last = size / 65536 - 1
+        #expect(Core.write(&core, chunk: last, ticket: 1) == .hold)
+        for query in Core.queries(core.takeActions()) {
+            core.receive(.grant(request: query.request, epoch: Epoch(1), generation: 1), now: Core.at(1))
+        }
+        #expect(Core.write(&core, chunk: 3) == .go)
+    }
+
     @Test func anAbortedBarrierKeepsTheBitmap() {
         var core = Self.acknowledged()
         core.receive(.barrierEnd(Self.attempt, generation: 1), now: Core.at(1))

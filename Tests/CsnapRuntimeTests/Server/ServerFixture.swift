@@ -23,7 +23,8 @@ final class ServerFixture {
     /// Starts the server on the store `store`, made now unless given, and waits for `inert`. With a second volume if
     /// `withLogs`, whose store lies beside that of the first.
     init(
-        store: String? = nil, environment: [String: String] = [:], prepared: Bool = true, withLogs: Bool = false
+        store: String? = nil, environment: [String: String] = [:], prepared: Bool = true, withLogs: Bool = false,
+        originSize: Int = 1 << 20, whenFull: String = "hold"
     ) throws {
         let number = Self.instances.add(1, ordering: .relaxed).newValue
         let scratch = "/tmp/csnap-server-test.\(getpid()).\(number)"
@@ -33,7 +34,7 @@ final class ServerFixture {
         let low = UInt8(truncatingIfNeeded: getpid())
         address = .ipv4(127, 64 + UInt8(truncatingIfNeeded: number), low, 1, port: 7001)
         let origin = directory + "/origin"
-        try makeFile(origin, size: 1 << 20)
+        try makeFile(origin, size: originSize)
         if prepared, store == nil {
             _ = try VolumeFormatter.create(path: directory + "/store", origin: origin, storeSize: 16 << 20)
         }
@@ -51,7 +52,7 @@ final class ServerFixture {
             state-directory: \(directory)
             runtime-directory: \(directory)
             log-level: \(ProcessInfo.processInfo.environment["CSNAP_TEST_LOG"] ?? "critical")
-            volumes: { data: { origin: origin, store: \(store ?? "store") }\(second) }
+            volumes: { data: { origin: origin, store: \(store ?? "store"), when-full: \(whenFull) }\(second) }
             """
         try Data(text.utf8).write(to: URL(fileURLWithPath: directory + "/csnap.yaml"))
         try Data((Self.key.line + "\n").utf8).write(to: URL(fileURLWithPath: directory + "/key"))

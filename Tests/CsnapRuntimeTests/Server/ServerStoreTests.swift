@@ -1,5 +1,6 @@
 import CsnapCore
 import CsnapRuntime
+import CsnapSession
 import Foundation
 import Glibc
 import Testing
@@ -51,6 +52,79 @@ struct ServerStoreTests {
         let missing = try ServerFixture(store: scratch.directory + "/missing")
         #expect(try missing.hear() == .failed(.storeUnreachable, epochSeen: .none))
         #expect(try missing.waitForEnd() == .exited(1))
+    }
+
+    @Test("a store of another format, a truncated one and one that is checked are refused by name")
+    func badStores() throws {
+        func failure(_ change: (Int32) throws -> Void, _ path: String) throws -> ServerToAgent? {
+            let descriptor = open(path, O_RDWR)
+            try change(descriptor)
+            close(descriptor)
+            let server = try ServerFixture(store: path)
+            let first = try server.hear()
+            guard first == .inert else { return first }
+            server.start()
+            return try server.hear()
+        }
+        func fresh() throws -> ServerFixture {
+            let fixture = try ServerFixture()
+            #expect(try fixture.hear() == .inert)
+            fixture.tell(.stop)
+            #expect(try fixture.waitForEnd() == .exited(0))
+            return fixture
+        }
+        let truncated = try fresh()
+        #expect(
+            try failure({ ftruncate($0, 12 << 20) }, truncated.storePath) == .failed(.storeTruncated, epochSeen: .none))
+        let damaged = try fresh()
+        let zeros = [UInt8](repeating: 0, count: 2 * 4096)
+        #expect(
+            try failure({ pwrite($0, zeros, zeros.count, 1 << 20) }, damaged.storePath)
+                == .failed(.storeDamaged, epochSeen: .none))
+        let checked = try fresh()
+        let checker = try VolumeChecker(path: checked.storePath, origin: checked.directory + "/origin")
+        #expect(try failure({ _ in }, checked.storePath) == .failed(.storeInUse, epochSeen: .none))
+        #expect(try checker.check("data") { _, _ in }.problems.map(\.code) == [])
+    }
+
+    @Test("an origin that has become smaller is refused by name, and nothing is written to it")
+    func smallerOrigin() throws {
+        let first = try ServerFixture()
+        try first.serve()
+        first.tell(.stop)
+        #expect(try first.waitForEnd() == .exited(0))
+        let second = try ServerFixture(store: first.storePath)
+        #expect(try second.hear() == .inert)
+        second.tell(.stop)
+        _ = try second.waitForEnd()
+        // The same store beside an origin of half the size.
+        let third = try ServerFixture(store: first.storePath, originSize: 1 << 19)
+        #expect(try third.hear() == .inert)
+        third.start(Tenure(epoch: Epoch(8), round: Round(1)))
+        #expect(try third.hear() == .failed(.originTruncated, epochSeen: .none))
+        #expect(try third.waitForEnd() == .exited(1))
+    }
+
+    @Test("a store that fails under a server ends it by name, and grants nothing")
+    func failsWhileServing() throws {
+        let fixture = try ServerFixture()
+        let (client, commander) = try ServerSnapshotTests.start(fixture)
+        let create = SnapshotCommand.create(volume: "data", name: "monday", uuid: ServerSnapshotTests.uuid)
+        try commander.send(.command(request: 1, epoch: ServerSnapshotTests.epoch, create))
+        let attempt = BarrierAttempt(tenure: ServerFixture.tenure, counter: 1)
+        #expect(try client.hear() == .barrierBegin(attempt))
+        try client.send(.barrierAck(attempt))
+        #expect(try client.hear() == .barrierEnd(attempt, generation: 2))
+        #expect(try client.hear() == .snapshotsChanged(epoch: ServerSnapshotTests.epoch, from: 1))
+        // The slots are gone: the first copy-out, which has to look at them, is the end.
+        #expect(truncate(fixture.storePath, 1 << 20) == 0)
+        try client.query(9)
+        #expect(try client.hear() == nil, "no grant")
+        // What was told before the end may come first.
+        var heard = try fixture.hear()
+        while let message = heard, message != .failed(.storeIO, epochSeen: .none) { heard = try fixture.hear() }
+        #expect(heard == .failed(.storeIO, epochSeen: .none))
+        #expect(try fixture.waitForEnd() == .exited(1))
     }
 
     @Test("a store is made only where nothing is, never under a server")

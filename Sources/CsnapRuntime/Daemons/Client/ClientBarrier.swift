@@ -43,7 +43,8 @@ extension ClientCore {
     }
 
     /// END: go on in this generation. If it is the old one no snapshot was made, and the bitmap still holds.
-    mutating func end(_ attempt: BarrierAttempt, generation: UInt64, _ now: Instant) {
+    /// `originSize`: as many bytes from now on; 0: as many as before.
+    mutating func end(_ attempt: BarrierAttempt, generation: UInt64, originSize: UInt64, _ now: Instant) {
         guard session == .open else { return }
         guard barrier?.attempt == attempt else {
             if bitmap?.generation != generation { abandon(now, pause: Self.reconnectPause) }
@@ -51,10 +52,23 @@ extension ClientCore {
         }
         if let old = bitmap, old.generation != generation {
             bitmap = UnsharedBitmap(
-                storeUUID: old.storeUUID, generation: generation, chunkSize: old.chunkSize, originSize: originSize)
+                storeUUID: old.storeUUID, generation: generation, chunkSize: old.chunkSize,
+                originSize: self.originSize)
         }
+        grow(to: originSize)
         leaveBarrier()
         ask()
+    }
+
+    /// The origin has become larger: connections made from now on see it. Every chunk is asked for once again.
+    mutating func grow(to size: UInt64) {
+        guard size > originSize else { return }
+        originSize = size
+        if let old = bitmap {
+            bitmap = UnsharedBitmap(
+                storeUUID: old.storeUUID, generation: old.generation, chunkSize: old.chunkSize, originSize: size)
+        }
+        actions.append(.grown(size))
     }
 
     mutating func leaveBarrier() {

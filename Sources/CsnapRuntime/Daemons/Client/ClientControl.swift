@@ -79,6 +79,9 @@ final class ClientControl {
         case .readFailed(let id, let code): snapshots.failed(id, code: code)
         case .changes(let id, let changes): snapshots.changed(id, changes)
         case .exports(let entries, let chunkSize): snapshots.offer(entries, chunkSize: chunkSize)
+        case .grown(let size):
+            snapshots.originHasGrown(to: size)
+            log("the volume has \(size) bytes now; programs that connect again see them")
         case .note(let text): log(text)
         }
     }

@@ -23,6 +23,8 @@ package struct ClientCore: Equatable, Sendable {
         case changes(UInt64, ChangedChunks)
         /// These snapshots are to be offered.
         case exports([SnapshotEntry], chunkSize: UInt32)
+        /// The origin has so many bytes now: offered to those who connect from now on.
+        case grown(UInt64)
         case note(String)
     }
 
@@ -56,7 +58,7 @@ package struct ClientCore: Equatable, Sendable {
     package let processID: UInt32
     package let machine: MachineIdentity
     /// Bytes, of the local device.
-    package let originSize: UInt64
+    package internal(set) var originSize: UInt64
 
     private var agent: NodeBoot?
     var gate = ClientGate()
@@ -322,7 +324,8 @@ package struct ClientCore: Equatable, Sendable {
         case .map(let request, let epoch, let pieces):
             if epoch == gate.adopted.epoch { mapped(request, pieces, now) }
         case .barrierBegin(let attempt): begin(attempt)
-        case .barrierEnd(let attempt, let generation): end(attempt, generation: generation, now)
+        case .barrierEnd(let attempt, let generation, let originSize):
+            end(attempt, generation: generation, originSize: originSize, now)
         case .snapshotsChanged(_, let number):
             snapshots.changed(from: number)
             askList()
@@ -345,6 +348,7 @@ package struct ClientCore: Equatable, Sendable {
         guard session == .greeting, welcome.tenure == gate.adopted else {
             return abandon(now, pause: Self.refusedPause)
         }
+        grow(to: welcome.originSize)
         let known = bitmap.map { map in
             map.storeUUID == welcome.storeUUID && map.generation == welcome.generation
                 && map.chunkSize == welcome.chunkSize

@@ -40,9 +40,7 @@ package final class ClientDaemon: Sendable {
             device = try OriginDevice(path: options.origin, node: options.node)
             engine = options.engine ?? device.preferredEngine
             monitor = try ClientMonitor(core: Self.core(options, device))
-            let export = NBDExport(
-                name: "origin", description: "origin of volume \(options.volume)", size: device.size,
-                minimumBlock: device.minimumBlock, preferredBlock: 64 << 10)
+            let export = device.export(of: options.volume, size: device.size)
             exports = ExportTable([ServedExport(export: export)])
             snapshots = SnapshotReader(options: options, monitor: monitor, origin: device, exports: exports, log: log)
             listener = try NBDListener(

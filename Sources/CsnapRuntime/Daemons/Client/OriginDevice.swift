@@ -12,7 +12,7 @@ final class OriginDevice: Sendable {
     let descriptor: Int32
     let isDirect: Bool
     let isRegular: Bool
-    /// Bytes.
+    /// Bytes when it was opened.
     let size: UInt64
     /// Bytes: 512, or 4096 where the device needs it.
     let minimumBlock: UInt32
@@ -76,6 +76,15 @@ final class OriginDevice: Sendable {
         buffer.release(from: 0)
         return needsMore ? 4096 : 512
     }
+
+    func export(of volume: String, size: UInt64) -> NBDExport {
+        NBDExport(
+            name: "origin", description: "origin of volume \(volume)", size: size, minimumBlock: minimumBlock,
+            preferredBlock: 64 << 10)
+    }
+
+    /// Bytes now; it may have grown since it was opened.
+    var currentSize: UInt64 { (try? Self.examine(descriptor, path))?.size ?? size }
 
     /// For a shell without a ring: bytes, 0 or -errno.
     func perform(_ operation: DiskOperation.Kind) -> Int32 {

@@ -70,6 +70,12 @@ final class SnapshotReader: Sendable {
         }
     }
 
+    /// Those who connect from now on see it; not more than this node's device has.
+    func originHasGrown(to size: UInt64) {
+        let seen = min(size, origin.currentSize)
+        exports.insert(ServedExport(export: origin.export(of: volume, size: seen)))
+    }
+
     /// These are the snapshots now.
     func offer(_ entries: [SnapshotEntry], chunkSize: UInt32) {
         guard store != nil, chunkSize > 0 else { return }

@@ -39,7 +39,8 @@ package enum ServerDaemon {
             loop.run()
         } catch {
             logger.error("\(error)")
-            _ = agent.send(.failed(.storeUnreachable, epochSeen: .none))
+            let isLocked = error.code == EAGAIN
+            _ = agent.send(.failed(isLocked ? .storeInUse : .storeUnreachable, epochSeen: .none))
             return ServerExit.failed.rawValue
         }
     }

@@ -208,6 +208,12 @@ final class ServerLoop {
             }
             withTable { $0.completed(ticket, volume: index, result, at: BootClock.now()) }
         case .freed(let stamp): withTable { $0.freed(stamp, volume: index) }
+        case .space(let percent, let isHolding):
+            tell(.store(StoreNotice(volume: store.volume, kind: .space(percent: percent, isHolding: isHolding))))
+        case .dropped(let snapshot):
+            logger.warning("snapshot \(snapshot.name) of \(store.volume) was dropped: the store is full")
+            tell(.store(StoreNotice(volume: store.volume, kind: .dropped(snapshot: snapshot.name))))
+            withTable { $0.dropped(snapshot.number, volume: index) }
         case .failed(let failure, let reason, let epochSeen): fail(failure, reason, epochSeen: epochSeen)
         }
     }

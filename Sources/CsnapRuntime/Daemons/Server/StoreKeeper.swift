@@ -13,6 +13,10 @@ enum StoreNews {
     case completed(ticket: UInt64, StoreResult)
     /// Addresses that readers may know became free; SessionTable says when they are forgotten.
     case freed(UInt64)
+    /// How full the store is has become worth saying.
+    case space(percent: UInt8, isHolding: Bool)
+    /// A snapshot was deleted for room, as the configuration says.
+    case dropped(SnapshotEntry)
     /// The store is lost to this server; a successor finds out what became of its last writes.
     case failed(ServerFailure, String, epochSeen: Epoch)
 }
@@ -34,8 +38,7 @@ final class StoreKeeper: Sendable {
         var orders: [Order] = []
     }
 
-    let volume: String
-    let path: String
+    let about: CsnapConfiguration.Volume
     private let gate: ServiceGate
     private let record: ServiceRecord
     private let done: Doorbell
@@ -53,8 +56,7 @@ final class StoreKeeper: Sendable {
     init(
         _ volume: CsnapConfiguration.Volume, gate: ServiceGate, record: ServiceRecord, done: Doorbell
     ) throws(SystemError) {
-        self.volume = volume.name
-        path = volume.store
+        about = volume
         self.gate = gate
         self.record = record
         self.done = done
@@ -64,6 +66,9 @@ final class StoreKeeper: Sendable {
         let devices = Devices(store: store, origin: try StoreDevice(path: volume.origin, writable: false))
         try ServerThread.start("store") { [self] in run(devices) }
     }
+
+    var volume: String { about.name }
+    var path: String { about.store }
 
     /// Begins the taking; at most once in a process.
     func take(_ claim: StoreClaim) {
@@ -85,6 +90,7 @@ final class StoreKeeper: Sendable {
     }
 
     private func tell(_ some: [StoreNews]) {
+        if some.isEmpty { return }
         news.withLock { $0 += some }
         done.ring()
     }
@@ -101,7 +107,7 @@ final class StoreKeeper: Sendable {
         claim.deviceSize = devices.store.size
         do throws(StoreRefusal) {
             let gate = GatedStore(gate: gate, record: record)
-            var store = try VolumeStore(claim, volume, store: devices.store, origin: devices.origin, gate: gate)
+            var store = try VolumeStore(claim, about, store: devices.store, origin: devices.origin, gate: gate)
             tell([.taken(store.about)])
             serve(&store)
         } catch {
@@ -112,20 +118,24 @@ final class StoreKeeper: Sendable {
     /// Until the process ends, or the store fails.
     private func serve(_ store: inout VolumeStore) {
         var freed = store.freeStamp
+        var watch = SpaceWatch()
         while true {
             var polled = pollfd(fd: work.descriptor, events: Int16(POLLIN), revents: 0)
-            let isRung = poll(&polled, 1, store.needsMaintenance ? Self.pause : -1) > 0
+            let isRung = poll(&polled, 1, store.needsMaintenance ? Self.pause : watch.patience) > 0
             if isRung { work.wait() }
             var orders = inbox.withLock { inbox in
                 defer { inbox.orders = [] }
                 return inbox.orders
             }
+            watch.isDue = watch.isDue || !orders.isEmpty || store.needsMaintenance
             do throws(StoreError) {
                 while !orders.isEmpty { try carryOut(&orders, &store) }
                 if store.needsMaintenance { try store.maintain() }
             } catch {
                 return tell([.failed(error.failure, error.sentence(path), epochSeen: error.epochSeen)])
             }
+            tell(store.takeDropped().map { .dropped(SnapshotEntry($0)) })
+            if let news = watch.news(of: store, at: BootClock.now()) { tell([news]) }
             guard store.freeStamp != freed else { continue }
             freed = store.freeStamp
             tell([.freed(freed)])
@@ -146,6 +156,37 @@ final class StoreKeeper: Sendable {
         let results = try store.copyOut(group)
         tell(zip(orders, results).map { .completed(ticket: $0.ticket, $1) })
         orders.removeFirst(group.count)
+    }
+}
+
+/// Says when a store crosses 80, 95 or 100 %, and when writes begin or cease to wait for room.
+struct SpaceWatch {
+    /// At most one look in this time: it counts all windows.
+    private static let interval = Interval.seconds(1)
+    /// So far below a mark the store must be before it is said to have left it.
+    private static let slack = 2
+
+    /// Something was done since the last look.
+    var isDue = true
+    private var level = StoreLevel.ample
+    private var wasHolding = false
+    private var nextLook = Instant.distantPast
+
+    /// For poll(2).
+    var patience: Int32 { isDue || wasHolding ? Int32(Self.interval.nanoseconds / 1_000_000) : -1 }
+
+    mutating func news(of store: VolumeStore, at now: Instant) -> StoreNews? {
+        let isHolding = store.isHolding(now)
+        guard isHolding != wasHolding || isDue && now >= nextLook else { return nil }
+        isDue = false
+        nextLook = now + Self.interval
+        let percent = store.space.percent
+        var level = StoreLevel(percent: percent)
+        if level < self.level { level = min(self.level, StoreLevel(percent: percent + Self.slack)) }
+        guard level != self.level || isHolding != wasHolding else { return nil }
+        self.level = level
+        wasHolding = isHolding
+        return .space(percent: UInt8(percent), isHolding: isHolding)
     }
 }
 

@@ -6,14 +6,31 @@ import Glibc
 /// A taken store as the server uses it: orders of SessionTable in, results out. Throws what ends the server's use of
 /// the store; every other error is a result.
 struct VolumeStore {
+    /// A snapshot that was read so lately is in use: a full store does not drop it.
+    private static let inUse = Interval.seconds(60)
+
     private let volume: String
+    private let whenFull: CsnapConfiguration.WhenFull
+    private let origin: StoreDevice
     private var store: SnapshotStore<GatedDevice>
+    /// The check that was asked for last.
+    private var check: (uuid: Bits128, work: OnlineCheck)?
+    /// A step of the check comes next, not one of the store's own work.
+    private var isCheckNext = false
+    /// When a snapshot was asked for last.
+    private var lastRead: [UInt64: Instant] = [:]
+    /// The last copies found no room, then.
+    private var lastFull: Instant?
+    private var dropped: [Snapshot] = []
 
     /// Takes the store for this tenure.
     init(
-        _ claim: StoreClaim, _ volume: String, store: StoreDevice, origin: StoreDevice, gate: GatedStore
+        _ claim: StoreClaim, _ volume: CsnapConfiguration.Volume, store: StoreDevice, origin: StoreDevice,
+        gate: GatedStore
     ) throws(StoreRefusal) {
-        self.volume = volume
+        self.volume = volume.name
+        whenFull = volume.whenFull
+        self.origin = origin
         self.store = try SnapshotStore.take(
             claim, device: GatedDevice(device: store, gate: gate), origin: GatedDevice(device: origin, gate: nil),
             settled: [])
@@ -30,7 +47,9 @@ struct VolumeStore {
         for dead in store.unsettled where dead.tenure != store.facts.tenure {
             let isSameKernel =
                 dead.owner.machineID == owner.machineID && dead.owner.kernelBootID == owner.kernelBootID
-            if isSameKernel, dead.owner.process.node == owner.process.node { facts.append(.tenure(dead.tenure)) }
+            // Node 0: a repair without a configuration; it held the store's lock alone.
+            let isOwn = [owner.process.node, NodeID(0)].contains(dead.owner.process.node)
+            if isSameKernel, isOwn { facts.append(.tenure(dead.tenure)) }
         }
         if !facts.isEmpty { try store.settle(facts) }
     }
@@ -48,10 +67,20 @@ struct VolumeStore {
     }
 
     var freeStamp: UInt64 { store.freeStamp }
-    var needsMaintenance: Bool { store.needsMaintenance }
+    var needsMaintenance: Bool { store.needsMaintenance || isChecking }
 
+    private var isChecking: Bool { check.map { !$0.work.isDone } ?? false }
+
+    /// One step of the store's own work or, in turn with it, of the check.
     mutating func maintain() throws(StoreError) {
         do throws(StoreError) {
+            if var check, isChecking, isCheckNext || !store.needsMaintenance {
+                isCheckNext = false
+                try store.step(&check.work)
+                self.check = check
+                return
+            }
+            isCheckNext = true
             _ = try store.maintain()
         } catch {
             if error.isFatal { throw error }
@@ -60,7 +89,10 @@ struct VolumeStore {
 
     /// One result for each, for one flush.
     mutating func copyOut(_ group: [[ChunkRange]]) throws(StoreError) -> [StoreResult] {
-        try store.grant(group.map { ranges in ranges.map { $0.first..<$0.end } }).map { outcome in
+        let outcomes = try store.grant(group.map { ranges in ranges.map { $0.first..<$0.end } })
+        lastFull = outcomes.contains(.full) ? BootClock.now() : nil
+        if lastFull != nil, whenFull == .drop { try dropOne() }
+        return outcomes.map { outcome in
             switch outcome {
             case .granted: .copied
             case .originRead: .failed(.originFailed)
@@ -70,6 +102,33 @@ struct VolumeStore {
             }
         }
     }
+
+    /// Gives up the snapshot of lowest priority that nobody reads, unless space is on its way already.
+    private mutating func dropOne() throws(StoreError) {
+        if store.awaitsSpace { return }
+        let now = BootClock.now()
+        lastRead = lastRead.filter { now - $0.value < Self.inUse }
+        guard let number = store.dropCandidate(inUse: lastRead.keys.map { SnapshotNumber($0) }),
+            let snapshot = store.snapshots.first(where: { $0.number == number })
+        else { return }
+        do throws(StoreError) {
+            try store.delete(number)
+            dropped.append(snapshot)
+        } catch {
+            if error.isFatal { throw error }
+        }
+    }
+
+    /// Those given up since the last call.
+    mutating func takeDropped() -> [Snapshot] {
+        defer { dropped = [] }
+        return dropped
+    }
+
+    var space: StoreSpace { store.space }
+
+    /// Writes wait for room; they are tried again ten times a second.
+    func isHolding(_ now: Instant) -> Bool { lastFull.map { now - $0 < .seconds(2) } ?? false }
 
     mutating func perform(_ order: StoreOrder) throws(StoreError) -> StoreResult {
         do throws(StoreError) {
@@ -82,7 +141,7 @@ struct VolumeStore {
             case .copyOut, .map, .recordWriter, .clearWriter, .settle, .reuse: return .failed(error.queryError)
             case .changes where error == .outOfRange:
                 return .outcome(.refused(.notOlder, culprit: volume))
-            case .find, .commit, .prepare, .delete, .rename, .list, .examine, .changes:
+            case .find, .commit, .prepare, .measure, .resize, .delete, .rename, .list, .examine, .changes, .check:
                 return .outcome(.refused(error.refusal, culprit: error.snapshot ?? volume))
             }
         }
@@ -91,7 +150,10 @@ struct VolumeStore {
     private mutating func obey(_ order: StoreOrder) throws(StoreError) -> StoreResult {
         switch order {
         case .copyOut(let ranges): return try copyOut([ranges])[0]
-        case .map(let snapshot, let ranges): return .mapped(try map(SnapshotNumber(snapshot), ranges))
+        case .map(let snapshot, let ranges):
+            let pieces = try map(SnapshotNumber(snapshot), ranges)
+            lastRead[snapshot] = BootClock.now()
+            return .mapped(pieces)
         case .recordWriter(let writer):
             try store.addWriter(WriterRecord(writer))
             return .writerRecorded
@@ -102,11 +164,11 @@ struct VolumeStore {
             try store.settle([.node(process)])
             return .done
         case .find(let name, let uuid): return find(name, uuid)
-        case .commit(let name, let uuid):
-            let made = try store.create(Self.request(name, uuid))
+        case .commit(let name, let uuid, let priority):
+            let made = try store.create(Self.request(name, uuid, priority))
             return .committed(SnapshotEntry(made), generation: store.facts.generation)
-        case .prepare(let name, let uuid, let decider):
-            try store.prepare(PreparedSnapshot(about: Self.request(name, uuid), decider: decider))
+        case .prepare(let name, let uuid, let priority, let decider):
+            try store.prepare(PreparedSnapshot(about: Self.request(name, uuid, priority), decider: decider))
             return .prepared
         case .commitPrepared(let uuid):
             let made = try store.commitPrepared(uuid)
@@ -114,6 +176,10 @@ struct VolumeStore {
         case .abandon(let uuid):
             try store.abandonPrepared(uuid)
             return .done
+        case .measure: return measure()
+        case .resize:
+            try store.resize(originSize: origin.size)
+            return .resized(store.facts.originSize)
         case .delete(let name, let inUse):
             guard let snapshot = named(name) else { return Self.unknown(name) }
             if let use = inUse.first(where: { $0.number == snapshot.number.value }) {
@@ -128,14 +194,15 @@ struct VolumeStore {
         case .list(let after): return .outcome(page(after))
         case .examine: return .outcome(.volume(report))
         case .changes(let query): return .outcome(.changes(try changes(query)))
+        case .check(let uuid): return .outcome(checkState(uuid))
         case .reuse(let stamp):
             store.readersForgot(upTo: stamp)
             return .done
         }
     }
 
-    private static func request(_ name: String, _ uuid: Bits128) -> SnapshotRequest {
-        SnapshotRequest(uuid: uuid, name: name, created: UInt64(max(0, time(nil))))
+    private static func request(_ name: String, _ uuid: Bits128, _ priority: Int32) -> SnapshotRequest {
+        SnapshotRequest(uuid: uuid, name: name, priority: priority, created: UInt64(max(0, time(nil))))
     }
 
     private mutating func map(
@@ -196,128 +263,31 @@ struct VolumeStore {
         return .snapshots(page.map { SnapshotEntry($0) }, hasMore: rest.count > page.count)
     }
 
+    private func measure() -> StoreResult {
+        guard (try? origin.measure()) != nil else {
+            return .outcome(.refused(.storeFailed, culprit: volume))
+        }
+        let known = store.facts.originSize
+        if origin.size == known { return .outcome(.done) }
+        return origin.size > known ? .absent : .outcome(.refused(.originSmaller, culprit: volume))
+    }
+
+    private mutating func checkState(_ uuid: Bits128) -> CommandOutcome {
+        if check?.uuid != uuid {
+            if isChecking { return .refused(.checking, culprit: volume) }
+            check = (uuid, store.beginOnlineCheck())
+        }
+        guard let work = check?.work else { return .refused(.checking, culprit: volume) }
+        return .check(CheckState(work.report, total: work.total, isDone: work.isDone))
+    }
+
     /// What only the table knows is left empty.
     private var report: VolumeReport {
         let facts = store.facts
         let space = store.space
         return VolumeReport(
             generation: facts.generation, snapshots: UInt32(store.snapshots.count), originSize: facts.originSize,
-            storeSize: space.total, storeUsed: space.used, quarantined: space.quarantined, sessions: 0)
-    }
-}
-
-/// A device of the server: no write begins unless the lease allows it. The origin is only read, so it has no gate.
-struct GatedDevice: BlockDevice {
-    let device: StoreDevice
-    let gate: GatedStore?
-
-    var size: UInt64 { device.size }
-
-    func read(into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) throws(BlockDeviceError) {
-        try check(device.read(into: buffer, at: offset))
-    }
-
-    func write(_ buffer: UnsafeRawBufferPointer, at offset: UInt64) throws(BlockDeviceError) {
-        gate?.waitToWrite()
-        defer { gate?.written() }
-        try check(device.write(buffer, at: offset))
-    }
-
-    func flush() throws(BlockDeviceError) { try check(device.flush()) }
-
-    private func check(_ code: Int32) throws(BlockDeviceError) {
-        if code != 0 { throw .system(code) }
-    }
-}
-
-extension WriterRecord {
-    init(_ writer: SessionWriter) {
-        self.init(node: writer.node, machineID: writer.machineID, kernelBootID: writer.kernelBootID)
-    }
-}
-
-extension SnapshotEntry {
-    init(_ snapshot: Snapshot) {
-        self.init(
-            number: snapshot.number.value, uuid: snapshot.about.uuid, name: snapshot.about.name, size: snapshot.size,
-            createdAt: snapshot.about.created)
-    }
-}
-
-extension MapPiece {
-    init(_ part: ChunkLocation) {
-        let place: Place =
-            switch part.place {
-            case .store(let offset): .store(offset)
-            case .origin: .origin
-            case .zero: .zero
-            }
-        self.init(count: UInt32(part.chunks.count), place: place)
-    }
-}
-
-extension StoreError {
-    /// What the agent is told.
-    var failure: ServerFailure {
-        if case .surpassed = self { .storeTenure } else { .storeIO }
-    }
-
-    /// The agent claims an epoch above it.
-    var epochSeen: Epoch {
-        if case .surpassed(let tenure, _) = self { tenure.epoch } else { .none }
-    }
-
-    /// An errno, where there is one.
-    var code: Int32 {
-        if case .device(.system(let code)) = self { code } else { EIO }
-    }
-
-    var queryError: SessionQueryError {
-        switch self {
-        case .noSuchSnapshot: .unknownSnapshot
-        case .full, .tooManyWriters: .storeFull
-        case .originRead: .originFailed
-        case .outOfRange: .outOfRange
-        case .damaged, .damagedData: .storeDamaged
-        case .device, .surpassed, .ended, .noSuchPrepared, .nameTaken, .impossibleName, .tooManySnapshots, .pinned,
-            .wouldShrink:
-            .storeDamaged
-        }
-    }
-
-    /// Words for the snapshot that is to blame, if one is.
-    var snapshot: String? {
-        switch self {
-        case .noSuchSnapshot(let number), .damagedData(let number, _), .pinned(let number): "number \(number.value)"
-        default: nil
-        }
-    }
-
-    var refusal: CommandRefusal {
-        switch self {
-        case .full: .storeFull
-        case .noSuchSnapshot: .unknownSnapshot
-        case .nameTaken: .nameTaken
-        case .impossibleName: .badName
-        case .tooManySnapshots: .tooManySnapshots
-        case .pinned: .inUse
-        case .device, .surpassed, .ended, .damaged, .noSuchPrepared, .tooManyWriters, .outOfRange, .wouldShrink,
-            .damagedData, .originRead:
-            .storeFailed
-        }
-    }
-
-    /// For a person; `path` names the device.
-    func sentence(_ path: String) -> String {
-        switch self {
-        case .surpassed(let tenure, let owner):
-            "the store \(path) shows epoch \(tenure.epoch.value) round \(tenure.round.value) of node "
-                + "\(owner.node.value): this server is deposed"
-        case .damaged(let offset):
-            "the store \(path) is damaged at byte \(offset); run `csnapctl volume check` and examine the disk"
-        case .device(.system(let code)):
-            "the store \(path) failed: \(String(cString: strerror(code))); examine the disk"
-        default: "the store \(path) failed: \(self)"
-        }
+            storeSize: space.total, storeUsed: space.used, quarantined: space.quarantined,
+            percent: UInt8(space.percent), sessions: 0)
     }
 }

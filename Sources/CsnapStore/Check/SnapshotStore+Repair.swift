@@ -1,0 +1,237 @@
+import CsnapCore
+
+/// What a repair builds before it touches the store.
+struct Rebuilt {
+    var state: StoreState
+    var entries: [Entry] = []
+    var report: RepairReport
+    /// Snapshots that a loss concerns.
+    var damaged: [SnapshotNumber] = []
+
+    mutating func lost(_ loss: RepairLoss) {
+        report.lost(loss)
+        for number in loss.snapshots where !damaged.contains(number) { damaged.append(number) }
+    }
+}
+
+/// Repair, offline: all that can be read is written anew beside what is there, and counts from one anchor on.
+///
+/// A tenure of its own is claimed. Its first anchor changes nothing but names the windows that will be written, so that
+/// a repair that dies is a dead tenure like any other; its second one makes the new tree, catalog and space map count.
+/// Snapshots that lost something are marked `damaged`; the generation rises, so that no client trusts what it knew to
+/// be unshared.
+extension SnapshotStore {
+    /// Nobody else may use the store meanwhile: that is the caller's duty. Nothing wrong: nothing is written.
+    package static func repair(
+        device: Device, origin: Device, owner: StoreOwner, progress: (UInt64, UInt64) -> Void = { _, _ in }
+    ) throws(StoreRefusal) -> RepairReport {
+        var found = try inspect(device: device, origin: origin)
+        let rebuilt: Rebuilt
+        let slots: StoreSlots
+        do throws(StoreError) {
+            let before = try found.check(data: true, progress: progress)
+            if before.problems.isEmpty { return RepairReport(before: before, generation: found.state.generation) }
+            rebuilt = try found.rebuild(before)
+            found.isEnded = false
+            slots = try found.mendSlots()
+        } catch {
+            throw StoreRefusal(error, base: found.anchor.tenure)
+        }
+        let claim = StoreClaim(
+            tenure: Tenure(epoch: found.freeEpoch(slots), round: Round(1)), cluster: slots.pinnedCluster, owner: owner,
+            lastActiveEpoch: .none, deviceSize: device.size)
+        _ = try claimSlot(claim, &found.device)
+        do throws(StoreError) {
+            try found.replace(by: rebuilt, claim)
+        } catch {
+            if error == .full { throw .noRoomToRepair }
+            throw StoreRefusal(error, base: found.anchor.tenure)
+        }
+        return rebuilt.report
+    }
+
+    /// Who stood last; nil: nobody yet.
+    package var lastOwner: StoreOwner? { anchor.sequence > 0 ? anchor.owner : nil }
+
+    /// Of two inspections: nobody has written between them.
+    package func isSame(as other: SnapshotStore) -> Bool {
+        anchor == other.anchor && journal.liveBytes == other.journal.liveBytes
+    }
+
+    // MARK: What is left
+
+    private mutating func rebuild(_ before: CheckReport) throws(StoreError) -> Rebuilt {
+        let live = state.snapshots.map { $0.number }
+        let salvage = try salvage()
+        // Numbers of snapshots whose creation is lost are not given again either.
+        let newest = salvage.entries.reduce(0) { max($0, $1.key.end) }
+        state.generation = max(state.generation, min(newest, .max - 2) + 1) + 1
+        // Nobody knows how many were created in what is lost: fewer than this.
+        if damage?.journals.isEmpty == false { state.generation += 1 << 24 }
+        var rebuilt = Rebuilt(
+            state: StoreState(geometry), report: RepairReport(before: before, generation: state.generation))
+        rebuilt.report.isChanged = true
+        rebuilt.state.generation = state.generation
+        rebuilt.state.originSize = state.originSize
+        rebuilt.state.prepared = state.prepared
+        rebuilt.state.writers = state.writers
+        for part in salvage.lost {
+            rebuilt.lost(.chunks(first: part.from.chunk, end: part.below.map { $0.chunk + 1 }, snapshots: live))
+        }
+        for journal in damage?.journals ?? [] {
+            rebuilt.lost(.journal(epoch: journal.tenure.epoch.value, group: journal.group, snapshots: live))
+        }
+        var previous: EntryKey?
+        for entry in salvage.entries {
+            let low = previous.map { $0.isSameChunk(as: entry.key) ? $0.end : 0 } ?? 0
+            previous = entry.key
+            try keep(entry, live.filter { $0.value > low && $0.value <= entry.key.end }, &rebuilt)
+        }
+        rebuilt.state.snapshots = state.snapshots.map { snapshot in
+            var snapshot = snapshot
+            if rebuilt.damaged.contains(snapshot.number) { snapshot.about.flags.insert(.damaged) }
+            return snapshot
+        }
+        return rebuilt
+    }
+
+    /// `needed`: the live snapshots that the entry serves.
+    private mutating func keep(
+        _ entry: Entry, _ needed: [SnapshotNumber], _ rebuilt: inout Rebuilt
+    ) throws(StoreError) {
+        if needed.isEmpty { return }
+        let loss = RepairLoss.chunks(first: entry.key.chunk, end: entry.key.chunk + 1, snapshots: needed)
+        guard isPossible(entry), let unit = geometry.unit(at: entry.offset), !rebuilt.state.space.isUsed(unit) else {
+            return rebuilt.lost(loss)
+        }
+        var kept = entry
+        do throws(BlockDeviceError) {
+            let range = 0..<Int(geometry.chunkSize)
+            try device.read(into: buffer.part(range), at: entry.offset)
+            // Some of it may be right; the snapshot is marked.
+            kept.checksum = buffer.checksum(range)
+            if kept.checksum != entry.checksum { rebuilt.lost(loss) }
+        } catch {
+            guard case .system = error else { throw .device(error) }
+            return rebuilt.lost(loss)
+        }
+        let window = geometry.window(ofUnit: unit)
+        rebuilt.state.windows[window].kind = .data
+        rebuilt.state.windows[window].used += 1
+        _ = rebuilt.state.space.set(unit, used: true)
+        rebuilt.entries.append(kept)
+    }
+
+    // MARK: What takes its place
+
+    private mutating func replace(by rebuilt: Rebuilt, _ claim: StoreClaim) throws(StoreError) {
+        let (tenure, owner) = (claim.tenure, claim.owner)
+        var next = SnapshotStore(device: device, origin: origin, format: format, owner: owner, tenure: tenure)
+        let windows = try freeWindows(for: rebuilt)
+        next.anchor = anchor
+        next.anchor.tenure = tenure
+        next.anchor.owner = owner
+        next.anchor.sequence = 1
+        next.anchor.openWindows = OpenWindows()
+        let kept = Quarantine(tenure: anchor.tenure, owner: anchor.owner, windows: state.open.all)
+        next.anchor.quarantine = state.quarantine + [kept]
+        let quarantine = next.anchor.quarantine
+        next.anchor.quarantine += [Quarantine(tenure: tenure, owner: owner, windows: windows)]
+        guard next.anchor.quarantine.count <= StoreLimits.unsettledTenures else { throw .full }
+        try next.writeAnchor()
+        try next.expectNotSurpassed()
+        // From here on those windows are written to, and nothing else.
+        next.state = rebuilt.state
+        next.state.quarantine = quarantine
+        for window in usedNow where next.state.windows[Int(window)].used == 0 {
+            next.state.windows[Int(window)] = Window(kind: .nodes, used: UInt32(geometry.nodesPerWindow))
+        }
+        next.openForRepair(windows)
+        for entry in rebuilt.entries { next.overlay.set(Overlay.Item(entry: entry, isRemoved: false)) }
+        try next.checkpointNow()
+        try next.mendFormat()
+    }
+
+    private mutating func openForRepair(_ windows: [UInt32]) {
+        state.open.journal = [windows[0]]
+        state.windows[Int(windows[0])] = Window(kind: .journal, used: 1)
+        journal.piece.windows = [windows[0]]
+        for window in windows.dropFirst() {
+            state.windows[Int(window)] = Window(kind: .nodes)
+            let start = geometry.offset(ofWindow: window)
+            freeNodes += (0..<geometry.nodesPerWindow).map { start + UInt64($0) * UInt64(geometry.nodeSize) }
+        }
+        freeNodes.reverse()
+    }
+
+    /// Windows that the store as it was rests on.
+    private var usedNow: [UInt32] {
+        var windows = state.open.all + anchor.pieces.flatMap { $0.windows } + state.quarantine.flatMap { $0.windows }
+        for index in state.windows.indices where state.windows[index].kind != .data && state.windows[index].used > 0 {
+            windows.append(UInt32(index))
+        }
+        return windows
+    }
+
+    /// One for a journal, and as many as the new nodes need.
+    private func freeWindows(for rebuilt: Rebuilt) throws(StoreError) -> [UInt32] {
+        let cells = TreeNode.capacity(Int(geometry.nodeSize)) / 2
+        var nodes = 0
+        var count = rebuilt.entries.count
+        while count > 0 {
+            count = count > 1 ? (count + cells - 1) / cells : 0
+            nodes += count
+        }
+        let catalog =
+            StoreCatalog.encode(rebuilt.state, nodes: rebuilt.state.nodes).count
+            + 16 * (rebuilt.state.space.pointers.count + geometry.windowCount)
+        nodes += rebuilt.state.space.pointers.count + catalog / (Int(geometry.nodeSize) - MetaPage.headerSize) + 8
+        let wanted = 1 + (nodes + geometry.nodesPerWindow - 1) / geometry.nodesPerWindow
+        let used = usedNow
+        var windows: [UInt32] = []
+        for index in rebuilt.state.windows.indices
+        where windows.count < wanted && rebuilt.state.windows[index].used == 0 && !used.contains(UInt32(index)) {
+            windows.append(UInt32(index))
+        }
+        guard windows.count == wanted, wanted <= StoreAnchor.quarantineWindowLimit else { throw .full }
+        return windows
+    }
+
+    /// The next epoch whose slot and anchors are not those that we rest on.
+    private func freeEpoch(_ slots: StoreSlots) -> Epoch {
+        var epoch = Epoch((slots.highest?.tenure.epoch.value ?? 0) + 1)
+        if format.slot(of: epoch) == format.slot(of: anchor.tenure.epoch) { epoch = Epoch(epoch.value + 1) }
+        return epoch
+    }
+
+    /// Slots of which no copy is whole say again what is known of them.
+    private mutating func mendSlots() throws(StoreError) -> StoreSlots {
+        let pinned = StoreSlots(
+            try readBytes(format.slotsByteCount, at: StoreLayout.slotsOffset), format: format
+        ).pinnedCluster
+        for (slot, stood) in damage?.slots ?? [] {
+            var superblock = Superblock.empty(of: format, slot: slot)
+            if let stood {
+                superblock.cluster = pinned
+                superblock.tenure = stood.tenure
+                superblock.owner = stood.owner
+                superblock.sequence = 1
+            }
+            for copy in 0..<2 {
+                try write(superblock.encoded(copy: copy), at: format.offset(ofSlot: slot, copy: copy))
+                try flush()
+            }
+        }
+        return StoreSlots(try readBytes(format.slotsByteCount, at: StoreLayout.slotsOffset), format: format)
+    }
+
+    private mutating func mendFormat() throws(StoreError) {
+        let block = StoreLayout.blockSize
+        for copy in 0..<2 {
+            let offset = UInt64(copy * block)
+            if StoreFormat.read(try readBytes(block, at: offset)) == .store(format) { continue }
+            try write(format.encoded, at: offset)
+            try flush()
+        }
+    }
+}
