@@ -12,7 +12,8 @@ final class ContainerGroup {
     private(set) var nodes: [Int: ContainerNode] = [:]
 
     static let originSize = 3 * NodeLoad.region
-    static let storeSize: UInt64 = 64 << 20
+    /// Sparse; each fresh chunk of a load after a snapshot takes one.
+    static let storeSize: UInt64 = 1 << 30
 
     /// Makes the group's files and network; starts no container yet.
     init(nodes: Int) throws {
