@@ -161,6 +161,22 @@ struct StoreDefectTests {
         #expect(next.store.snapshots.count == 1)
     }
 
+    @Test("an heir keeps every window of the journal that it inherits")
+    func inheritedJournal() throws {
+        // Found by `csnap-sim data`: only the windows in which a journal began were kept, and the next heir was refused.
+        var world = try StoreWorld(StoreWorld.format(windows: 40))
+        for _ in 0..<30 { try world.perform(.writer) }
+        try world.perform(.takeOver)
+        try world.store.settle(world.store.unsettled.map { .tenure($0.tenure) })
+        for _ in 0..<3 {
+            try world.perform(.create)
+            try world.perform(.write([0..<10]))
+        }
+        let next = try StoreWorld(world.disk, world.originDisk, world.model, epoch: world.epoch + 1)
+        var heir = next
+        #expect(heir.problem() == nil)
+    }
+
     @Test("a window of a dead server comes back when it is settled, and only then")
     func settling() throws {
         var world = try StoreWorld(StoreWorld.format())

@@ -5,6 +5,8 @@ struct ReplayedPiece {
     /// Number of the last group that counts; nil: none does.
     var last: UInt64?
     var bytes = 0
+    /// Of the piece and of its records: all are needed until a checkpoint has passed them.
+    var windows: [UInt32] = []
     /// Where its tenure may still be writing: the window of the last group, and what it had opened next.
     var tail: [UInt32] = []
 }
@@ -66,6 +68,7 @@ extension SnapshotStore {
             guard noteLost(piece.tenure, from: position.number, error) else { throw error }
         }
         outcome.bytes = position.liveBytes
+        outcome.windows = position.piece.windows
         outcome.tail = Array(position.piece.windows[position.current...])
         return outcome
     }

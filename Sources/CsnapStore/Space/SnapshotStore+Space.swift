@@ -116,8 +116,7 @@ extension SnapshotStore {
     package var awaitsSpace: Bool { state.sweep != nil || state.freeStamp > forgottenStamp }
 
     /// Journals that no piece needs any more are free.
-    mutating func freePassedJournals(_ pieces: [JournalPiece]) {
-        let needed = pieces.flatMap { $0.windows }
+    mutating func freePassedJournals(needed: [UInt32]) {
         for index in state.windows.indices
         where state.windows[index].kind == .journal && !needed.contains(UInt32(index)) {
             state.windows[index] = Window(freedAt: state.windows[index].freedAt)

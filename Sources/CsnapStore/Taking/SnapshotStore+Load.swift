@@ -64,17 +64,19 @@ extension SnapshotStore {
         return found
     }
 
-    /// Takes over what a base left: catalog, tree, journal. The pieces that a successor would have to replay.
-    mutating func load(_ base: StoreAnchor) throws(StoreError) -> [JournalPiece] {
+    /// Takes over what a base left: catalog, tree, journal. The pieces that a successor would have to replay, and all
+    /// windows that they lie in.
+    mutating func load(_ base: StoreAnchor) throws(StoreError) -> (pieces: [JournalPiece], windows: [UInt32]) {
         anchor = base
         if let catalog = base.catalog { state = try loadCatalog(catalog, length: Int(base.catalogLength)) }
         tree = TreeRoot(pointer: base.root, level: base.rootLevel)
         state.quarantine = base.quarantine
-        freePassedJournals([])
+        freePassedJournals(needed: [])
         for window in base.pieces.flatMap({ $0.windows }) {
             state.windows[Int(window)] = Window(kind: .journal, used: 1)
         }
         var pieces: [JournalPiece] = []
+        var windows: [UInt32] = []
         for piece in base.pieces {
             let isOwn = piece.tenure == base.tenure
             if isOwn { openAgain(base.openWindows) }
@@ -85,8 +87,9 @@ extension SnapshotStore {
             var replayed = piece
             replayed.cut = last
             pieces.append(replayed)
+            windows += outcome.windows
         }
-        return pieces
+        return (pieces, windows)
     }
 
     private mutating func openAgain(_ windows: OpenWindows) {

@@ -15,12 +15,12 @@ extension SnapshotStore {
             let base = try store.findBase(below: claim.tenure)
             if let base {
                 guard !format.isSamePlace(base.tenure, claim.tenure) else { throw .ended }
-                let pieces = try store.load(base)
+                let journal = try store.load(base)
                 guard origin.size >= store.state.originSize else { throw .outOfRange }
                 if !StoreMutants.active(.noFlushBeforeFirstAnchor) { try store.flush() }
-                try store.stand(on: base, pieces, settled)
+                try store.stand(on: base, journal.pieces, in: journal.windows, settled)
             } else {
-                try store.stand(on: nil, [], settled)
+                try store.stand(on: nil, [], in: [], settled)
             }
         } catch {
             if error == .outOfRange {
@@ -97,7 +97,7 @@ extension SnapshotStore {
 
     /// From the base to our own first anchor: what the dead may still write to is kept away, then we count.
     private mutating func stand(
-        on base: StoreAnchor?, _ pieces: [JournalPiece], _ settled: [SettleFact]
+        on base: StoreAnchor?, _ pieces: [JournalPiece], in windows: [UInt32], _ settled: [SettleFact]
     ) throws(StoreError) {
         if let base {
             state.quarantine.append(Quarantine(tenure: base.tenure, owner: base.owner, windows: state.open.all))
@@ -108,7 +108,7 @@ extension SnapshotStore {
             throw .full
         }
         state.open = OpenWindows()
-        freePassedJournals(pieces)
+        freePassedJournals(needed: windows)
         guard let window = pick(.journal) else { throw .full }
         state.open.journal = [window]
         state.windows[Int(window)] = Window(kind: .journal, used: 1)

@@ -224,7 +224,7 @@ extension SnapshotStore {
         }
         for offset in work.freed { setNode(offset, used: false) }
         journal.begin(at: work.piece, bytes: work.bytes)
-        freePassedJournals([journal.piece])
+        freePassedJournals(needed: journal.piece.windows)
         work.phase = .done
     }
 
