@@ -9,6 +9,11 @@ extension SessionTable {
         for volume in volumes where self.volumes[volume].barrier != nil {
             return refusal(.busy, self.volumes[volume].about.name, answer)
         }
+        for volume in volumes {
+            if let revert = self.volumes[volume].about.revert, revert.uuid != uuid {
+                return refusal(.reverting, self.volumes[volume].about.name, answer)
+            }
+        }
         lastBarrier += 1
         let ordered = volumes.sorted { self.volumes[$0].about.storeUUID < self.volumes[$1].about.storeUUID }
         barriers[lastBarrier] = SnapshotBarrier(
@@ -232,9 +237,9 @@ extension SessionTable {
     }
 
     /// Writers that are on record and have no session; one of each node.
-    func lostWriters(_ volume: Int) -> [LostWriter] {
+    func lostWriters(_ volume: Int, besides own: [SessionWriter] = []) -> [LostWriter] {
         var lost: [LostWriter] = []
-        for writer in volumes[volume].writers.uncleared where !isHere(writer, volume) {
+        for writer in volumes[volume].writers.uncleared where !isHere(writer, volume) && !own.contains(writer) {
             guard lost.last?.node != writer.node, lost.count < Limits.members else { continue }
             let known = volumes[volume].lost[writer]
             let since = known?.since ?? activeSince ?? now
@@ -250,7 +255,7 @@ extension SessionTable {
         return list(known.map { "node \($0.value)" })
     }
 
-    private static func list(_ items: [String]) -> String {
+    static func list(_ items: [String]) -> String {
         var words = ""
         for item in items.prefix(16) { words += words.isEmpty ? item : ", " + item }
         return items.count > 16 ? words + " and more" : words

@@ -14,6 +14,14 @@ extension SessionTable {
             return create([volume], isSeveral: false, name: name, uuid: uuid, priority: priority, answer)
         case .resize: return resize(volume, answer)
         case .check(_, let uuid): order = .check(uuid)
+        case .beginRevert(_, let name, let uuid):
+            guard case .commander(let process) = connections[answer.connection] else { return [] }
+            return beginRevert(volume, name: name, uuid: uuid, by: process.node, answer)
+        case .endRevert(_, let uuid):
+            return [self.order(.endRevert(uuid: uuid), volume, for: .revert(answer, volume: volume, isBegin: false))]
+        case .moveRevert(_, let uuid, let cursor):
+            let move = StoreOrder.moveRevert(uuid: uuid, cursor: cursor)
+            return [self.order(move, volume, for: .revert(answer, volume: volume, isBegin: false))]
         case .delete(_, let name):
             // Until all volumes have theirs, the one that decides must show it.
             if let id = volumes[volume].barrier, barriers[id]?.name == name { return refusal(.busy, name, answer) }
@@ -67,6 +75,8 @@ extension SessionTable {
             default: return unexpected()
             }
         case .writer(let writer, _): return written(writer, volume, result)
+        case .revert(let answer, let volume, let isBegin):
+            return reverted(result, volume, isBegin: isBegin, answer)
         case .barrier(let id, let volume): return answered(id, volume, result)
         case .list(let answer):
             guard case .outcome(.snapshots(let entries, let hasMore)) = result else { return unexpected() }
@@ -139,6 +149,7 @@ extension SessionTable {
         report.full = age(volumes[volume].full.values)
         report.holds = volumes[volume].holds.report
         report.lostWriters = lostWriters(volume)
+        report.revert = volumes[volume].about.revert
         if let id = volumes[volume].barrier, let barrier = barriers[id] {
             report.barrier = BarrierReport(
                 name: barrier.name, age: now - barrier.begun, missing: barrier.missing.values)

@@ -24,9 +24,9 @@ extension SessionTable {
         volumes[volume].holds.drop(client: hello.client, of: hello.process.node)
         actions += holdsChanged(volume)
         connections[id] = .greeting(hello, volume: volume)
-        if volumes[volume].writers.needsRecord(hello.writer, at: now) {
-            let writer = hello.writer
-            actions.append(order(.recordWriter(writer), volume, for: .writer(writer, volume: volume)))
+        actions += recordWriter(hello, volume)
+        if isExcluded(hello.process.node, volume) {
+            actions.append(.sessions(hello.process, count: sessions(of: hello.process)))
         }
         return actions + welcomeWaiting(volume)
     }
@@ -46,7 +46,7 @@ extension SessionTable {
         var actions: [SessionAction] = []
         for (id, connection) in connections {
             guard case .greeting(let hello, volume) = connection,
-                volumes[volume].writers.isRecorded(hello.writer)
+                volumes[volume].writers.isRecorded(hello.writer), !isExcluded(hello.process.node, volume)
             else { continue }
             invariant(.admissionRecorded, isAdmitted(hello.process), "a session of a boot that is not admitted")
             lastSession += 1
@@ -98,6 +98,9 @@ extension SessionTable {
     mutating func forget(_ id: ConnectionID) -> [SessionAction] {
         let connection = connections[id]
         connections[id] = nil
+        if case .greeting(let hello, let volume) = connection, isExcluded(hello.process.node, volume) {
+            return [.sessions(hello.process, count: sessions(of: hello.process))]
+        }
         guard case .session(let session) = connection else { return [] }
         for (ticket, order) in orders where order.connection == id { orders[ticket] = nil }
         for (ticket, held) in volumes[session.volume].heldUp where held.connection == id {

@@ -69,6 +69,7 @@ package struct SessionTable: Equatable, Sendable {
         case list(CommandAnswer)
         case changes(CommandAnswer)
         case command(CommandAnswer)
+        case revert(CommandAnswer, volume: Int, isBegin: Bool)
         /// Of a snapshot that is being made.
         case barrier(UInt64, volume: Int)
         case writer(SessionWriter, volume: Int)
@@ -168,10 +169,15 @@ package struct SessionTable: Equatable, Sendable {
 
     // MARK: What is known
 
-    /// Open sessions of clients of this boot.
+    /// Clients of this boot that are back: with a session, or kept waiting by a revert.
     package func sessions(of process: NodeBoot) -> UInt32 {
         connections.values.reduce(0) { sum, connection in
-            if case .session(let session) = connection, session.owner.process == process { sum + 1 } else { sum }
+            switch connection {
+            case .session(let session) where session.owner.process == process: sum + 1
+            case .greeting(let hello, let volume) where hello.process == process && isExcluded(process.node, volume):
+                sum + 1
+            case .stranger, .greeting, .session, .commander: sum
+            }
         }
     }
 
@@ -264,7 +270,7 @@ extension SessionTable.Order {
         case .write(let write, _): write.connection
         case .read(let read, _): read.connection
         case .list(let answer), .changes(let answer), .command(let answer): answer.connection
-        case .barrier, .writer, .reuse: nil
+        case .barrier, .revert, .writer, .reuse: nil
         }
     }
 }

@@ -25,6 +25,8 @@ package struct SessionVolume: Equatable, Sendable {
     package var writers: [SessionWriter]
     /// Snapshots of several volumes whose fate was open when the store was taken.
     package var prepared: [Prepared]
+    /// Begun and not ended.
+    package var revert: RevertReport?
 
     package struct Prepared: Equatable, Sendable {
         package var uuid: Bits128
@@ -39,7 +41,8 @@ package struct SessionVolume: Equatable, Sendable {
 
     package init(
         name: String, storeUUID: Bits128, originSize: UInt64, chunkSize: UInt32, generation: UInt64,
-        writers: [SessionWriter] = [], prepared: [Prepared] = []
+        writers: [SessionWriter] = [], prepared: [Prepared] = [],
+        revert: RevertReport? = nil
     ) {
         self.name = name
         self.storeUUID = storeUUID
@@ -48,6 +51,7 @@ package struct SessionVolume: Equatable, Sendable {
         self.generation = generation
         self.writers = writers
         self.prepared = prepared
+        self.revert = revert
     }
 
     var chunks: UInt64 {
@@ -75,6 +79,8 @@ struct VolumeState: Equatable, Sendable {
     var barrier: UInt64?
     /// From BEGIN to END.
     var isStill = false
+    /// A revert by this node is about to begin.
+    var reserved: NodeID?
     /// Writes whose chunks are copied out and that wait for a hold to end, by ticket.
     var heldUp = SortedTable<UInt64, PendingWrite>()
     /// Writes for whose copies the store had no room, by ticket; tried again when `fullUntil` has come.
@@ -90,7 +96,8 @@ struct VolumeState: Equatable, Sendable {
 
     static func == (left: VolumeState, right: VolumeState) -> Bool {
         left.about == right.about && left.holds == right.holds && left.writers == right.writers
-            && left.lost == right.lost && left.isStill == right.isStill && left.barrier == right.barrier
+            && left.lost == right.lost && left.isStill == right.isStill && left.reserved == right.reserved
+            && left.barrier == right.barrier
             && left.heldUp == right.heldUp && left.full == right.full && left.fullUntil == right.fullUntil
             && left.freed.elementsEqual(right.freed) { $0 == $1 }
     }

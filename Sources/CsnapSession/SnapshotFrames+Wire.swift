@@ -96,6 +96,20 @@ extension SnapshotCommand: WireValue {
             writer.byte(6)
             writer.string(volume)
             writer.value(query)
+        case .beginRevert(let volume, let name, let uuid):
+            writer.byte(17)
+            writer.string(volume)
+            writer.string(name)
+            writer.value(uuid)
+        case .moveRevert(let volume, let uuid, let cursor):
+            writer.byte(18)
+            writer.string(volume)
+            writer.value(uuid)
+            writer.varint(cursor)
+        case .endRevert(let volume, let uuid):
+            writer.byte(19)
+            writer.string(volume)
+            writer.value(uuid)
         case .createSeveral(let volumes, let name, let uuid, let priority):
             writer.byte(16)
             writer.string(volumes.first ?? "")
@@ -141,6 +155,11 @@ extension SnapshotCommand: WireValue {
             self = .createSeveral(volumes: volumes, name: name, uuid: uuid, priority: priority)
         case 20: self = .check(volume: volume, uuid: try reader.value())
         case 21: self = .resize(volume: volume)
+        case 17:
+            self = .beginRevert(
+                volume: volume, name: try reader.string(limit: SnapshotName.limit), uuid: try reader.value())
+        case 18: self = .moveRevert(volume: volume, uuid: try reader.value(), cursor: try reader.varint())
+        case 19: self = .endRevert(volume: volume, uuid: try reader.value())
         default: throw .unknownKind(kind)
         }
     }
@@ -176,6 +195,9 @@ extension CommandOutcome: WireValue {
         case .several(let snapshots):
             writer.byte(16)
             writer.list(snapshots)
+        case .reverting(let revert):
+            writer.byte(17)
+            writer.value(revert)
         }
     }
 
@@ -193,6 +215,7 @@ extension CommandOutcome: WireValue {
         case 5: self = .changes(try reader.value())
         case 16: self = .several(try reader.list(limit: SessionWire.volumesOfOneCommand))
         case 20: self = .check(try reader.value())
+        case 17: self = .reverting(try reader.value())
         default: throw .unknownKind(kind)
         }
     }
@@ -260,6 +283,7 @@ extension VolumeReport: WireValue {
         writer.list(holds)
         writer.list(lostWriters)
         writer.optional(barrier)
+        writer.optional(revert)
     }
 
     package init(from reader: inout ByteReader) throws(WireError) {
@@ -273,6 +297,7 @@ extension VolumeReport: WireValue {
         holds = try reader.list()
         lostWriters = try reader.list()
         barrier = try reader.optional()
+        revert = try reader.optional()
     }
 }
 
@@ -285,6 +310,22 @@ extension LostWriter: WireValue {
 
     package init(from reader: inout ByteReader) throws(WireError) {
         self.init(node: try reader.value(), boot: Boot(try reader.varint()), age: try reader.value())
+    }
+}
+
+extension RevertReport: WireValue {
+    package func encode(to writer: inout ByteWriter) {
+        writer.value(uuid)
+        writer.varint(number)
+        writer.string(name)
+        writer.value(node)
+        writer.varint(cursor)
+    }
+
+    package init(from reader: inout ByteReader) throws(WireError) {
+        self.init(
+            uuid: try reader.value(), number: try reader.varint(), name: try reader.string(limit: SnapshotName.limit),
+            node: try reader.value(), cursor: try reader.varint())
     }
 }
 

@@ -135,6 +135,11 @@ package enum SnapshotCommand: Equatable, Sendable {
     case create(volume: String, name: String, uuid: Bits128, priority: Int32 = 0)
     /// Of all these volumes at one instant, or of none.
     case createSeveral(volumes: [String], name: String, uuid: Bits128, priority: Int32 = 0)
+    /// Begin, or go on, to write a snapshot back; only the client of the caller's node has the origin from now on.
+    case beginRevert(volume: String, name: String, uuid: Bits128)
+    /// Chunks below `cursor` are written back, durably.
+    case moveRevert(volume: String, uuid: Bits128, cursor: UInt64)
+    case endRevert(volume: String, uuid: Bits128)
     case delete(volume: String, name: String)
     case rename(volume: String, from: String, to: String)
     /// At most `SessionWire.snapshotsPerPage`, of numbers above `after`.
@@ -151,6 +156,7 @@ package enum SnapshotCommand: Equatable, Sendable {
     package var volume: String {
         switch self {
         case .createSeveral(let volumes, _, _, _): volumes.first ?? ""
+        case .beginRevert(let volume, _, _), .moveRevert(let volume, _, _), .endRevert(let volume, _): volume
         case .create(let volume, _, _, _), .delete(let volume, _), .rename(let volume, _, _), .list(let volume, _),
             .examine(let volume), .changes(let volume, _), .check(let volume, _), .resize(let volume):
             volume
@@ -165,6 +171,7 @@ package enum CommandOutcome: Equatable, Sendable {
     case several([VolumeSnapshot])
     case snapshots([SnapshotEntry], hasMore: Bool)
     case volume(VolumeReport)
+    case reverting(RevertReport)
     case changes(ChangedChunks)
     case check(CheckState)
     case refused(CommandRefusal, culprit: String)
@@ -187,6 +194,14 @@ package enum CommandRefusal: UInt16, Sendable {
     case storeFailed = 10
     case tooManySnapshots = 11
     case inUse = 12
+    /// A revert needs the volume for itself; other nodes' clients are connected.
+    case otherClients = 34
+    /// A revert is done by the client of the node where it is asked for; there is none.
+    case noClient = 35
+    /// The volume is being reverted.
+    case reverting = 36
+    /// There is no revert of that uuid.
+    case notReverting = 37
     /// A difference is asked for from the older snapshot to the newer.
     case notOlder = 13
     /// Another check of this volume is running.
@@ -217,6 +232,8 @@ package struct VolumeReport: Equatable, Sendable {
     package var lostWriters: [LostWriter] = []
     /// The snapshot that is being made.
     package var barrier: BarrierReport?
+    /// The volume is half reverted.
+    package var revert: RevertReport?
 
     package init(
         generation: UInt64, snapshots: UInt32, originSize: UInt64, storeSize: UInt64, storeUsed: UInt64,
@@ -251,6 +268,26 @@ package struct LostWriter: Equatable, Sendable {
     var words: String {
         let boot = boot == Boot(0) ? "" : "boot \(boot.value), "
         return "node \(node.value) (\(boot)\(age.nanoseconds / 1_000_000_000) s)"
+    }
+}
+
+/// A revert that has begun and not ended.
+package struct RevertReport: Equatable, Sendable {
+    package var uuid: Bits128
+    /// The snapshot it goes to.
+    package var number: UInt64
+    package var name: String
+    /// Whose client writes.
+    package var node: NodeID
+    /// Chunks below this one are written back.
+    package var cursor: UInt64
+
+    package init(uuid: Bits128, number: UInt64, name: String, node: NodeID, cursor: UInt64) {
+        self.uuid = uuid
+        self.number = number
+        self.name = name
+        self.node = node
+        self.cursor = cursor
     }
 }
 

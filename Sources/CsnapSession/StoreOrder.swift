@@ -22,6 +22,11 @@ package enum StoreOrder: Equatable, Sendable {
     case measure
     /// All writers stand still: take its new size.
     case resize
+    /// A revert to that snapshot begins or goes on, by the client of this node alone.
+    case beginRevert(name: String, uuid: Bits128, node: NodeID)
+    /// Chunks below `cursor` are written back, durably.
+    case moveRevert(uuid: Bits128, cursor: UInt64)
+    case endRevert(uuid: Bits128)
     /// Refused by name if it is one of those in use.
     case delete(name: String, inUse: [SnapshotUse])
     case rename(from: String, to: String)
@@ -59,6 +64,8 @@ package enum StoreResult: Equatable, Sendable {
     case prepared
     /// Bytes of the origin from now on.
     case resized(UInt64)
+    /// Of `beginRevert`, `moveRevert` and, nil, of `endRevert`.
+    case reverting(RevertReport?)
     case committed(SnapshotEntry, generation: UInt64)
     case outcome(CommandOutcome)
     /// `delete` and `rename`: done to the snapshot of this number.

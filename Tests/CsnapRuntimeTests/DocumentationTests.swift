@@ -26,7 +26,9 @@ import Testing
         let known = try names("Waits", in: text("docs/troubleshooting.md"))
         let kinds = (UInt8(0)...255).compactMap { Wait.Kind(rawValue: $0) }.map { "\($0)" }
         let peers = ["wrongKey", "timers", "wireVersion"]
-        let volumes = ["writerLost", "barrier", "heldWrites", "storeFull", "volumeNotServed", "serverSilent"]
+        let volumes = [
+            "reverting", "writerLost", "barrier", "heldWrites", "storeFull", "volumeNotServed", "serverSilent",
+        ]
         #expect(Set(known) == Set(kinds + peers + volumes))
         #expect(Set(known).count == known.count)
     }

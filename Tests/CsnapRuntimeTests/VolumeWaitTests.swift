@@ -30,6 +30,26 @@ struct VolumeWaitTests {
         #expect(waits[0].remedy.contains("`csnapctl strike 3 --fenced`"))
     }
 
+    @Test("a writer that this server never saw: its boot is that of the eviction") func lostBefore() {
+        var report = VolumeReport(
+            generation: 4, snapshots: 0, originSize: 1, storeSize: 1, storeUsed: 0, quarantined: 0, sessions: 0)
+        report.lostWriters = [LostWriter(node: NodeID(3), boot: Boot(0), age: .seconds(9))]
+        let evicted = AdmissionReport(node: 3, boot: 41, epoch: 7, status: "lease passed", sessions: nil)
+        let waits = WaitReport.ofVolume("x", .success(.volume(report)), server: 1, admissions: [evicted])
+        #expect(waits[0].text.contains("node 3 (boot 41) was lost"))
+        let back = AdmissionReport(node: 3, boot: 42, epoch: 8, status: "admitted", sessions: nil)
+        let later = WaitReport.ofVolume("x", .success(.volume(report)), server: 1, admissions: [back])
+        #expect(later[0].text.contains("node 3 was lost"), "of which boot, nobody knows any more")
+    }
+
+    @Test("a half reverted volume: to what, by whom, and how to go on") func reverting() {
+        let waits = Self.waits {
+            $0.revert = RevertReport(uuid: .zero, number: 3, name: "monday", node: NodeID(2), cursor: 7)
+        }
+        #expect(waits.map(\.kind) == ["reverting"] && waits[0].nodes == [2])
+        #expect(waits[0].remedy.contains("`csnapctl snapshot revert vm-images monday`"))
+    }
+
     @Test("a barrier that runs: its name and who is late") func barrier() {
         let waits = Self.waits {
             $0.barrier = BarrierReport(name: "monday", age: .milliseconds(500), missing: [NodeID(2)])
@@ -63,6 +83,9 @@ struct VolumeWaitTests {
         (.writerLost, "node 3 (boot 41, 9 s)", ["node 3 (boot 41", "`csnapctl strike 3 --fenced`", "Bring it back"]),
         (.clientLate, "node 2", ["node 2", "disk"]), (.storeFull, "data", ["data", "delete snapshots"]),
         (.storeFailed, "data", ["data", "log"]), (.tooManySnapshots, "data", ["data", "delete"]),
+        (.otherClients, "node 2, node 3", ["node 2, node 3", "systemctl stop"]),
+        (.noClient, "node 1", ["node 1", "systemctl start"]), (.reverting, "data", ["data", "csnapctl why"]),
+        (.notReverting, "data", ["data"]),
         (.inUse, "monday: node 2 reads it", ["monday: node 2 reads it"]),
     ]
 

@@ -90,6 +90,12 @@ struct ServedTable {
                     number: generation - 1, uuid: uuid, name: name, size: 655361, createdAt: 0, priority: priority),
                 generation: generation)
         case .prepare: return .prepared
+        case .beginRevert(let name, let uuid, let node):
+            return .reverting(RevertReport(uuid: uuid, number: 3, name: name, node: node, cursor: 0))
+        case .moveRevert(let uuid, let cursor):
+            return .reverting(
+                RevertReport(uuid: uuid, number: 3, name: "monday", node: NodeID(1), cursor: cursor))
+        case .endRevert: return .reverting(nil)
         case .commitPrepared(let uuid):
             generation += 1
             return .committed(

@@ -28,6 +28,9 @@ struct SessionFrameTests {
         .command(request: 19, epoch: Epoch(7), .examine(volume: "data")),
         .command(request: 20, epoch: Epoch(7), .changes(volume: "data", ChangesQuery(from: 1, to: nil, first: 0))),
         .queryChanges(request: 21, epoch: Epoch(7), ChangesQuery(from: 1, to: 5, first: .max)),
+        .command(request: 21, epoch: Epoch(7), .beginRevert(volume: "data", name: "monday", uuid: .zero)),
+        .command(request: 22, epoch: Epoch(7), .moveRevert(volume: "data", uuid: .zero, cursor: 1 << 40)),
+        .command(request: 23, epoch: Epoch(7), .endRevert(volume: "data", uuid: .zero)),
         .command(
             request: 20, epoch: Epoch(7),
             .createSeveral(volumes: ["data", "logs"], name: "monday", uuid: Bits128(high: 7, low: 8), priority: 4)),
@@ -49,8 +52,10 @@ struct SessionFrameTests {
         report.holds = [HoldReport(node: NodeID(3), reads: 1, chunks: 9)]
         report.lostWriters = [LostWriter(node: NodeID(4), boot: Boot(41), age: .seconds(720))]
         report.barrier = BarrierReport(name: "monday", age: .milliseconds(200), missing: [NodeID(2)])
+        report.revert = revert
         return report
     }()
+    static let revert = RevertReport(uuid: .zero, number: 3, name: "monday", node: NodeID(2), cursor: 77)
     static let changes = ChangedChunks(
         chunkSize: 65536, size: 1 << 40,
         ranges: [ChunkRange(first: 0, count: .max), ChunkRange(first: 1 << 40, count: 1)],
@@ -76,6 +81,7 @@ struct SessionFrameTests {
         .outcome(request: 5, epoch: Epoch(7), .done), .outcome(request: 6, epoch: Epoch(7), .snapshot(entry)),
         .outcome(request: 7, epoch: Epoch(7), .snapshots([entry, entry], hasMore: false)),
         .outcome(request: 8, epoch: Epoch(7), .volume(report)),
+        .outcome(request: 11, epoch: Epoch(7), .reverting(revert)),
         .outcome(
             request: 10, epoch: Epoch(7),
             .several([VolumeSnapshot(volume: "data", entry: entry), VolumeSnapshot(volume: "logs", entry: entry)])),

@@ -21,6 +21,7 @@ struct WordRule {
             // When a snapshot was made, for people; and schedules, which are by the clock.
             except: [
                 "Sources/CsnapRuntime/Daemons/Server/VolumeStore.swift",
+                "Sources/CsnapSandbox/Commands/RevertCommand.swift",
                 "Sources/CsnapSandbox/Commands/ScheduleCommands.swift",
             ]),
         WordRule(what: "try!", pattern: #"\btry!"#, only: ["Sources/", "Tests/"]),

@@ -18,8 +18,8 @@ package enum ControlRequest: Equatable, Sendable {
     package var changes: Bool {
         switch self {
         case .info, .description, .status, .why, .members, .sessions, .metrics, .events: false
-        case .command, .snapshot(.resize), .snapshot(.create), .snapshot(.createSeveral), .snapshot(.delete),
-            .snapshot(.rename):
+        case .command, .snapshot(.resize), .snapshot(.create), .snapshot(.createSeveral), .snapshot(.beginRevert),
+            .snapshot(.moveRevert), .snapshot(.endRevert), .snapshot(.delete), .snapshot(.rename):
             true
         case .snapshot(.list), .snapshot(.examine), .snapshot(.changes): false
         // It reads the whole store.
@@ -55,6 +55,20 @@ package enum ControlRequest: Equatable, Sendable {
                 .createSeveral(
                     volumes: volumes, name: try text(parameters, "name"), uuid: try uuid(parameters),
                     priority: try priority(parameters)))
+        case "io.csnap.Agent.BeginRevert":
+            self = .snapshot(
+                .beginRevert(
+                    volume: try text(parameters, "volume"), name: try text(parameters, "name"),
+                    uuid: try uuid(parameters)))
+        case "io.csnap.Agent.MoveRevert":
+            guard let cursor = parameters["cursor"]?.integer, cursor >= 0 else { throw .invalidParameter("cursor") }
+            guard parameters["uuid"] != nil else { throw .invalidParameter("uuid") }
+            self = .snapshot(
+                .moveRevert(
+                    volume: try text(parameters, "volume"), uuid: try uuid(parameters), cursor: UInt64(cursor)))
+        case "io.csnap.Agent.EndRevert":
+            guard parameters["uuid"] != nil else { throw .invalidParameter("uuid") }
+            self = .snapshot(.endRevert(volume: try text(parameters, "volume"), uuid: try uuid(parameters)))
         case "io.csnap.Agent.DeleteSnapshot":
             self = .snapshot(.delete(volume: try text(parameters, "volume"), name: try text(parameters, "name")))
         case "io.csnap.Agent.RenameSnapshot":

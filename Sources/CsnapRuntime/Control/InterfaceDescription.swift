@@ -34,10 +34,12 @@ package enum InterfaceDescription {
         type Hold (node: int, reads: int, chunks: int)
         type LostWriter (node: int, boot: ?int, seconds: float)
         type Making (name: string, seconds: float, missing: []int)
+        type Revert (uuid: string, number: int, snapshot: string, node: int, cursor: int)
         type VolumeReport (
           name: string, generation: int, snapshots: int, originSize: int, storeSize: int, storeUsed: int,
           quarantined: int, percent: int, sessions: int, waitingWrites: int, heldSeconds: ?float,
-          fullSeconds: ?float, holds: []Hold, lostWriters: []LostWriter, making: ?Making
+          fullSeconds: ?float, holds: []Hold, lostWriters: []LostWriter, making: ?Making,
+          revert: ?Revert
         )
 
         type Problem (code: string, text: string)
@@ -82,6 +84,11 @@ package enum InterfaceDescription {
         method CreateSnapshots(volumes: []string, name: string, uuid: ?string, priority: ?int) -> (
           snapshots: []VolumeSnapshot
         )
+        # Begins, or goes on, to write a snapshot back; only this node's client has the volume until EndRevert.
+        method BeginRevert(volume: string, name: string, uuid: ?string) -> (revert: Revert)
+        # Chunks below `cursor` are written back, durably.
+        method MoveRevert(volume: string, uuid: string, cursor: int) -> (revert: Revert)
+        method EndRevert(volume: string, uuid: string) -> ()
         method DeleteSnapshot(volume: string, name: string) -> ()
         method RenameSnapshot(volume: string, name: string, newName: string) -> ()
         # Takes the origin's new size; it only grows.

@@ -120,6 +120,8 @@ package struct VolumeItem: Codable, Equatable, Sendable {
     package var lostWriters: [Lost]
     /// The snapshot that is being made.
     package var making: Making?
+    /// It has begun and not ended: the volume is half reverted.
+    package var revert: RevertItem?
 
     package init(_ name: String, _ report: VolumeReport) {
         self.name = name
@@ -138,6 +140,7 @@ package struct VolumeItem: Codable, Equatable, Sendable {
         }
         heldSeconds = report.heldUp?.seconds
         fullSeconds = report.full?.seconds
+        revert = report.revert.map { RevertItem($0) }
         making = report.barrier.map {
             Making(name: $0.name, seconds: $0.age.seconds, missing: $0.missing.map(\.value))
         }
@@ -200,12 +203,33 @@ package struct VolumeCheck: Codable, Equatable, Sendable {
     }
 }
 
+/// A revert that has begun and not ended, as `BeginRevert` and `GetVolume` answer it.
+package struct RevertItem: Codable, Equatable, Sendable {
+    package var uuid: String
+    /// The number and the name of the snapshot it goes to.
+    package var number: UInt64
+    package var snapshot: String
+    /// Whose client writes.
+    package var node: UInt32
+    /// Chunks below this one are written back.
+    package var cursor: UInt64
+
+    package init(_ report: RevertReport) {
+        uuid = report.uuid.hex
+        number = report.number
+        snapshot = report.name
+        node = report.node.value
+        cursor = report.cursor
+    }
+}
+
 extension CommandOutcome {
     /// What the control socket answers; a refusal is an error with its remedy.
     func reply(to command: SnapshotCommand) throws -> JSONValue {
         switch self {
         case .done: return .object([:])
         case .snapshot(let entry): return .object(["snapshot": try JSON.value(SnapshotItem(entry))])
+        case .reverting(let revert): return .object(["revert": try JSON.value(RevertItem(revert))])
         case .several(let made):
             return .object(["snapshots": try JSON.value(made.map { VolumeSnapshotItem($0) })])
         case .snapshots(let entries, let hasMore):
@@ -236,6 +260,10 @@ extension CommandRefusal {
         case .storeFailed: "storeFailed"
         case .tooManySnapshots: "tooManySnapshots"
         case .inUse: "inUse"
+        case .otherClients: "otherClients"
+        case .noClient: "noClient"
+        case .reverting: "reverting"
+        case .notReverting: "notReverting"
         case .notOlder: "notOlder"
         case .checking: "checking"
         case .originSmaller: "originSmaller"
@@ -260,6 +288,15 @@ extension CommandRefusal {
         case .storeFailed: "the store of \(culprit) failed: the server's log says how"
         case .tooManySnapshots: "\(culprit) has as many snapshots as a store keeps: delete some"
         case .inUse: "the snapshot is in use: \(culprit). Try again when that has ended"
+        case .otherClients:
+            "a revert needs the volume for itself, and clients of \(culprit) are connected: stop them "
+                + "(`systemctl stop csnap-client@VOLUME`), then try again"
+        case .noClient:
+            "a revert is done by this node's client of the volume, and \(culprit) has none connected: start it "
+                + "(`systemctl start csnap-client@VOLUME`), then try again"
+        case .reverting:
+            "\(culprit) is being reverted: `csnapctl why` says to which snapshot; make snapshots when that has ended"
+        case .notReverting: "that revert of \(culprit) has ended, or another one was begun instead"
         case .notOlder: "a difference goes from the older snapshot of \(culprit) to the newer: name them in that order"
         case .originSmaller:
             "the origin of \(culprit) is smaller than it was; an origin only grows: give it its size back"

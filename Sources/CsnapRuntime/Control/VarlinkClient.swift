@@ -153,6 +153,20 @@ package struct AgentCaller {
         return try JSON.convert(reply["snapshots"] ?? .array([]), to: [VolumeSnapshotItem].self)
     }
 
+    /// Begins a revert, or goes on with one to the same snapshot.
+    package func beginRevert(_ volume: String, _ name: String) throws -> RevertItem {
+        let reply = try client.call(
+            "io.csnap.Agent.BeginRevert", ["volume": .string(volume), "name": .string(name)])
+        return try JSON.convert(reply["revert"] ?? .null, to: RevertItem.self)
+    }
+
+    /// Chunks below `cursor` are written back, durably.
+    package func moveRevert(_ volume: String, _ uuid: String, _ cursor: UInt64) throws {
+        try command(
+            "MoveRevert",
+            ["volume": .string(volume), "uuid": .string(uuid), "cursor": .integer(Int64(clamping: cursor))])
+    }
+
     package func snapshots(_ volume: String) throws -> [SnapshotItem] {
         var items: [SnapshotItem] = []
         while true {
@@ -165,11 +179,11 @@ package struct AgentCaller {
     }
 
     /// What may differ between the snapshots of these numbers; without `to`, between `from` and the origin. Hands over
-    /// page after page.
+    /// page after page, from a chunk on.
     package func changes(
-        _ volume: String, from: UInt64, to: UInt64?, take: (ChangesItem) throws -> Void
+        _ volume: String, from: UInt64, to: UInt64?, firstChunk: UInt64 = 0, take: (ChangesItem) throws -> Void
     ) throws {
-        var next = UInt64?.some(0)
+        var next = UInt64?.some(firstChunk)
         while let first = next {
             let page = try changesPage(volume, from: from, to: to, firstChunk: first)
             try take(page)

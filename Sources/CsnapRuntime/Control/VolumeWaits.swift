@@ -1,12 +1,14 @@
+import CsnapCore
 package import CsnapSession
 
 extension WaitReport {
     /// What the server says of a volume, where something waits or would be refused. `server` is the node that serves.
     package static func ofVolume(
-        _ name: String, _ outcome: Result<CommandOutcome, ControlError>, server: UInt32
+        _ name: String, _ outcome: Result<CommandOutcome, ControlError>, server: UInt32,
+        admissions: [AdmissionReport] = []
     ) -> [WaitReport] {
         switch outcome {
-        case .success(.volume(let report)): ofVolume(VolumeItem(name, report))
+        case .success(.volume(let report)): ofVolume(VolumeItem(name, report), admissions)
         case .success(.refused(.unknownVolume, _)):
             [
                 WaitReport(
@@ -26,9 +28,11 @@ extension WaitReport {
         }
     }
 
-    package static func ofVolume(_ volume: VolumeItem) -> [WaitReport] {
+    private static func ofVolume(_ volume: VolumeItem, _ admissions: [AdmissionReport]) -> [WaitReport] {
         var waits = volume.lostWriters.map { lost in
-            let boot = lost.boot.map { " (boot \($0))" } ?? ""
+            // A server that never had its session does not know its boot; the table of admissions may.
+            let evicted = admissions.first { $0.node == lost.node && $0.status != AdmissionStatus.admitted.text }
+            let boot = (lost.boot ?? evicted?.boot).map { " (boot \($0))" } ?? ""
             return WaitReport(
                 kind: "writerLost", seconds: lost.seconds, nodes: [lost.node],
                 text: "Snapshots of \(volume.name) cannot be made: node \(lost.node)\(boot) was lost with writes in "
@@ -44,6 +48,15 @@ extension WaitReport {
                     kind: "barrier", seconds: making.seconds, nodes: making.missing,
                     text: "Snapshot \(making.name) of \(volume.name) is being made: waiting for \(missing).",
                     remedy: "none needed: whoever is late is named and the snapshot given up."))
+        }
+        if let revert = volume.revert {
+            waits.append(
+                WaitReport(
+                    kind: "reverting", seconds: 0, nodes: [revert.node],
+                    text: "\(volume.name) is half reverted to snapshot \(revert.snapshot), by node \(revert.node): "
+                        + "clients of other nodes wait, and nobody should read it.",
+                    remedy: "none needed while node \(revert.node) does it; if it was interrupted, go on with "
+                        + "`csnapctl snapshot revert \(volume.name) \(revert.snapshot)`."))
         }
         if let seconds = volume.heldSeconds {
             let readers = volume.holds.filter { $0.chunks > 0 }.map(\.node)

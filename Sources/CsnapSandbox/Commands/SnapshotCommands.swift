@@ -10,7 +10,8 @@ struct SnapshotCommand: ParsableCommand {
             A snapshot is read on every node as the NBD export 'snap/NAME' of the volume's client.
             """,
         subcommands: [
-            Create.self, List.self, Delete.self, Rename.self, Diff.self, Send.self, Receive.self, Schedule.self,
+            Create.self, List.self, Delete.self, Rename.self, Diff.self, Revert.self, Send.self, Receive.self,
+            Schedule.self,
         ])
 
     /// Which volume, and how to say the answer.
@@ -170,6 +171,9 @@ extension VolumeCommand {
                 line += "\(volume.percent) % of \(ByteText.short(volume.storeSize)) used"
                 if volume.quarantined > 0 { line += ", \(ByteText.short(volume.quarantined)) quarantined" }
                 Terminal.say(line)
+                if let revert = volume.revert {
+                    Terminal.say("\thalf reverted to \(revert.snapshot) by node \(revert.node)")
+                }
                 for lost in volume.lostWriters {
                     Terminal.say("\tnode \(lost.node) was lost with writes that may still land: no snapshot is made")
                 }

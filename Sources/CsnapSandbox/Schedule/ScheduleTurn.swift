@@ -77,12 +77,15 @@ package struct ScheduleTurn: Encodable, Equatable {
     }
 
     /// "auto-2026-11-29T13:00:07Z".
-    package static func name(at seconds: UInt64) -> String {
+    package static func name(at seconds: UInt64) -> String { "auto-" + date(at: seconds) }
+
+    /// "2026-11-29T13:00:07Z".
+    static func date(at seconds: UInt64) -> String {
         var time = time_t(clamping: seconds)
         var parts = tm()
         gmtime_r(&time, &parts)
         var buffer = [CChar](repeating: 0, count: 40)
-        let length = strftime(&buffer, buffer.count, "auto-%Y-%m-%dT%H:%M:%SZ", &parts)
+        let length = strftime(&buffer, buffer.count, "%Y-%m-%dT%H:%M:%SZ", &parts)
         return String(decoding: buffer[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 

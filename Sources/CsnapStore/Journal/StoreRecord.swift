@@ -21,6 +21,8 @@ enum StoreRecord: Equatable, Sendable {
     case sweepEnded
     /// A repair voids what clients know to be unshared.
     case generationRaised(UInt64)
+    /// A revert begins, moves on or (nil) has ended.
+    case reverting(RevertState?)
 }
 
 extension StoreRecord: WireValue {
@@ -80,6 +82,9 @@ extension StoreRecord: WireValue {
         case .generationRaised(let generation):
             writer.byte(15)
             writer.fixed(generation)
+        case .reverting(let revert):
+            writer.byte(16)
+            writer.optional(revert)
         }
     }
 
@@ -114,6 +119,7 @@ extension StoreRecord: WireValue {
         case 13: self = .swept(try reader.value())
         case 14: self = .sweepEnded
         case 15: self = .generationRaised(try reader.fixed(UInt64.self))
+        case 16: self = .reverting(try reader.optional())
         default: throw .malformed
         }
     }

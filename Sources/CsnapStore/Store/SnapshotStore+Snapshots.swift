@@ -45,7 +45,7 @@ extension SnapshotStore {
     package mutating func delete(_ number: SnapshotNumber) throws(StoreError) {
         try expectAlive()
         let snapshot = try expectSnapshot(number)
-        guard !snapshot.about.flags.contains(.pinned) else { throw .pinned(number) }
+        guard !snapshot.about.flags.contains(.pinned), !isOfRevert(snapshot) else { throw .pinned(number) }
         try commit([.deleted(number)])
     }
 
@@ -65,7 +65,7 @@ extension SnapshotStore {
     package func dropCandidate(inUse: [SnapshotNumber]) -> SnapshotNumber? {
         var best: Snapshot?
         for snapshot in state.snapshots
-        where !snapshot.about.flags.contains(.pinned) && !inUse.contains(snapshot.number) {
+        where !snapshot.about.flags.contains(.pinned) && !inUse.contains(snapshot.number) && !isOfRevert(snapshot) {
             if best.map({ snapshot.about.priority < $0.about.priority }) ?? true { best = snapshot }
         }
         return best?.number

@@ -4,7 +4,7 @@ import CsnapCore
 ///
 /// Windows that are open, pieces of journal and quarantine are in the anchor, not here.
 enum StoreCatalog {
-    private static let version: UInt8 = 1
+    private static let version: UInt8 = 2
 
     static func encode(_ state: StoreState, nodes: NodeMap) -> [UInt8] {
         var writer = ByteWriter(capacity: 4096)
@@ -36,12 +36,15 @@ enum StoreCatalog {
             writer.fixed(state.space.pointers[page]?.offset ?? 0)
             writer.fixed(state.space.pointers[page]?.checksum ?? 0)
         }
+        writer.optional(state.revert)
         return writer.bytes
     }
 
     static func decode(_ bytes: [UInt8], _ geometry: StoreGeometry) throws(WireError) -> StoreState {
         var reader = ByteReader(bytes)
-        guard try reader.byte() == version else { throw .malformed }
+        let written = try reader.byte()
+        // Version 1 knew no revert.
+        guard (1...version).contains(written) else { throw .malformed }
         var state = StoreState(geometry)
         state.generation = try reader.fixed(UInt64.self)
         state.originSize = try reader.fixed(UInt64.self)
@@ -58,6 +61,7 @@ enum StoreCatalog {
         try windows(&reader, &state)
         try nodes(&reader, &state, geometry)
         try space(&reader, &state)
+        if written >= 2 { state.revert = try reader.optional() }
         try reader.finish()
         return state
     }

@@ -23,6 +23,7 @@ struct StoreState: Sendable {
     var nodes: NodeMap
     var open = OpenWindows()
     var quarantine: [Quarantine] = []
+    var revert: RevertState?
     /// None: every entry serves a snapshot.
     var sweep: SweepState?
     /// Raised by each group of records that frees places.
@@ -95,6 +96,7 @@ extension StoreState {
         case .resized(let size): originSize = size
         case .swept(let key): sweep?.cursor = key
         case .sweepEnded: sweep = sweep?.again == true ? SweepState() : nil
+        case .reverting(let revert): self.revert = revert
         case .generationRaised(let generation): self.generation = max(self.generation, generation)
         }
         return true

@@ -17,7 +17,9 @@ struct AgentControl: ControlHost {
                 return answer(status.waits)
             }
             daemon.snapshots.examine(status.volumes.map(\.name)) { reports in
-                let volumes = reports.flatMap { WaitReport.ofVolume($0.volume, $0.outcome, server: server) }
+                let volumes = reports.flatMap {
+                    WaitReport.ofVolume($0.volume, $0.outcome, server: server, admissions: status.admissions)
+                }
                 // The server's own agent knows of a full store too; the server knows for how long a write waits.
                 let isTold = volumes.contains { $0.kind == "storeFull" }
                 answer(status.waits.filter { !isTold || $0.kind != "storeFull" } + volumes)

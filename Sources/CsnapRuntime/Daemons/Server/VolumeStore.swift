@@ -63,7 +63,16 @@ struct VolumeStore {
                 SessionWriter(
                     node: writer.node, machineID: writer.machineID, kernelBootID: writer.kernelBootID)
             },
-            prepared: store.prepared.map { SessionVolume.Prepared(uuid: $0.about.uuid, decider: $0.decider) })
+            prepared: store.prepared.map { SessionVolume.Prepared(uuid: $0.about.uuid, decider: $0.decider) },
+            revert: revert)
+    }
+
+    private var revert: RevertReport? {
+        guard let revert = store.revert else { return nil }
+        let target = store.snapshots.first { $0.number == revert.target }
+        return RevertReport(
+            uuid: revert.uuid, number: revert.target.value, name: target?.about.name ?? "", node: revert.node,
+            cursor: revert.cursor)
     }
 
     var freeStamp: UInt64 { store.freeStamp }
@@ -141,7 +150,8 @@ struct VolumeStore {
             case .copyOut, .map, .recordWriter, .clearWriter, .settle, .reuse: return .failed(error.queryError)
             case .changes where error == .outOfRange:
                 return .outcome(.refused(.notOlder, culprit: volume))
-            case .find, .commit, .prepare, .measure, .resize, .delete, .rename, .list, .examine, .changes, .check:
+            case .find, .commit, .prepare, .measure, .resize, .beginRevert, .moveRevert, .endRevert, .delete, .rename,
+                .list, .examine, .changes, .check:
                 return .outcome(.refused(error.refusal, culprit: error.snapshot ?? volume))
             }
         }
@@ -180,8 +190,17 @@ struct VolumeStore {
         case .resize:
             try store.resize(originSize: origin.size)
             return .resized(store.facts.originSize)
+        case .beginRevert(let name, let uuid, let node): return try beginRevert(name, uuid, node)
+        case .moveRevert(let uuid, let cursor): return try moveRevert(uuid, cursor)
+        case .endRevert(let uuid):
+            guard store.revert.map({ $0.uuid == uuid }) ?? true else { return notReverting }
+            try store.setRevert(nil)
+            return .reverting(nil)
         case .delete(let name, let inUse):
             guard let snapshot = named(name) else { return Self.unknown(name) }
+            if let revert = store.revert, revert.target == snapshot.number || revert.uuid == snapshot.about.uuid {
+                return .outcome(.refused(.inUse, culprit: "\(name): node \(revert.node.value) reverts the volume"))
+            }
             if let use = inUse.first(where: { $0.number == snapshot.number.value }) {
                 return .outcome(.refused(.inUse, culprit: "\(name): \(use.culprit)"))
             }
@@ -255,6 +274,29 @@ struct VolumeStore {
             return .outcome(.refused(.tooManySnapshots, culprit: volume))
         }
         return .absent
+    }
+
+    private var notReverting: StoreResult { .outcome(.refused(.notReverting, culprit: volume)) }
+
+    /// Towards the same snapshot it goes on where it was, whoever asks; the uuid is that of the first one to ask.
+    private mutating func beginRevert(
+        _ name: String, _ uuid: Bits128, _ node: NodeID
+    ) throws(StoreError) -> StoreResult {
+        guard let target = named(name) else { return Self.unknown(name) }
+        var next = RevertState(uuid: uuid, target: target.number, node: node, cursor: 0)
+        if let there = store.revert {
+            next.uuid = there.uuid
+            if there.target == next.target { next.cursor = there.cursor }
+        }
+        try store.setRevert(next)
+        return .reverting(revert)
+    }
+
+    private mutating func moveRevert(_ uuid: Bits128, _ cursor: UInt64) throws(StoreError) -> StoreResult {
+        guard var next = store.revert, next.uuid == uuid else { return notReverting }
+        next.cursor = max(next.cursor, cursor)
+        try store.setRevert(next)
+        return .reverting(revert)
     }
 
     private func page(_ after: UInt64) -> CommandOutcome {

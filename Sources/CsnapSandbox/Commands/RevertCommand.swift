@@ -1,0 +1,172 @@
+import ArgumentParser
+import CsnapCore
+import CsnapRuntime
+import Glibc
+
+extension SnapshotCommand {
+    struct Revert: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "revert",
+            abstract: "Write a snapshot back to its volume.",
+            discussion: """
+                First the present is kept as a snapshot of its own, then what differs is written to the origin by \
+                this node's client. It needs the volume for itself: stop the clients on all other nodes, and what \
+                uses the volume on this one. Interrupted, it goes on where it was with the same command; until then \
+                'csnapctl status' names the volume, and other nodes' clients wait. Other snapshots stay.
+                """)
+
+        @Argument(help: "The volume.") var volume: String
+        @Argument(help: "The snapshot.") var name: String
+        @Flag(help: "Print JSON.") var json = false
+        @OptionGroup var agent: AgentOptions
+
+        func run() throws {
+            Interruption.watch()
+            let socket = try RevertSession.volumeSocket(agent.path(), volume)
+            if RevertSession.isUsed(socket) {
+                throw CommandFailure(
+                    text: "csnapctl: a program on this node uses \(volume) (\(socket)): stop it first", code: 4)
+            }
+            let result: RevertResult
+            do {
+                result = try agent.call(waitingFor: "the server to answer") { caller in
+                    try RevertSession(volume, name, socket, caller).run()
+                }
+            } catch let error as SandboxError {
+                throw CommandFailure.failed(
+                    "csnapctl: \(error): \(volume) may be half reverted: go on with the same command, or go back with "
+                        + "`csnapctl snapshot revert \(volume)` and the snapshot that was made first")
+            }
+            if json { return Terminal.say(try SnapshotCommand.json(result)) }
+            Terminal.say(
+                "\(volume) is \(name) again: \(ByteText.short(result.bytes)) written in \(decimals(result.seconds)) s; "
+                    + "what it was before is the snapshot \(result.before)")
+        }
+    }
+}
+
+/// What `--json` says at the end.
+struct RevertResult: Encodable {
+    var volume: String
+    var snapshot: String
+    /// The snapshot of what was there before.
+    var before: String
+    /// Written back by this call.
+    var bytes: UInt64
+    var seconds: Double
+}
+
+/// The one origin client of a revert: an NBD client of this node's csnap-client, and the cursor at the server.
+struct RevertSession {
+    private let volume: String
+    private let name: String
+    private let socket: String
+    private let caller: AgentCaller
+    /// Read and written at once, bytes.
+    private static let part = 1 << 20
+    /// Between two moves of the cursor, bytes: a multiple of every chunk size.
+    private static let step = 64 << 20
+
+    init(_ volume: String, _ name: String, _ socket: String, _ caller: AgentCaller) {
+        self.volume = volume
+        self.name = name
+        self.socket = socket
+        self.caller = caller
+    }
+
+    func run() throws -> RevertResult {
+        let begun = boottime()
+        let revert = try caller.beginRevert(volume, name)
+        let before = "before-revert-\(ScheduleTurn.date(at: UInt64(max(0, time(nil)))))"
+        let kept: SnapshotItem
+        do {
+            kept = try caller.createSnapshot(volume, before, uuid: revert.uuid)
+        } catch {
+            // Without that snapshot nothing can have been written.
+            try? caller.command("EndRevert", ["volume": .string(volume), "uuid": .string(revert.uuid)])
+            throw error
+        }
+        let source = try export("snap/\(name)")
+        let origin = try export("origin")
+        var bytes: UInt64 = 0
+        var unsaved: UInt64 = 0
+        var progress = StreamProgress(total: origin.size)
+        try caller.changes(volume, from: revert.number, to: nil, firstChunk: revert.cursor) { page in
+            for range in page.ranges {
+                for start in stride(from: range.offset, to: range.end, by: UInt64.Stride(Self.step)) {
+                    let end = min(start + UInt64(Self.step), range.end)
+                    try copy(start..<end, source, origin)
+                    bytes += end - start
+                    unsaved += end - start
+                    progress.reached(end, moved: end - start)
+                    guard unsaved >= UInt64(Self.step) else { continue }
+                    // The cursor moves over what is durable only.
+                    try origin.flush()
+                    try caller.moveRevert(volume, revert.uuid, end / UInt64(page.chunkSize))
+                    unsaved = 0
+                }
+            }
+        }
+        try origin.flush()
+        try caller.command("EndRevert", ["volume": .string(volume), "uuid": .string(revert.uuid)])
+        progress.end(origin.size)
+        source.disconnect()
+        origin.disconnect()
+        return RevertResult(
+            volume: volume, snapshot: name, before: kept.name, bytes: bytes,
+            seconds: Double(boottime() - begun) / 1e9)
+    }
+
+    /// The client may not know a snapshot yet that was made just now.
+    private func export(_ export: String) throws -> NBDClient {
+        let end = boottime() + 10_000_000_000
+        while true {
+            do {
+                return try NBDClient(path: socket, export: export, cancelled: { Interruption.isRequested })
+            } catch let error as SandboxError {
+                guard boottime() < end, !Interruption.isRequested else {
+                    throw CommandFailure.failed(
+                        "csnapctl: \(export) of \(volume) cannot be opened: \(error). Does csnap-client@\(volume) run?")
+                }
+                pause(milliseconds: 50)
+            }
+        }
+    }
+
+    /// Behind the end of a snapshot that is shorter than the origin there are zeros.
+    private func copy(_ range: Range<UInt64>, _ source: NBDClient, _ origin: NBDClient) throws {
+        var offset = range.lowerBound
+        while offset < range.upperBound {
+            if Interruption.isRequested { throw SandboxError.cancelled }
+            let count = Int(min(UInt64(Self.part), range.upperBound - offset))
+            let there = offset < source.size ? Int(min(UInt64(count), source.size - offset)) : 0
+            var bytes = there > 0 ? try source.read(offset: offset, count: there) : []
+            bytes += [UInt8](repeating: 0, count: count - there)
+            try origin.write(bytes, offset: offset)
+            offset += UInt64(count)
+        }
+    }
+
+    // MARK: This node
+
+    /// Beside the agent's control socket.
+    static func volumeSocket(_ control: String, _ volume: String) -> String {
+        let directory = control.lastIndex(of: "/").map { String(control[..<$0]) } ?? "."
+        return "\(directory)/\(volume).nbd"
+    }
+
+    /// Whether somebody is connected to this Unix socket: a connection carries the path by which its socket was bound,
+    /// and the client binds beside the name and renames.
+    static func isUsed(_ path: String) -> Bool {
+        guard let file = fopen("/proc/net/unix", "re") else { return false }
+        defer { fclose(file) }
+        var line = [CChar](repeating: 0, count: 4096)
+        while fgets(&line, Int32(line.count), file) != nil {
+            let text = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            // Num RefCount Protocol Flags Type St Inode Path; state 3 is connected.
+            let words = text.split { $0 == " " || $0 == "\n" }
+            if words.count >= 8, words[5] == "03", words[7] == path || words[7] == path + ".new" { return true }
+        }
+        return false
+    }
+}
