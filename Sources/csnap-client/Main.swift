@@ -1,7 +1,6 @@
 import ArgumentParser
 import CsnapRuntime
-import FoundationEssentials
-import Glibc
+import Foundation
 
 /// The block device of one volume on this node.
 @main
@@ -17,21 +16,8 @@ struct CsnapClient: ParsableCommand {
     var volume: String
 
     func run() throws {
-        let daemon: ClientDaemon
-        do {
-            let environment = ProcessInfo.processInfo.environment
-            let configuration = try CsnapConfiguration.load(file: config, environment: environment)
-            let options = try ClientOptions(configuration: configuration, volume: volume)
-            daemon = try ClientDaemon(options: options)
-            try daemon.stopOnSignals()
-        } catch let error as ConfigurationError {
-            ClientDaemon.logToStandardError("\(error)")
-            throw ExitCode(2)
-        } catch {
-            ClientDaemon.logToStandardError("\(error)")
-            throw ExitCode((error as? ClientError)?.exitCode ?? 1)
-        }
-        daemon.run()
+        let code = ClientProgram.run(file: config, volume: volume)
+        if code != 0 { throw ExitCode(code) }
     }
 
     /// As ArgumentParser's own, but wrong usage is 2: systemd does not try it again.
@@ -42,10 +28,9 @@ struct CsnapClient: ParsableCommand {
         } catch {
             let code = exitCode(for: error)
             let text = fullMessage(for: error)
-            if !text.isEmpty { code.isSuccess ? print(text) : ClientDaemon.logToStandardError(text) }
-            exit(withCode: code == .validationFailure ? 2 : code.rawValue)
+            let output = code.isSuccess ? FileHandle.standardOutput : FileHandle.standardError
+            if !text.isEmpty { output.write(Data((text + "\n").utf8)) }
+            Foundation.exit(code == .validationFailure ? 2 : code.rawValue)
         }
     }
-
-    private static func exit(withCode code: Int32) -> Never { Glibc.exit(code) }
 }

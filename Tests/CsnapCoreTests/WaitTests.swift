@@ -192,9 +192,11 @@ import Testing
     @Test(arguments: [ServerFailure.storeFormat, .storeForeign, .storeStale])
     func aStoreThatIsRefusedIsNamed(failure: ServerFailure) {
         var group = group(of: [1])
-        group.deliver(.server(.failed(failure, epochSeen: .none)), to: 1)
+        group.deliver(.server(.failed(failure, volume: "data", epochSeen: .none)), to: 1)
         #expect(group.run(.seconds(5)) { $0.wait(.store, at: 1) != nil })
         #expect(group.status(1)?.serverFailure == failure)
+        #expect(group.status(1)?.failedVolume == "data")
+        #expect(group.reports[1]?.contains(.serverFailed(failure, volume: "data")) == true)
         #expect(group.run(.seconds(30)) { $0.wait(.store, at: 1) == nil }, "it is tried again")
     }
 
@@ -202,8 +204,8 @@ import Testing
         for failure in [ServerFailure.storeIO, .storeUnreachable] {
             var group = group(of: [1])
             let firstAt = group.now
-            group.deliver(.server(.failed(failure, epochSeen: .none)), to: 1)
-            group.deliver(.server(.failed(failure, epochSeen: .none)), to: 1, after: .milliseconds(1))
+            group.deliver(.server(.failed(failure, volume: "data", epochSeen: .none)), to: 1)
+            group.deliver(.server(.failed(failure, volume: "data", epochSeen: .none)), to: 1, after: .milliseconds(1))
             #expect(group.run(.seconds(5)) { $0.wait(.store, at: 1) != nil })
             #expect(group.wait(.store, at: 1)?.since == firstAt)
             #expect(group.status(1)?.serverFailure == failure)
@@ -222,6 +224,22 @@ import Testing
         #expect(group.status(2)?.clients.map(\.writesInFlight) == [3])
         group.deliver(.client(ClientID(1), .suspended(adopted, writesInFlight: 0)), to: 2)
         #expect(group.run(.seconds(1)) { $0.wait(.clientDisk, at: 2) == nil })
+    }
+
+    @Test func aDiskThatHangsUnderARunningClientIsNamedWithItsAge() {
+        var group = group()
+        let since = group.now - .seconds(6)
+        group.deliver(.client(ClientID(1), .disk(hanging: 2, since: since)), to: 2)
+        #expect(group.run(.seconds(1)) { $0.wait(.clientDisk, at: 2) != nil })
+        #expect(group.wait(.clientDisk, at: 2) == Wait(kind: .clientDisk, since: since, nodes: [NodeID(2)]))
+        #expect(group.wait(.suspended, at: 2) == nil, "its client goes on")
+        #expect(group.status(2)?.clients.map(\.hangingRequests) == [2])
+        #expect(group.reports[2]?.last == .diskHangs(volume: "data", requests: 2))
+        // More of them are no news; the end is.
+        group.deliver(.client(ClientID(1), .disk(hanging: 3, since: since)), to: 2)
+        group.deliver(.client(ClientID(1), .disk(hanging: 0, since: .distantPast)), to: 2, after: .seconds(1))
+        #expect(group.run(.seconds(2)) { $0.wait(.clientDisk, at: 2) == nil })
+        #expect(group.reports[2]?.suffix(2) == [.diskHangs(volume: "data", requests: 2), .diskAnswers(volume: "data")])
     }
 
     @Test func timersThatOthersRelyOnHaveAnotherDigest() {

@@ -59,7 +59,7 @@ struct HostTelemetryTests {
             .memberUnreachable(process), .leaseSoft(Epoch(1)), .leaseRegained(Epoch(1)), .leaseLost(Epoch(1)),
             .released(Epoch(1)), .serverDown(Epoch(1)), .clientsSuspended(tenure), .clientsResumed(tenure),
             .admitted(tenure, process), .evicted(tenure, process, .left), .stateWriteFailed,
-            .clientGone(ClientID(1)), .serverFailed(.storeIO), .waitingFor(tenure, []),
+            .clientGone(ClientID(1)), .serverFailed(.storeIO, volume: "a"), .waitingFor(tenure, []),
         ]
         let identifiers = reports.map { ReportEntry($0).messageID }
         #expect(Set(identifiers).count == reports.count)

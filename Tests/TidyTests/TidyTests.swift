@@ -49,7 +49,9 @@ import Testing
     private let troubleshooting = "docs/troubleshooting.md"
 
     @Test func everyMessageIDIsExplained() {
-        let used = Repository.text("Sources/CsnapRuntime/Telemetry/ReportCatalog.swift").captures("\"([0-9a-f]{32})\"")
+        let used = ["ReportCatalog", "ClientNote"].flatMap { file in
+            Repository.text("Sources/CsnapRuntime/Telemetry/\(file).swift").captures("\"([0-9a-f]{32})\"")
+        }
         #expect(used.count > 20)
         #expect(Set(used).count == used.count)
         let explained = Repository.text("units/csnap.catalog").captures("^-- ([0-9a-f]{32})$")
@@ -102,7 +104,8 @@ import Testing
                 + codes("Sources/CsnapRuntime/Daemons/Agent/AgentStart.swift", #"exitCode: ([0-9]+)"#),
             "csnap-server": codes(
                 "Sources/CsnapRuntime/Daemons/Server/ServerResources.swift", #"case \w+ = ([0-9]+)$"#),
-            "csnap-client": codes("Sources/csnap-client/Main.swift", #"ExitCode\(([0-9]+)\)"#) + [1],
+            "csnap-client": codes("Sources/CsnapRuntime/Daemons/Client/ClientProgram.swift", #"Code: Int32 = ([0-9]+)"#)
+                + codes("Sources/CsnapRuntime/Daemons/Client/ClientOptions.swift", #"case [.\w, ]+: ([0-9]+)$"#),
             "csnapctl": codes("Sources/CsnapRuntime/Control/ControlError.swift", #"case [.\w, ]+: ([0-9]+)$"#) + [
                 0, 1, 2,
             ],

@@ -15,7 +15,8 @@ extension Agent {
             clientsResumed: node.resumed && now < node.leaseUntil, clients: clientStatus,
             admissions: (holder?.table.table ?? stored.admissions).entries,
             isLeaving: departure != nil, namesake: discovery.conflict,
-            serverFailure: now < server.backOffUntil ? server.lastFailure : nil, filling: server.filling,
+            serverFailure: now < server.backOffUntil ? server.lastFailure : nil, failedVolume: server.failedVolume,
+            filling: server.filling,
             waits: waits)
     }
 
@@ -62,7 +63,8 @@ extension Agent {
                 client: id, volume: client.volume, processID: client.processID,
                 suspended: client.resumedIn != node.adopted || now >= node.leaseUntil,
                 connected: client.connectedIn == node.adopted && node.adopted != .none,
-                writesInFlight: client.writesInFlight)
+                writesInFlight: client.writesInFlight, hangingRequests: client.hangingRequests,
+                hangingSince: client.hangingSince)
         }
     }
 
@@ -149,14 +151,19 @@ extension Agent {
     }
 
     private var clientWaits: [Wait] {
-        if !node.mayTalk { return [Wait(kind: .localClients, since: voter.startedAt, nodes: [own.node])] }
-        guard !node.clients.isEmpty, !node.resumed || now >= node.leaseUntil else { return [] }
-        // Resumed, but the lease has run out: nobody answers.
-        let since = node.resumed && node.leaseUntil != .distantPast ? node.leaseUntil : node.suspendedSince
-        var waits = [Wait(kind: .suspended, since: since, nodes: [own.node])]
-        if node.clients.values.contains(where: { $0.suspendedIn == node.adopted && $0.writesInFlight > 0 }) {
-            waits.append(Wait(kind: .clientDisk, since: since, nodes: [own.node]))
+        var waits: [Wait] = []
+        var diskSince = node.clients.values.filter { $0.hangingRequests > 0 }.map { $0.hangingSince }
+        if !node.mayTalk {
+            waits.append(Wait(kind: .localClients, since: voter.startedAt, nodes: [own.node]))
+        } else if !node.clients.isEmpty, !node.resumed || now >= node.leaseUntil {
+            // Resumed, but the lease has run out: nobody answers.
+            let since = node.resumed && node.leaseUntil != .distantPast ? node.leaseUntil : node.suspendedSince
+            waits.append(Wait(kind: .suspended, since: since, nodes: [own.node]))
+            if node.clients.values.contains(where: { $0.suspendedIn == node.adopted && $0.writesInFlight > 0 }) {
+                diskSince.append(since)
+            }
         }
+        if let since = diskSince.min() { waits.append(Wait(kind: .clientDisk, since: since, nodes: [own.node])) }
         return waits
     }
 }

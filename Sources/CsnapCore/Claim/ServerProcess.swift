@@ -7,6 +7,8 @@ struct ServerProcess: Equatable, Sendable {
     var backOffUntil = Instant.distantPast
     /// Why the last one failed, for `why`.
     var lastFailure: ServerFailure?
+    /// The volume whose store it was; empty: none, or unknown.
+    var failedVolume = ""
     /// The first of the failures in a row.
     var failingSince = Instant.distantPast
     /// The store shows a tenure that surpasses ours: how often in a row. This node claims above it.
@@ -53,7 +55,8 @@ extension Agent {
             serverHasStarted(tenure, port: port)
         case .sessions, .struck: break
         case .store(let notice): heard(notice)
-        case .failed(let failure, let epochSeen): serverFailed(failure, epochSeen: epochSeen)
+        case .failed(let failure, let volume, let epochSeen):
+            serverFailed(failure, volume: volume, epochSeen: epochSeen)
         }
     }
 
@@ -92,9 +95,9 @@ extension Agent {
         }
     }
 
-    private mutating func serverFailed(_ failure: ServerFailure, epochSeen: Epoch) {
+    private mutating func serverFailed(_ failure: ServerFailure, volume: String, epochSeen: Epoch) {
         sawEpoch(epochSeen)
-        noteFailure(failure)
+        noteFailure(failure, volume: volume)
         if failure == .storeTenure, server.surpassed < ServerProcess.surpassedLimit {
             // A slot shows a higher tenure: this node claims above it at once.
             server.surpassed += 1
@@ -123,14 +126,15 @@ extension Agent {
         }
         startServerIfHolder()
         guard now >= startedAt + timing.reconnect else { return }
-        noteFailure(.storeUnreachable)
+        noteFailure(.storeUnreachable, volume: "")
         server.countFailure(at: now)
         giveServiceUp()
     }
 
-    private mutating func noteFailure(_ failure: ServerFailure) {
+    private mutating func noteFailure(_ failure: ServerFailure, volume: String) {
         server.lastFailure = failure
-        report(.serverFailed(failure))
+        server.failedVolume = volume
+        report(.serverFailed(failure, volume: volume))
     }
 
     /// May this node run the server, as its member record says?

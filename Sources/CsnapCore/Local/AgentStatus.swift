@@ -30,6 +30,8 @@ package struct AgentStatus: Equatable, Sendable {
     package var namesake: Address?
     /// Why the server process failed last, while this node backs off.
     package var serverFailure: ServerFailure?
+    /// Whose store that was; empty: no volume's, or unknown.
+    package var failedVolume: String
     /// Stores that this node's server fills, from 80 % on.
     package var filling: [FillingStore]
     package var waits: [Wait]
@@ -56,6 +58,9 @@ package struct AgentStatus: Equatable, Sendable {
         package var suspended: Bool
         package var connected: Bool
         package var writesInFlight: UInt32
+        /// Requests that have been at the origin's disk for too long, and since when the oldest has.
+        package var hangingRequests: UInt32
+        package var hangingSince: Instant
     }
 }
 
@@ -125,7 +130,7 @@ package struct Wait: Equatable, Sendable {
         case disabled = 17
         /// `nodes` belong to another group with our name and key. A warning.
         case foreignGroup = 18
-        /// Writes of this node's suspended clients have not returned from the disk.
+        /// Requests of this node's clients do not return from the origin's disk.
         case clientDisk = 19
         /// Another node recovers the group; it knows whom it waits for.
         case recovering = 20

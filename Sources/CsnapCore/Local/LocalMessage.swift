@@ -55,8 +55,9 @@ package enum ServerToAgent: Equatable, Sendable {
     case struck(NodeBoot)
     /// What people should know of a store that goes on.
     case store(StoreNotice)
-    /// The store refused or failed; the process exits after saying so.
-    case failed(ServerFailure, epochSeen: Epoch)
+    /// The store of `volume` refused or failed (empty: something that is no volume's); the process exits after saying
+    /// so.
+    case failed(ServerFailure, volume: String, epochSeen: Epoch)
 }
 
 /// What people should know of a volume's store while it serves.
@@ -130,5 +131,7 @@ package enum ClientToAgent: Equatable, Sendable {
     case suspended(Tenure, writesInFlight: UInt32)
     case connected(Tenure)
     case lostServer(Tenure)
+    /// So many requests have been at the origin's disk for too long, the oldest since that instant; 0: none any more.
+    case disk(hanging: UInt32, since: Instant)
     case bye
 }

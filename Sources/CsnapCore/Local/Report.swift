@@ -28,7 +28,8 @@ package enum Report: Equatable, Sendable {
     case recovering(Tenure, server: NodeBoot)
     case serverActive(Tenure, server: NodeBoot)
     case serverDown(Epoch)
-    case serverFailed(ServerFailure)
+    /// Of the store of that volume; empty: of no volume.
+    case serverFailed(ServerFailure, volume: String)
     // Stores of this node's server
     case storeSpace(volume: String, percent: UInt8, isHolding: Bool)
     case snapshotDropped(volume: String, name: String)
@@ -44,6 +45,9 @@ package enum Report: Equatable, Sendable {
     case clientsResumed(Tenure)
     case clientAttached(ClientID, volume: String)
     case clientGone(ClientID)
+    /// Requests do not return from the origin's disk; or all have returned.
+    case diskHangs(volume: String, requests: UInt32)
+    case diskAnswers(volume: String)
     // Storage of the state
     case stateWriteFailed
 }

@@ -41,6 +41,9 @@ struct LocalNode: Equatable, Sendable {
         var resumedIn: Tenure?
         /// At the disk when it was suspended; 0 as soon as it says so.
         var writesInFlight: UInt32 = 0
+        /// At the origin's disk for too long, as it said last; the oldest since that instant.
+        var hangingRequests: UInt32 = 0
+        var hangingSince = Instant.distantPast
     }
 
     init(livingClients: [String], timing: Timing, at now: Instant) {
@@ -106,6 +109,7 @@ extension Agent {
         case .lostServer(let tenure):
             guard tenure == node.adopted else { return }
             node.clients[client]?.connectedIn = nil
+        case .disk(let requests, let since): diskHangs(client, requests, since: min(since, now))
         case .bye:
             // It holds its lock no longer than it lives, and says this with its gate closed for good.
             guard node.clients[client] != nil else { return }
@@ -113,6 +117,17 @@ extension Agent {
             node.clients[client] = nil
             report(.clientGone(client))
             clientsChanged()
+        }
+    }
+
+    private mutating func diskHangs(_ client: ClientID, _ requests: UInt32, since: Instant) {
+        guard let local = node.clients[client] else { return }
+        node.clients[client]?.hangingRequests = requests
+        node.clients[client]?.hangingSince = since
+        if local.hangingRequests == 0, requests > 0 {
+            report(.diskHangs(volume: local.volume, requests: requests))
+        } else if local.hangingRequests > 0, requests == 0 {
+            report(.diskAnswers(volume: local.volume))
         }
     }
 

@@ -113,9 +113,10 @@ extension ServerToAgent: WireValue {
         case .struck(let process):
             writer.byte(3)
             writer.value(process)
-        case .failed(let failure, let epochSeen):
+        case .failed(let failure, let volume, let epochSeen):
             writer.byte(4)
             writer.choice(failure)
+            writer.string(volume)
             writer.value(epochSeen)
         case .store(let notice):
             writer.byte(20)
@@ -129,7 +130,10 @@ extension ServerToAgent: WireValue {
         case 1: self = .started(try reader.value(), port: try reader.fixed(UInt16.self))
         case 2: self = .sessions(try reader.value(), count: try reader.varint32())
         case 3: self = .struck(try reader.value())
-        case 4: self = .failed(try reader.choice(), epochSeen: try reader.value())
+        case 4:
+            self = .failed(
+                try reader.choice(), volume: try reader.string(limit: Limits.volumeName),
+                epochSeen: try reader.value())
         case 20: self = .store(try reader.value())
         case let kind: throw .unknownKind(kind)
         }
@@ -217,6 +221,10 @@ extension ClientToAgent: WireValue {
             writer.byte(3)
             writer.value(tenure)
         case .bye: writer.byte(4)
+        case .disk(let hanging, let since):
+            writer.byte(5)
+            writer.varint(UInt64(hanging))
+            writer.value(since)
         }
     }
 
@@ -230,6 +238,7 @@ extension ClientToAgent: WireValue {
         case 2: self = .connected(try reader.value())
         case 3: self = .lostServer(try reader.value())
         case 4: self = .bye
+        case 5: self = .disk(hanging: try reader.varint32(), since: try reader.value())
         case let kind: throw .unknownKind(kind)
         }
     }

@@ -99,7 +99,9 @@ package struct EventWords: Equatable, Sendable {
         case .serverActive(let tenure, let server):
             self.init("serverActive", "server on node \(server.node.value) active, \(tenure.text)", tenure, server)
         case .serverDown(let epoch): self.init("serverDown", "server of epoch \(epoch.value) down", epoch: epoch)
-        case .serverFailed(let failure): self.init("serverFailed", "server failed: \(failure.text)")
+        case .serverFailed(let failure, let volume):
+            let place = volume.isEmpty ? "" : "volume \(volume): "
+            self.init("serverFailed", "server failed: \(place)\(failure.text)")
         case .storeSpace(let volume, let percent, let isHolding):
             let mark = isHolding ? "full: writes wait for room" : "\(percent) % full"
             self.init("storeSpace", "the store of volume \(volume) is \(mark)")
@@ -122,6 +124,10 @@ package struct EventWords: Equatable, Sendable {
         case .clientsResumed(let tenure): self.init("clientsResumed", "clients resumed in \(tenure.text)", tenure)
         case .clientAttached(_, let volume): self.init("clientAttached", "client of volume \(volume) attached")
         case .clientGone: self.init("clientGone", "a client is gone")
+        case .diskHangs(let volume, let requests):
+            self.init("diskHangs", "the origin's disk of volume \(volume) does not return \(requests) requests")
+        case .diskAnswers(let volume):
+            self.init("diskAnswers", "the origin's disk of volume \(volume) has returned all requests")
         default: return nil
         }
     }

@@ -9,7 +9,10 @@ package enum InterfaceDescription {
           localHealth: int, stateSeconds: ?float, suspectedBy: []int
         )
         type Admission (node: int, boot: int, epoch: int, status: string, sessions: ?int)
-        type Client (volume: string, pid: int, suspended: bool, connected: bool, writesInFlight: int)
+        type Client (
+          volume: string, pid: int, suspended: bool, connected: bool, writesInFlight: int,
+          hangingRequests: int, hangingSeconds: ?float
+        )
         type Volume (name: string, origin: string, store: string)
         type Wait (kind: string, seconds: float, nodes: []int, text: string, remedy: string, warning: bool)
         type Promise (epoch: int, node: int, boot: int, released: bool, remaining: float)

@@ -35,7 +35,9 @@ extension StatusReport {
         clients = status.clients.map {
             ClientStatus(
                 volume: $0.volume, pid: Int32(truncatingIfNeeded: $0.processID), suspended: $0.suspended,
-                connected: $0.connected, writesInFlight: Int($0.writesInFlight))
+                connected: $0.connected, writesInFlight: Int($0.writesInFlight),
+                hangingRequests: Int($0.hangingRequests),
+                hangingSeconds: $0.hangingRequests > 0 ? max((now - $0.hangingSince).seconds, 0) : nil)
         }
         waits = status.waits.map { WaitReport($0, of: status, at: now) }
         promise = status.promise.map {

@@ -126,13 +126,21 @@ package struct ClientStatus: Codable, Equatable, Sendable {
     package var suspended: Bool
     package var connected: Bool
     package var writesInFlight: Int
+    /// At the origin's disk for more than 5 s, and for how long the oldest; null if there are none.
+    package var hangingRequests: Int
+    package var hangingSeconds: Double?
 
-    package init(volume: String, pid: Int32, suspended: Bool, connected: Bool, writesInFlight: Int) {
+    package init(
+        volume: String, pid: Int32, suspended: Bool, connected: Bool, writesInFlight: Int, hangingRequests: Int,
+        hangingSeconds: Double?
+    ) {
         self.volume = volume
         self.pid = pid
         self.suspended = suspended
         self.connected = connected
         self.writesInFlight = writesInFlight
+        self.hangingRequests = hangingRequests
+        self.hangingSeconds = hangingSeconds
     }
 }
 

@@ -3,7 +3,7 @@ package import CsnapCore
 extension WaitReport {
     /// One wait of the core, with its age, its culprits and the remedy.
     package init(_ wait: Wait, of status: AgentStatus, at now: Instant) {
-        let words = WaitWords(wait, of: status)
+        let words = WaitWords(wait, of: status, at: now)
         self.init(
             kind: words.kind, seconds: max((now - wait.since).seconds, 0), nodes: wait.nodes.map(\.value),
             text: words.text, remedy: words.remedy, warning: wait.kind.isWarning)
@@ -61,7 +61,7 @@ struct WaitWords {
         self.remedy = remedy
     }
 
-    init(_ wait: Wait, of status: AgentStatus) {
+    init(_ wait: Wait, of status: AgentStatus, at now: Instant) {
         let nodes = wait.nodes.text
         switch wait.kind {
         case .notInGroup: self = .notInGroup
@@ -83,7 +83,7 @@ struct WaitWords {
         case .noVote: self = .noVote(nodes)
         case .disabled: self = .disabled
         case .foreignGroup: self = .foreignGroup(nodes)
-        case .clientDisk: self = .clientDisk(status)
+        case .clientDisk: self = .clientDisk(status, at: now)
         case .recovering: self = .recovering(nodes, status)
         case .storeLow: self = .storeLow(status)
         case .storeFull: self = .storeFull(status)
@@ -203,12 +203,21 @@ extension WaitWords {
         "suspended", "The clients of this node are suspended; their requests wait, none fails.",
         "see what else is waited for; this ends with it.")
 
-    private static func clientDisk(_ status: AgentStatus) -> WaitWords {
-        let hanging = status.clients.filter { $0.suspended && $0.writesInFlight > 0 }
-        let names = hanging.map { "\($0.writesInFlight) of \($0.volume)" }.joined(separator: ", ")
+    private static func clientDisk(_ status: AgentStatus, at now: Instant) -> WaitWords {
+        let volumes = status.clients.compactMap { client -> String? in
+            if client.hangingRequests > 0 {
+                let seconds = Int(max((now - client.hangingSince).seconds, 0))
+                return "\(client.hangingRequests) requests to \(client.volume) for \(seconds) s"
+            }
+            guard client.suspended, client.writesInFlight > 0 else { return nil }
+            return "\(client.writesInFlight) writes to \(client.volume) since its client was suspended"
+        }
         return WaitWords(
-            "clientDisk", "Writes of this node have not returned from the origin's disk: \(names).",
-            "look at the disk and its path: does it hang? The group goes on; these writes may still land.")
+            "clientDisk",
+            "The origin's disk does not return to node \(status.process.node.value): "
+                + volumes.joined(separator: ", ") + ".",
+            "look at that disk and its path on this node: does it hang? The group goes on; the writes may still land, "
+                + "and until then no snapshot of the volume can be made.")
     }
 
     private static let localClients = WaitWords(
@@ -220,10 +229,11 @@ extension WaitWords {
         "repair the disk's path or reboot this node; nothing is released before they are gone.")
 
     private static func store(_ status: AgentStatus) -> WaitWords {
+        let place = status.failedVolume.isEmpty ? "" : " at volume \(status.failedVolume)"
         let cause = status.serverFailure.map { ": \($0.text)" } ?? ""
         return WaitWords(
-            "store", "The server process of this node failed\(cause). Another node may serve meanwhile.",
-            "the logs name the volume: `journalctl -u csnap-agent -p err`; this node tries again by itself.")
+            "store", "The server process of this node failed\(place)\(cause). Another node may serve meanwhile.",
+            "`journalctl -u csnap-agent -p err` says more; this node tries again by itself.")
     }
 }
 

@@ -26,7 +26,7 @@ package struct AgentMetrics: Sendable {
             .foreignGroup, .idConflict, .votersChanging, .votersChanged, .claiming, .claimFailed, .elected, .promised,
             .leaseSoft, .leaseRegained, .released, .serverFailed, .voteLost, .voteRestored, .waitingFor, .nodeReady,
             .serverStarted, .nodeReconnected, .admitted, .evicted, .clientsResumed, .clientAttached, .clientGone,
-            .stateWriteFailed, .storeSpace, .snapshotDropped:
+            .diskHangs, .diskAnswers, .stateWriteFailed, .storeSpace, .snapshotDropped:
             break
         }
     }

@@ -56,6 +56,8 @@ package struct ReportEntry: Sendable {
         case .clientsResumed: self.init("243ecb79a824bd98243b6f3fd725aaaa")
         case .clientAttached: self.init("11d1094134a914bb7ecf2f5e616e6dd4")
         case .clientGone: self.init("6fbd6929379cd377c0deeb720bea5e74")
+        case .diskHangs: self.init("7a05928d80497870fcbe6eb980e95c49", .error)
+        case .diskAnswers: self.init("38bd2c49f7930528df72dc960bb6bb00", .notice)
         case .stateWriteFailed: self.init("b6873dd52762a5c7093f2a3bf62f44d2", .error)
         }
     }
@@ -75,7 +77,9 @@ extension Report {
 
     var volume: String? {
         switch self {
-        case .clientAttached(_, let volume), .storeSpace(let volume, _, _), .snapshotDropped(let volume, _): volume
+        case .clientAttached(_, let volume), .diskHangs(let volume, _), .diskAnswers(let volume): volume
+        case .storeSpace(let volume, _, _), .snapshotDropped(let volume, _): volume
+        case .serverFailed(_, let volume): volume.isEmpty ? nil : volume
         default: nil
         }
     }

@@ -28,7 +28,7 @@ func reportText(_ report: Report) -> String {
     case .recovering(let tenure, let server): "recovering \(text(tenure)), server \(name(server))"
     case .serverActive(let tenure, let server): "server active \(text(tenure)) on \(name(server))"
     case .serverDown(let epoch): "server down, epoch \(epoch.value)"
-    case .serverFailed(let failure): "server failed: \(failure)"
+    case .serverFailed(let failure, _): "server failed: \(failure)"
     case .storeSpace(let volume, let percent, let isHolding):
         "store of \(volume) \(percent) % full\(isHolding ? ", writes wait" : "")"
     case .snapshotDropped(let volume, let name): "snapshot \(name) of \(volume) dropped"
@@ -44,6 +44,8 @@ func reportText(_ report: Report) -> String {
     case .clientsResumed(let tenure): "clients resumed in \(text(tenure))"
     case .clientAttached(_, let volume): "client of \(volume) attached"
     case .clientGone: "client gone"
+    case .diskHangs(let volume, let requests): "the disk of \(volume) hangs, \(requests) requests"
+    case .diskAnswers(let volume): "the disk of \(volume) answers"
     case .stateWriteFailed: "state write failed"
     }
 }

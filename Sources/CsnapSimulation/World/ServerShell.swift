@@ -83,7 +83,7 @@ extension World {
     private func serverFails(_ server: SimServer, on node: Int, _ failure: ServerFailure) {
         guard !server.isDying else { return }
         server.isDying = true
-        tell(node, server, .failed(failure, epochSeen: store.highest.epoch))
+        tell(node, server, .failed(failure, volume: "", epochSeen: store.highest.epoch))
         schedule(.serverDies(node: node, life: server.life), after: 200_000)
     }
 

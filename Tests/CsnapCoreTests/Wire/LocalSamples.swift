@@ -23,7 +23,7 @@ extension Samples {
         ]
         return [
             .inert, .started(tenure(), port: port()), .sessions(process(), count: word32()), .struck(process()),
-            .failed(pick(failures), epochSeen: epoch()),
+            .failed(pick(failures), volume: pick(["", "größe"]), epochSeen: epoch()),
             .store(StoreNotice(volume: "größe", kind: .space(percent: 95, isHolding: true))),
             .store(StoreNotice(volume: "data", kind: .dropped(snapshot: "monday"))),
         ]
@@ -42,6 +42,7 @@ extension Samples {
                 client: bits(), volume: pick(["", "data", "größe", String(repeating: "v", count: 255)]),
                 processID: word32()),
             .suspended(tenure(), writesInFlight: word32()), .connected(tenure()), .lostServer(tenure()), .bye,
+            .disk(hanging: word32(), since: instant()),
         ]
     }
 }

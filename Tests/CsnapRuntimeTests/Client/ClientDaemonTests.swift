@@ -155,7 +155,7 @@ import Testing
     @Test(arguments: DiskEngine.allCases) func aSecondClientSaysWhoHoldsTheVolume(engine: DiskEngine) throws {
         let rig = try ClientRig(engine: engine)
         do {
-            _ = try ClientDaemon(options: ClientRig.options(rig.runtime, origin: rig.origin))
+            _ = try ClientDaemon(options: ClientRig.options(rig.runtime, origin: rig.origin)) { _ in }
             Issue.record("two clients of one volume")
         } catch {
             #expect("\(error)".contains("process \(getpid())"))

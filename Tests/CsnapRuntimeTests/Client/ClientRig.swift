@@ -25,11 +25,11 @@ final class ClientRig: Sendable {
 
     init(
         key: [UInt8]? = nil, size: UInt64 = ClientRig.size, engine: DiskEngine? = nil, parent: String = "/var/tmp",
-        offersSnapshots: Bool = false
+        originDirectory: String? = nil, offersSnapshots: Bool = false
     ) throws {
         directory = try Self.makeDirectory(parent)
         runtime = RuntimeDirectory(directory)
-        origin = directory + "/origin"
+        origin = (originDirectory ?? directory) + "/origin"
         try Self.makeFile(origin, size: size)
         agents = Mutex(FakeAgent(path: runtime.dataSocket))
         server = FakeServer(size: size, key: key)
@@ -38,7 +38,7 @@ final class ClientRig: Sendable {
         var options = Self.options(runtime, origin: origin, key: key, engine: engine)
         // Any file will do: its snapshots are not read.
         if offersSnapshots { options.store = origin }
-        daemon = try ClientDaemon(options: options, log: { log.add($0) })
+        daemon = try ClientDaemon(options: options, log: { log.add($0.text) })
         Wire.thread { [self] in
             daemon.run()
             ended.store(true, ordering: .releasing)
@@ -109,7 +109,8 @@ final class ClientRig: Sendable {
         let stopped = eventually { ended.load(ordering: .acquiring) }
         agent.die()
         server.stop()
-        for name in ["origin", "data.sock", "v.nbd", "client-v.lock"] { unlink("\(directory)/\(name)") }
+        unlink(origin)
+        for name in ["data.sock", "v.nbd", "client-v.lock"] { unlink("\(directory)/\(name)") }
         rmdir(directory)
         return stopped
     }

@@ -132,6 +132,45 @@ import Testing
         #expect(rig.stop())
     }
 
+    /// A frozen file system takes a write and does not return it. The agent hears of it while the client runs, a new
+    /// agent too, and hears when it is over.
+    @Test(arguments: [DiskEngine.ring, .pool]) func aDiskThatHangsIsToldWhileTheClientRuns(engine: DiskEngine) throws {
+        let place = try ClientRig.makeDirectory("/var/tmp")
+        defer { rmdir(place) }
+        let image = place + ".img"
+        defer { unlink(image) }
+        try ClientRig.makeFile(image, size: 32 << 20)
+        guard shell("mkfs.ext4", "-q", image), shell("mount", "-o", "loop", image, place) else {
+            print("SKIPPED: a loop mount needs root and e2fsprogs; no disk that hangs was tried")
+            return
+        }
+        defer { _ = shell("umount", "-l", place) }
+        let rig = try ClientRig(engine: engine, originDirectory: place)
+        #expect(rig.attach(one))
+        rig.resume(one)
+        let peer = NBDPeer(rig.socket)
+        peer.write(block, at: 0)
+        #expect(peer.reply() == 0)
+        #expect(shell("fsfreeze", "--freeze", place))
+        // Whatever fails below: nothing else may hang.
+        defer { _ = shell("fsfreeze", "--unfreeze", place) }
+        let frozen = BootClock.now()
+        for index in UInt64(0)..<3 { peer.write(block, at: index * 4096) }
+        #expect(eventually { rig.hanging.contains { $0.requests == 3 } })
+        let told = rig.hanging.first { $0.requests > 0 }
+        #expect(told.map { $0.since >= frozen && $0.since <= BootClock.now() } == true)
+        #expect(BootClock.now() - frozen >= DiskWatch.bound)
+        #expect(rig.log.all.contains { $0.contains("the origin's disk hangs") })
+        rig.agent.forget()
+        rig.restartAgent()
+        #expect(eventually { rig.hanging.contains { $0.requests == 3 } }, "a new agent hears of it, too")
+        #expect(shell("fsfreeze", "--unfreeze", place))
+        for _ in 0..<3 { #expect(peer.reply() == 0) }
+        #expect(eventually { rig.hanging.last?.requests == 0 })
+        peer.end()
+        #expect(rig.stop())
+    }
+
     private func shell(_ arguments: String...) -> Bool {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
@@ -200,5 +239,14 @@ final class Writers: Sendable {
         }
         peer.end()
         running.subtract(1, ordering: .releasing)
+    }
+}
+
+extension ClientRig {
+    /// What the present agent was told of the disk.
+    fileprivate var hanging: [(requests: UInt32, since: Instant)] {
+        agent.said.compactMap { message in
+            if case .disk(let requests, let since) = message { (requests, since) } else { nil }
+        }
     }
 }

@@ -26,11 +26,11 @@ struct ServerStoreTests {
             if case .failed = answer { #expect(try server.waitForEnd() == .exited(1)) }
             return answer
         }
-        #expect(try failure(6, 1) == .failed(.storeTenure, epochSeen: Epoch(7)))
-        #expect(try failure(7, 1) == .failed(.storeTenure, epochSeen: Epoch(7)))
-        #expect(try failure(8, 1, cluster: 2) == .failed(.storeForeign, epochSeen: .none))
-        #expect(try failure(9, 1, lastActive: 8) == .failed(.storeStale, epochSeen: .none))
-        #expect(try failure(263, 1) == .failed(.storeTenure, epochSeen: Epoch(263)))
+        #expect(try failure(6, 1) == .failed(.storeTenure, volume: "data", epochSeen: Epoch(7)))
+        #expect(try failure(7, 1) == .failed(.storeTenure, volume: "data", epochSeen: Epoch(7)))
+        #expect(try failure(8, 1, cluster: 2) == .failed(.storeForeign, volume: "data", epochSeen: .none))
+        #expect(try failure(9, 1, lastActive: 8) == .failed(.storeStale, volume: "data", epochSeen: .none))
+        #expect(try failure(263, 1) == .failed(.storeTenure, volume: "data", epochSeen: Epoch(263)))
         let next = Tenure(epoch: Epoch(7), round: Round(2))
         #expect(try failure(7, 2) == .started(next, port: 7001))
         #expect(try failure(8, 1, lastActive: 7) == .started(Tenure(epoch: Epoch(8), round: Round(1)), port: 7001))
@@ -47,10 +47,10 @@ struct ServerStoreTests {
             let server = try ServerFixture(store: path)
             #expect(try server.hear() == .inert)
             server.start()
-            #expect(try server.hear() == .failed(.storeFormat, epochSeen: .none))
+            #expect(try server.hear() == .failed(.storeFormat, volume: "data", epochSeen: .none))
         }
         let missing = try ServerFixture(store: scratch.directory + "/missing")
-        #expect(try missing.hear() == .failed(.storeUnreachable, epochSeen: .none))
+        #expect(try missing.hear() == .failed(.storeUnreachable, volume: "data", epochSeen: .none))
         #expect(try missing.waitForEnd() == .exited(1))
     }
 
@@ -75,15 +75,16 @@ struct ServerStoreTests {
         }
         let truncated = try fresh()
         #expect(
-            try failure({ ftruncate($0, 12 << 20) }, truncated.storePath) == .failed(.storeTruncated, epochSeen: .none))
+            try failure({ ftruncate($0, 12 << 20) }, truncated.storePath)
+                == .failed(.storeTruncated, volume: "data", epochSeen: .none))
         let damaged = try fresh()
         let zeros = [UInt8](repeating: 0, count: 2 * 4096)
         #expect(
             try failure({ pwrite($0, zeros, zeros.count, 1 << 20) }, damaged.storePath)
-                == .failed(.storeDamaged, epochSeen: .none))
+                == .failed(.storeDamaged, volume: "data", epochSeen: .none))
         let checked = try fresh()
         let checker = try VolumeChecker(path: checked.storePath, origin: checked.directory + "/origin")
-        #expect(try failure({ _ in }, checked.storePath) == .failed(.storeInUse, epochSeen: .none))
+        #expect(try failure({ _ in }, checked.storePath) == .failed(.storeInUse, volume: "data", epochSeen: .none))
         #expect(try checker.check("data") { _, _ in }.problems.map(\.code) == [])
     }
 
@@ -101,7 +102,7 @@ struct ServerStoreTests {
         let third = try ServerFixture(store: first.storePath, originSize: 1 << 19)
         #expect(try third.hear() == .inert)
         third.start(Tenure(epoch: Epoch(8), round: Round(1)))
-        #expect(try third.hear() == .failed(.originTruncated, epochSeen: .none))
+        #expect(try third.hear() == .failed(.originTruncated, volume: "data", epochSeen: .none))
         #expect(try third.waitForEnd() == .exited(1))
     }
 
@@ -122,8 +123,10 @@ struct ServerStoreTests {
         #expect(try client.hear() == nil, "no grant")
         // What was told before the end may come first.
         var heard = try fixture.hear()
-        while let message = heard, message != .failed(.storeIO, epochSeen: .none) { heard = try fixture.hear() }
-        #expect(heard == .failed(.storeIO, epochSeen: .none))
+        while let message = heard, message != .failed(.storeIO, volume: "data", epochSeen: .none) {
+            heard = try fixture.hear()
+        }
+        #expect(heard == .failed(.storeIO, volume: "data", epochSeen: .none))
         #expect(try fixture.waitForEnd() == .exited(1))
     }
 

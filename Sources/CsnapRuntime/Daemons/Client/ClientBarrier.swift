@@ -35,7 +35,9 @@ extension ClientCore {
     package mutating func flushed(_ attempt: BarrierAttempt, error: Int32) {
         guard barrier == ClientBarrier(attempt: attempt) else { return }
         guard error == 0 else {
-            actions.append(.note("the origin cannot be flushed for a snapshot, which will be refused: error \(error)"))
+            note(
+                .originUnflushed, "the origin cannot be flushed for a snapshot, which will be refused: error \(error)",
+                attempt.tenure)
             return
         }
         barrier?.phase = .acknowledged

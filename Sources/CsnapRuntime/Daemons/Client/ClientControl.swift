@@ -10,11 +10,12 @@ final class ClientControl {
     private static let longest = Interval.seconds(1)
 
     private let monitor: ClientMonitor
+    private let watch: DiskWatch
     private let snapshots: SnapshotReader
     private let dataSocket: String
     private let source: Address?
     private let keys: KeySource
-    private let log: @Sendable (String) -> Void
+    private let log: @Sendable (ClientNote) -> Void
 
     private var agent: AgentLink?
     private var agentRetryAt = Instant.distantPast
@@ -22,10 +23,11 @@ final class ClientControl {
     private var lastTrouble: String?
 
     init(
-        monitor: ClientMonitor, snapshots: SnapshotReader, dataSocket: String, source: Address?, keys: KeySource,
-        log: @escaping @Sendable (String) -> Void
+        monitor: ClientMonitor, watch: DiskWatch, snapshots: SnapshotReader, dataSocket: String, source: Address?,
+        keys: KeySource, log: @escaping @Sendable (ClientNote) -> Void
     ) {
         self.monitor = monitor
+        self.watch = watch
         self.snapshots = snapshots
         self.dataSocket = dataSocket
         self.source = source
@@ -39,9 +41,17 @@ final class ClientControl {
             let now = BootClock.now()
             connectAgent(now)
             if let due = monitor.peek({ $0.nextWake }), due <= now { monitor.with { $0.wake(now) } }
+            lookAtDisk(now)
             perform()
             waitAndServe()
         }
+    }
+
+    /// The loop sleeps no longer than the watch's period.
+    private func lookAtDisk(_ now: Instant) {
+        guard watch.nextLook <= now else { return }
+        let hanging = watch.look(now)
+        if monitor.peek({ $0.hanging }) != hanging { monitor.with { $0.diskHangs(hanging) } }
     }
 
     /// The gate is closed for good and nothing is in flight: agent and server may forget us.
@@ -81,15 +91,15 @@ final class ClientControl {
         case .exports(let entries, let chunkSize): snapshots.offer(entries, chunkSize: chunkSize)
         case .grown(let size):
             snapshots.originHasGrown(to: size)
-            log("the volume has \(size) bytes now; programs that connect again see them")
-        case .note(let text): log(text)
+            log(ClientNote(.other, "the volume has \(size) bytes now; programs that connect again see them"))
+        case .note(let note): log(note)
         }
     }
 
     /// The session is gone. What went wrong is said once, not at each attempt.
     private func lose(_ trouble: String?) {
         session = nil
-        if let trouble, trouble != lastTrouble { log(trouble) }
+        if let trouble, trouble != lastTrouble { log(ClientNote(.sessionLost, trouble)) }
         lastTrouble = trouble ?? lastTrouble
         monitor.with { $0.sessionLost(BootClock.now()) }
     }
@@ -130,7 +140,7 @@ final class ClientControl {
         if events & Int16(POLLOUT) != 0, !agent.socket.flush() { return self.agent = nil }
         guard events & ~Int16(POLLOUT) != 0 else { return }
         guard let messages = agent.receive() else {
-            log("the agent is gone; serving goes on until the lease ends")
+            log(ClientNote(.agentGone, "the agent is gone; serving goes on until the lease ends"))
             return self.agent = nil
         }
         let now = BootClock.now()

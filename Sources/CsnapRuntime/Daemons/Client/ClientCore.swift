@@ -25,7 +25,7 @@ package struct ClientCore: Equatable, Sendable {
         case exports([SnapshotEntry], chunkSize: UInt32)
         /// The origin has so many bytes now: offered to those who connect from now on.
         case grown(UInt64)
-        case note(String)
+        case note(ClientNote)
     }
 
     /// What a write learns at the gate.
@@ -71,6 +71,7 @@ package struct ClientCore: Equatable, Sendable {
     var reads = SnapshotReads()
     var changes = ChangeQuestions()
     var snapshots = SnapshotList()
+    var hanging = DiskWatch.Hanging()
     private var lastRefusal: SessionRefusal?
     private var heardAt = Instant.distantPast
     private var pingAt = Instant.distantPast
@@ -179,6 +180,7 @@ package struct ClientCore: Equatable, Sendable {
 
     package mutating func agentConnected() {
         actions.append(.tell(.hello(client: client, volume: volume, processID: processID)))
+        if hanging.requests > 0 { tellHanging() }
     }
 
     package mutating func receive(_ message: AgentToClient, now: Instant) {
@@ -203,7 +205,7 @@ package struct ClientCore: Equatable, Sendable {
         guard let agent, agent != process else { return }
         gate.forgetLease()
         endSession()
-        actions.append(.note("the agent is now boot \(process.boot.value); requests wait for its RESUME"))
+        note(.agentChanged, "the agent is now boot \(process.boot.value); requests wait for its RESUME")
     }
 
     /// A lower tenure closes the gate as well, since closing is always safe, but is not adopted: so a new boot of the
@@ -232,7 +234,7 @@ package struct ClientCore: Equatable, Sendable {
     }
 
     private mutating func refuse(_ what: String, _ tenure: Tenure) {
-        actions.append(.note("\(what) of \(tenure.text) ignored; adopted is \(gate.adopted.text)"))
+        note(.other, "\(what) of \(tenure.text) ignored; adopted is \(gate.adopted.text)", tenure)
     }
 
     // MARK: - Session
@@ -307,7 +309,7 @@ package struct ClientCore: Equatable, Sendable {
         case .refused(let reason, let tenure):
             if lastRefusal != reason {
                 lastRefusal = reason
-                actions.append(.note("the server of \(tenure.text) refuses the session: \(reason.sentence)"))
+                note(.sessionRefused, "the server of \(tenure.text) refuses the session: \(reason.sentence)", tenure)
             }
             let passes = reason == .notAdmitted || reason == .notServing
             abandon(now, pause: passes ? Self.reconnectPause : Self.refusedPause)
@@ -334,7 +336,7 @@ package struct ClientCore: Equatable, Sendable {
             if epoch == gate.adopted.epoch, answered(request) { actions.append(.changes(request, changes)) }
         case .outcome, .pong: break
         case .goAway(let tenure):
-            actions.append(.note("the server closes the session: \(tenure.text) has begun"))
+            note(.other, "the server closes the session: \(tenure.text) has begun", tenure)
             abandon(now, pause: Self.refusedPause)
         }
     }
@@ -359,14 +361,14 @@ package struct ClientCore: Equatable, Sendable {
                     storeUUID: welcome.storeUUID, generation: welcome.generation, chunkSize: welcome.chunkSize,
                     originSize: originSize)
             else {
-                actions.append(.note("the server's chunk size \(welcome.chunkSize) is none; session refused"))
+                note(.sessionLost, "the server's chunk size \(welcome.chunkSize) is none; session refused")
                 return abandon(now, pause: Self.refusedPause)
             }
             bitmap = fresh
             queries.askAgain()
         }
         if welcome.originSize < originSize {
-            actions.append(.note("the store knows \(welcome.originSize) bytes of an origin of \(originSize)"))
+            note(.other, "the store knows \(welcome.originSize) bytes of an origin of \(originSize)")
         }
         session = .open
         pingAt = now + Self.pingPeriod
@@ -385,7 +387,7 @@ package struct ClientCore: Equatable, Sendable {
     private mutating func granted(_ request: UInt64, epoch: Epoch, generation: UInt64, _ now: Instant) {
         guard session == .open, epoch == gate.adopted.epoch else { return }
         guard bitmap?.generation == generation else {
-            actions.append(.note("a grant of generation \(generation) is not of this session; it is opened again"))
+            note(.other, "a grant of generation \(generation) is not of this session; it is opened again")
             return abandon(now, pause: Self.reconnectPause)
         }
         guard let ranges = queries.granted(request) else { return }

@@ -16,8 +16,9 @@ package final class ClientDaemon: Sendable {
     private let lock: FileLock
     private let device: OriginDevice
     private let monitor: ClientMonitor
+    private let watch: DiskWatch
     private let listener: NBDListener
-    private let log: @Sendable (String) -> Void
+    private let log: @Sendable (ClientNote) -> Void
     private let engine: DiskEngine
     /// What clients may open; the origin first.
     private let exports: ExportTable
@@ -26,7 +27,7 @@ package final class ClientDaemon: Sendable {
 
     /// Takes the volume's lock, opens the origin, listens. Throws `ClientError`.
     package init(
-        options: ClientOptions, log: @escaping @Sendable (String) -> Void = ClientDaemon.logToStandardError
+        options: ClientOptions, log: @escaping @Sendable (ClientNote) -> Void
     ) throws(ClientError) {
         self.options = options
         self.log = log
@@ -40,14 +41,16 @@ package final class ClientDaemon: Sendable {
             device = try OriginDevice(path: options.origin, node: options.node)
             engine = options.engine ?? device.preferredEngine
             monitor = try ClientMonitor(core: Self.core(options, device))
+            watch = try DiskWatch()
             let export = device.export(of: options.volume, size: device.size)
             exports = ExportTable([ServedExport(export: export)])
-            snapshots = SnapshotReader(options: options, monitor: monitor, origin: device, exports: exports, log: log)
+            snapshots = SnapshotReader(
+                options: options, monitor: monitor, watch: watch, origin: device, exports: exports, log: log)
             listener = try NBDListener(
                 path: options.runtime.volumeSocket(options.volume),
                 context: ConnectionContext(
-                    monitor: monitor, device: device, pool: WorkerPool(threads: Self.workers), exports: exports,
-                    engine: engine))
+                    monitor: monitor, watch: watch, device: device, pool: WorkerPool(threads: Self.workers),
+                    exports: exports, engine: engine))
         } catch {
             throw .system(error)
         }
@@ -59,30 +62,27 @@ package final class ClientDaemon: Sendable {
             originSize: device.size)
     }
 
-    package static func logToStandardError(_ text: String) {
-        let line = Array("csnap-client: \(text)\n".utf8)
-        _ = Glibc.write(STDERR_FILENO, line, line.count)
-    }
-
     /// Serves until `stop`. Then no new request goes to the disk, and those there are waited for.
     package func run() {
-        let how = device.isDirect ? "O_DIRECT" : "O_DSYNC"
-        log("serving \(options.origin) (\(device.size) bytes, \(how), \(engine.rawValue)) at \(listener.path)")
+        let how = "\(device.size) bytes, \(device.isDirect ? "O_DIRECT" : "O_DSYNC"), \(engine.rawValue)"
+        log(ClientNote(.serving, "serving \(options.origin) (\(how)) at \(listener.path)"))
         let accepting = Threads.start(stackSize: Self.stackSize) { [self] in
             listener.run { stopping.load(ordering: .acquiring) }
         }
-        guard accepting else { return log("cannot start a thread; raise the limit of tasks") }
+        guard accepting else {
+            return log(ClientNote(.stopped, "stopped: cannot start a thread; raise the limit of tasks"))
+        }
         let control = ClientControl(
-            monitor: monitor, snapshots: snapshots, dataSocket: options.runtime.dataSocket, source: options.source,
-            keys: options.keys, log: log)
+            monitor: monitor, watch: watch, snapshots: snapshots, dataSocket: options.runtime.dataSocket,
+            source: options.source, keys: options.keys, log: log)
         control.run { stopping.load(ordering: .acquiring) }
         if monitor.drain(until: BootClock.now() + Self.drain) {
             control.sayGoodbye()
         } else {
-            log("writes are still at the disk of \(options.origin)")
+            log(ClientNote(.diskHangs, "it stops while writes are still at the disk of \(options.origin)"))
         }
         unlink(listener.path)
-        log("stopped")
+        log(ClientNote(.stopped, "stopped"))
     }
 
     /// From any thread.
@@ -91,17 +91,22 @@ package final class ClientDaemon: Sendable {
         monitor.signal()
     }
 
-    /// SIGTERM and SIGINT call `stop`. Before any thread is started, and in a process of its own only.
-    package func stopOnSignals() throws(ClientError) {
+    /// SIGTERM and SIGINT call `stop`, SIGHUP `reload`. Before any thread is started, and in a process of its own only.
+    package func handleSignals(reload: @escaping @Sendable () -> Void) throws(ClientError) {
         var set = sigset_t()
         sigemptyset(&set)
         sigaddset(&set, SIGTERM)
         sigaddset(&set, SIGINT)
+        sigaddset(&set, SIGHUP)
         pthread_sigmask(SIG_BLOCK, &set, nil)
         let waiting = Threads.start(stackSize: Self.stackSize) { [self, set] in
             var signal: Int32 = 0
             var set = set
-            while sigwait(&set, &signal) != 0 {}
+            while true {
+                guard sigwait(&set, &signal) == 0 else { continue }
+                guard signal == SIGHUP else { break }
+                reload()
+            }
             stop()
         }
         if !waiting { throw .system(SystemError("cannot start", "a thread")) }

@@ -25,7 +25,7 @@ struct NBDConnection {
         context.monitor.register(number, wakeup: mailbox.wakeup)
         defer { context.monitor.unregister(number) }
         let flow = RequestFlow(
-            connection: number, monitor: context.monitor, transmission: transmission,
+            connection: number, monitor: context.monitor, watch: context.watch, transmission: transmission,
             backend: exports.first { $0.export.name == transmission.export.name }?.backend, mailbox: mailbox,
             memory: try ConnectionMemory())
         carry(flow)
@@ -107,6 +107,7 @@ struct NBDConnection {
 /// What all connections share.
 struct ConnectionContext: Sendable {
     var monitor: ClientMonitor
+    var watch: DiskWatch
     var device: OriginDevice
     var pool: WorkerPool
     var exports: ExportTable

@@ -45,6 +45,7 @@ final class RequestFlow {
     let mailbox: Mailbox
     private let connection: Int
     private let monitor: ClientMonitor
+    private let watch: DiskWatch
     private let backend: (any ExportBackend)?
     var stream: NBDStream
     let requests: UnsafeMutablePointer<Request>
@@ -66,11 +67,12 @@ final class RequestFlow {
     private(set) var ending = Ending.no
 
     init(
-        connection: Int, monitor: ClientMonitor, transmission: NBDTransmission, backend: (any ExportBackend)?,
-        mailbox: Mailbox, memory: ConnectionMemory
+        connection: Int, monitor: ClientMonitor, watch: DiskWatch, transmission: NBDTransmission,
+        backend: (any ExportBackend)?, mailbox: Mailbox, memory: ConnectionMemory
     ) {
         self.connection = connection
         self.monitor = monitor
+        self.watch = watch
         self.backend = backend
         self.mailbox = mailbox
         self.memory = memory
@@ -204,7 +206,10 @@ final class RequestFlow {
 
     /// What to do now; nil: nothing more.
     func nextOperation() -> DiskOperation? {
-        operations.isEmpty ? nil : operation(operations.removeFirst())
+        guard !operations.isEmpty else { return nil }
+        let index = operations.removeFirst()
+        watch.begin(ticket(index))
+        return operation(index)
     }
 
     private func operation(_ index: Int) -> DiskOperation {
@@ -245,6 +250,7 @@ final class RequestFlow {
     func finished(_ index: Int, _ result: Int32) {
         atWork -= 1
         let isBackend = requests[index].stage == .backend
+        if !isBackend { watch.end(ticket(index)) }
         if ending == .now { return leaveGate(index) }
         if result == -EINTR || result == -EAGAIN { return operate(index) }
         if result < 0 { return fail(index, -result) }

@@ -35,6 +35,7 @@ final class SnapshotReader: Sendable {
 
     private let volume: String
     private let monitor: ClientMonitor
+    private let watch: DiskWatch
     private let origin: OriginDevice
     private let store: StoreReader?
     private let exports: ExportTable
@@ -44,11 +45,12 @@ final class SnapshotReader: Sendable {
     private let jobs = Mutex((living: [UInt64: Job](), next: UInt64(1) << 63))
 
     init(
-        options: ClientOptions, monitor: ClientMonitor, origin: OriginDevice, exports: ExportTable,
-        log: (String) -> Void
+        options: ClientOptions, monitor: ClientMonitor, watch: DiskWatch, origin: OriginDevice, exports: ExportTable,
+        log: (ClientNote) -> Void
     ) {
         volume = options.volume
         self.monitor = monitor
+        self.watch = watch
         self.origin = origin
         self.exports = exports
         guard let path = options.store else {
@@ -59,13 +61,15 @@ final class SnapshotReader: Sendable {
             store = try StoreReader(path: path)
         } catch {
             store = nil
-            log("\(error); snapshots are not offered on this node")
+            log(ClientNote(.other, "\(error); snapshots are not offered on this node"))
         }
     }
 
     func flushOrigin(_ attempt: BarrierAttempt) {
         flusher.run { [self] in
+            watch.begin(DiskWatch.flush)
             let error = origin.flush()
+            watch.end(DiskWatch.flush)
             monitor.with { $0.flushed(attempt, error: error) }
         }
     }
@@ -184,7 +188,7 @@ final class SnapshotReader: Sendable {
                 let position = Int(from - job.request.command.offset)
                 let part = UnsafeMutableRawBufferPointer(
                     rebasing: job.request.data[position..<position + Int(to - from)])
-                let error = read(part, piece.place, from: from, pieceStart: start)
+                let error = read(part, piece.place, from: from, pieceStart: start, job.request.ticket)
                 if error != 0 { return error }
             }
             start = pieceEnd
@@ -193,10 +197,14 @@ final class SnapshotReader: Sendable {
     }
 
     private func read(
-        _ buffer: UnsafeMutableRawBufferPointer, _ place: MapPiece.Place, from offset: UInt64, pieceStart: UInt64
+        _ buffer: UnsafeMutableRawBufferPointer, _ place: MapPiece.Place, from offset: UInt64, pieceStart: UInt64,
+        _ ticket: UInt32
     ) -> Int32 {
         switch place {
-        case .origin: return StoreReader.fill(buffer, origin.descriptor, at: offset)
+        case .origin:
+            watch.begin(ticket)
+            defer { watch.end(ticket) }
+            return StoreReader.fill(buffer, origin.descriptor, at: offset)
         case .store(let address): return store?.read(buffer, at: address + (offset - pieceStart)) ?? ENODEV
         case .zero:
             buffer.initializeMemory(as: UInt8.self, repeating: 0)

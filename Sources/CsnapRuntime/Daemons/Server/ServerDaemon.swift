@@ -39,8 +39,9 @@ package enum ServerDaemon {
             loop.run()
         } catch {
             logger.error("\(error)")
-            let isLocked = error.code == EAGAIN
-            _ = agent.send(.failed(isLocked ? .storeInUse : .storeUnreachable, epochSeen: .none))
+            let load = error as? ServerLoadError
+            _ = agent.send(
+                .failed(load?.failure ?? .storeUnreachable, volume: load?.volume ?? "", epochSeen: .none))
             return ServerExit.failed.rawValue
         }
     }

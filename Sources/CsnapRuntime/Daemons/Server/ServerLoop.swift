@@ -201,7 +201,9 @@ final class ServerLoop {
             phase = .taking(taking)
         case .refused(let refusal):
             guard let tenure = phase.tenure else { return }
-            fail(refusal.failure, refusal.sentence(store.path), epochSeen: refusal.epochSeen(by: tenure))
+            fail(
+                refusal.failure, refusal.sentence(store.path), volume: store.volume,
+                epochSeen: refusal.epochSeen(by: tenure))
         case .completed(let ticket, let result):
             if case .taking(let taking) = phase, let resolution = taking.resolution {
                 return resolve(resolution) { $0.answered(ticket, result) }
@@ -214,7 +216,8 @@ final class ServerLoop {
             logger.warning("snapshot \(snapshot.name) of \(store.volume) was dropped: the store is full")
             tell(.store(StoreNotice(volume: store.volume, kind: .dropped(snapshot: snapshot.name))))
             withTable { $0.dropped(snapshot.number, volume: index) }
-        case .failed(let failure, let reason, let epochSeen): fail(failure, reason, epochSeen: epochSeen)
+        case .failed(let failure, let reason, let epochSeen):
+            fail(failure, reason, volume: store.volume, epochSeen: epochSeen)
         }
     }
 
@@ -361,9 +364,11 @@ final class ServerLoop {
         if !agent.send(message) { exitWithoutAgent("the agent does not read") }
     }
 
-    private func fail(_ failure: ServerFailure, _ reason: String, epochSeen: Epoch = .none) -> Never {
-        logger.error("\(reason)")
-        tell(.failed(failure, epochSeen: epochSeen))
+    private func fail(
+        _ failure: ServerFailure, _ reason: String, volume: String = "", epochSeen: Epoch = .none
+    ) -> Never {
+        logger.error("\(reason)", metadata: volume.isEmpty ? nil : [LogField.volume: "\(volume)"])
+        tell(.failed(failure, volume: volume, epochSeen: epochSeen))
         ServerExit.failed.now()
     }
 

@@ -14,7 +14,8 @@ struct ServerResources {
     let deadline: DeadlineThread
     let stores: [StoreKeeper]
 
-    init(configuration: CsnapConfiguration, keys: KeySource) throws(SystemError) {
+    /// Throws `SystemError`, or `ServerLoadError` for the devices of a volume.
+    init(configuration: CsnapConfiguration, keys: KeySource) throws {
         self.configuration = configuration
         self.keys = keys
         let gate = ServiceGate()
@@ -22,7 +23,11 @@ struct ServerResources {
         let doorbell = try Doorbell(blocking: false)
         var stores: [StoreKeeper] = []
         for volume in configuration.volumes {
-            stores.append(try StoreKeeper(volume, gate: gate, record: record, done: doorbell))
+            do throws(SystemError) {
+                stores.append(try StoreKeeper(volume, gate: gate, record: record, done: doorbell))
+            } catch {
+                throw ServerLoadError(volume: volume.name, error: error)
+            }
         }
         self.gate = gate
         self.record = record
@@ -30,6 +35,16 @@ struct ServerResources {
         self.stores = stores
         deadline = try DeadlineThread(gate: gate)
     }
+}
+
+/// The devices of one volume cannot be opened.
+struct ServerLoadError: Error, CustomStringConvertible {
+    let volume: String
+    let error: SystemError
+
+    var description: String { "volume \(volume): \(error)" }
+
+    var failure: ServerFailure { error.code == EAGAIN ? .storeInUse : .storeUnreachable }
 }
 
 /// Ends the process at the hard deadline whatever the other threads are doing.
