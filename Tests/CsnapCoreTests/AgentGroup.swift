@@ -14,6 +14,9 @@ struct AgentGroup {
     let nodes: [UInt32]
     /// Nodes whose state writes fail.
     var failingDisks: [UInt32] = []
+    /// What the server of each node says that it serves; nil: it names nothing.
+    var servedVolumes: [UInt32: [String]] = [:]
+    private(set) var starts: [UInt32: [StartServer]] = [:]
 
     init(nodes: [UInt32], timing: Timing = .fast) {
         self.nodes = nodes
@@ -92,7 +95,9 @@ struct AgentGroup {
             disks[node] = state
             deliver(.persisted(token: token), to: node, after: .milliseconds(1))
         case .toServer(.start(let start)):
-            deliver(.server(.started(start.tenure, port: 7412)), to: node, after: .milliseconds(2))
+            starts[node, default: []].append(start)
+            let volumes = servedVolumes[node]?.map { VolumeDigest(name: $0) }
+            deliver(.server(.started(start.tenure, port: 7412, volumes: volumes)), to: node, after: .milliseconds(2))
         case .toServer(.stop), .killServer:
             deliver(.serverGone, to: node, after: .milliseconds(2))
             deliver(.server(.inert), to: node, after: .milliseconds(20))

@@ -15,15 +15,19 @@ package struct Claim: Equatable, Comparable, Sendable {
     package var server: NodeBoot
     package var serviceAddress: Address
     package var configurationVersion: UInt64
+    /// What the server serves, at most `Limits.claimedVolumes`; nil: not known, or too many to name.
+    package var volumes: [VolumeDigest]?
 
     package init(
-        tenure: Tenure, phase: ClaimPhase, server: NodeBoot, serviceAddress: Address, configurationVersion: UInt64
+        tenure: Tenure, phase: ClaimPhase, server: NodeBoot, serviceAddress: Address, configurationVersion: UInt64,
+        volumes: [VolumeDigest]? = nil
     ) {
         self.tenure = tenure
         self.phase = phase
         self.server = server
         self.serviceAddress = serviceAddress
         self.configurationVersion = configurationVersion
+        self.volumes = volumes
     }
 
     package static func < (left: Claim, right: Claim) -> Bool {

@@ -9,6 +9,8 @@ struct Holder: Equatable, Sendable {
     var evictNotBefore: Instant
     var recovery: Recovery?
     var serverAddress: Address?
+    /// What it serves, as it says; nil: unknown, or too many for a claim.
+    var serverVolumes: [VolumeDigest]?
     /// When this epoch last became active; nil before.
     var activeAt: Instant?
     /// Each node's last acknowledged ClientLease in this epoch, and the boot that may go on asking.
@@ -212,7 +214,7 @@ extension Agent {
             Claim(
                 tenure: holder.tenure, phase: holder.phase, server: own,
                 serviceAddress: holder.serverAddress ?? settings.address,
-                configurationVersion: stored.committed?.version ?? 0))
+                configurationVersion: stored.committed?.version ?? 0, volumes: holder.serverVolumes))
     }
 
     private mutating func announce(_ claim: Claim) {
@@ -222,7 +224,7 @@ extension Agent {
     /// News of a claim, from anybody: the highest is kept and passed on. It grants nothing.
     mutating func learn(claim news: Claim) {
         sawEpoch(news.tenure.epoch)
-        if news.phase == .active { lastActive = max(lastActive, news.tenure.epoch) }
+        if news.phase == .active { told.activeEpochs.note(news.tenure.epoch, volumes: news.volumes) }
         if let holder, news.tenure.epoch > holder.epoch { loseLease() }
         if let claim, claim >= news { return }
         claim = news

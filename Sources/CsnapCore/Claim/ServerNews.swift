@@ -6,16 +6,10 @@ struct ServerNews: Equatable, Sendable {
     var active: Tenure?
     /// The last tenure told to be active.
     var lastTold: Tenure?
-    /// The highest epoch known to have been active, for the store's check against a stale device.
-    var lastActive = Epoch.none
+    var activeEpochs = ActiveEpochs()
 }
 
 extension Agent {
-    var lastActive: Epoch {
-        get { told.lastActive }
-        set { told.lastActive = newValue }
-    }
-
     mutating func tell(of claim: Claim) {
         switch claim.phase {
         case .recovering: tellRecovering(claim.tenure, server: claim.server)

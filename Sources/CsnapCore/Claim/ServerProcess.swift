@@ -47,12 +47,12 @@ extension Agent {
         case .inert:
             if server.state == .absent { server.state = .inert }
             startServerIfHolder()
-        case .started(let tenure, let port):
+        case .started(let tenure, let port, let volumes):
             guard server.state == .starting(tenure) else { return }
             server.state = .started(tenure)
             server.failures = 0
             server.surpassed = 0
-            serverHasStarted(tenure, port: port)
+            serverHasStarted(tenure, port: port, volumes: volumes)
         case .sessions, .struck: break
         case .store(let notice): heard(notice)
         case .failed(let failure, let volume, let epochSeen):

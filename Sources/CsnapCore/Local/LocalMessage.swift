@@ -21,15 +21,17 @@ package struct StartServer: Equatable, Sendable {
     package var machineID: Bits128
     package var kernelBootID: Bits128
     package var startBits: Bits128
-    /// A store that has not seen this epoch is stale and refused.
+    /// A store that has not seen this epoch is stale and refused; and one of a volume that has a higher one.
     package var lastActiveEpoch: Epoch
+    package var volumeEpochs: [VolumeEpoch]
     package var soft: Instant
     package var hard: Instant
     package var admitted: [NodeBoot]
 
     package init(
         tenure: Tenure, cluster: Bits128, process: NodeBoot, machineID: Bits128, kernelBootID: Bits128,
-        startBits: Bits128, lastActiveEpoch: Epoch, soft: Instant, hard: Instant, admitted: [NodeBoot]
+        startBits: Bits128, lastActiveEpoch: Epoch, volumeEpochs: [VolumeEpoch] = [], soft: Instant, hard: Instant,
+        admitted: [NodeBoot]
     ) {
         self.tenure = tenure
         self.cluster = cluster
@@ -38,17 +40,25 @@ package struct StartServer: Equatable, Sendable {
         self.kernelBootID = kernelBootID
         self.startBits = startBits
         self.lastActiveEpoch = lastActiveEpoch
+        self.volumeEpochs = volumeEpochs
         self.soft = soft
         self.hard = hard
         self.admitted = admitted
+    }
+
+    /// The last epoch that the store of that volume must have seen.
+    package func lastActive(of volume: String) -> Epoch {
+        let digest = VolumeDigest(name: volume)
+        return max(lastActiveEpoch, volumeEpochs.first { $0.volume == digest }?.epoch ?? .none)
     }
 }
 
 package enum ServerToAgent: Equatable, Sendable {
     /// Loaded and inert: a START will be obeyed at once.
     case inert
-    /// The store is taken; sessions are accepted at this TCP port.
-    case started(Tenure, port: UInt16)
+    /// The stores of these volumes are taken; sessions are accepted at this TCP port. Nil: more volumes than a claim
+    /// names.
+    case started(Tenure, port: UInt16, volumes: [VolumeDigest]? = nil)
     /// The number of open sessions of this boot changed.
     case sessions(NodeBoot, count: UInt32)
     /// STRIKE is carried out.

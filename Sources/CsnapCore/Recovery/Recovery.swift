@@ -87,15 +87,17 @@ extension Agent {
                     StartServer(
                         tenure: current.tenure, cluster: stored.cluster, process: own,
                         machineID: settings.machineID, kernelBootID: settings.kernelBootID,
-                        startBits: settings.startBits, lastActiveEpoch: lastActive, soft: base + timing.soft,
-                        hard: base + holdTime, admitted: []))))
+                        startBits: settings.startBits, lastActiveEpoch: told.activeEpochs.ofAll,
+                        volumeEpochs: told.activeEpochs.volumes, soft: base + timing.soft, hard: base + holdTime,
+                        admitted: []))))
     }
 
-    mutating func serverHasStarted(_ tenure: Tenure, port: UInt16) {
+    mutating func serverHasStarted(_ tenure: Tenure, port: UInt16, volumes: [VolumeDigest]?) {
         guard let current = holder, current.tenure == tenure, current.stop == nil else { return }
         var address = settings.address
         address.port = port
         holder?.serverAddress = address
+        holder?.serverVolumes = volumes
         report(.serverStarted(tenure, address))
         announceOwnClaim()
         tickRecovery()
@@ -304,7 +306,7 @@ extension Agent {
             actions.append(.toServer(.strike(NodeBoot(node: node, boot: participant.last), cause)))
         }
         actions.append(.toServer(.activate(recovery.tenure)))
-        lastActive = max(lastActive, recovery.tenure.epoch)
+        told.activeEpochs.note(recovery.tenure.epoch, volumes: holder?.serverVolumes)
         announceOwnClaim()
         tickResumes()
     }

@@ -7,12 +7,14 @@ extension Claim: WireValue {
         writer.value(server)
         writer.value(serviceAddress)
         writer.varint(configurationVersion)
+        writer.volumes(volumes)
     }
 
     package init(from reader: inout ByteReader) throws(WireError) {
         self.init(
             tenure: try reader.value(), phase: try reader.choice(), server: try reader.value(),
-            serviceAddress: try reader.value(), configurationVersion: try reader.varint())
+            serviceAddress: try reader.value(), configurationVersion: try reader.varint(),
+            volumes: try reader.volumes())
     }
 }
 
@@ -273,5 +275,19 @@ extension VoteRecoverAck: WireValue {
             nonce: try reader.fixed(UInt64.self), highestEpoch: try reader.value(), promise: try reader.optional(),
             floor: try reader.value(), admissions: try reader.list(), committed: try reader.value(),
             pending: try reader.optional())
+    }
+}
+
+/// Volumes that a server names, or does not.
+extension ByteWriter {
+    mutating func volumes(_ volumes: [VolumeDigest]?) {
+        flag(volumes != nil)
+        if let volumes { list(volumes) }
+    }
+}
+
+extension ByteReader {
+    mutating func volumes() throws(WireError) -> [VolumeDigest]? {
+        try flag() ? try list(limit: Limits.claimedVolumes) : nil
     }
 }

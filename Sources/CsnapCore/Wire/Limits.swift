@@ -17,6 +17,10 @@ package enum Limits {
     package static let voters = 7
     /// Voters that one operator's command may name.
     package static let namedVoters = 64
+    /// Volumes that a claim names; a server of more names none, and its epochs count for all.
+    package static let claimedVolumes = 16
+    /// Volumes whose last active epoch a node remembers; beyond, epochs count for all.
+    package static let rememberedVolumes = 64
     /// Highest local health (Lifeguard).
     package static let localHealth: UInt8 = 8
     /// Bytes of a volume's name.

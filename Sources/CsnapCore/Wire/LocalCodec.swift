@@ -84,6 +84,7 @@ extension StartServer: WireValue {
         writer.value(kernelBootID)
         writer.value(startBits)
         writer.value(lastActiveEpoch)
+        writer.list(volumeEpochs)
         writer.value(soft)
         writer.value(hard)
         writer.list(admitted)
@@ -93,7 +94,8 @@ extension StartServer: WireValue {
         self.init(
             tenure: try reader.value(), cluster: try reader.value(), process: try reader.value(),
             machineID: try reader.value(), kernelBootID: try reader.value(), startBits: try reader.value(),
-            lastActiveEpoch: try reader.value(), soft: try reader.value(), hard: try reader.value(),
+            lastActiveEpoch: try reader.value(), volumeEpochs: try reader.list(limit: Limits.rememberedVolumes),
+            soft: try reader.value(), hard: try reader.value(),
             admitted: try reader.list())
     }
 }
@@ -102,10 +104,11 @@ extension ServerToAgent: WireValue {
     package func encode(to writer: inout ByteWriter) {
         switch self {
         case .inert: writer.byte(0)
-        case .started(let tenure, let port):
+        case .started(let tenure, let port, let volumes):
             writer.byte(1)
             writer.value(tenure)
             writer.fixed(port)
+            writer.volumes(volumes)
         case .sessions(let process, let count):
             writer.byte(2)
             writer.value(process)
@@ -127,7 +130,9 @@ extension ServerToAgent: WireValue {
     package init(from reader: inout ByteReader) throws(WireError) {
         switch try reader.byte() {
         case 0: self = .inert
-        case 1: self = .started(try reader.value(), port: try reader.fixed(UInt16.self))
+        case 1:
+            self = .started(
+                try reader.value(), port: try reader.fixed(UInt16.self), volumes: try reader.volumes())
         case 2: self = .sessions(try reader.value(), count: try reader.varint32())
         case 3: self = .struck(try reader.value())
         case 4:

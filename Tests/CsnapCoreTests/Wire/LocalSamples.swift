@@ -4,7 +4,9 @@ extension Samples {
     mutating func startServer() -> StartServer {
         StartServer(
             tenure: tenure(), cluster: bits(), process: process(), machineID: bits(), kernelBootID: bits(),
-            startBits: bits(), lastActiveEpoch: epoch(), soft: instant(), hard: instant(),
+            startBits: bits(), lastActiveEpoch: epoch(),
+            volumeEpochs: list(upTo: 4) { VolumeEpoch(volume: $0.volume(), epoch: $0.epoch()) }, soft: instant(),
+            hard: instant(),
             admitted: list(upTo: 20) { $0.process() })
     }
 
@@ -22,7 +24,8 @@ extension Samples {
             .storeUnsettled,
         ]
         return [
-            .inert, .started(tenure(), port: port()), .sessions(process(), count: word32()), .struck(process()),
+            .inert, .started(tenure(), port: port()), .started(tenure(), port: port(), volumes: volumes()),
+            .sessions(process(), count: word32()), .struck(process()),
             .failed(pick(failures), volume: pick(["", "größe"]), epochSeen: epoch()),
             .store(StoreNotice(volume: "größe", kind: .space(percent: 95, isHolding: true))),
             .store(StoreNotice(volume: "data", kind: .dropped(snapshot: "monday"))),

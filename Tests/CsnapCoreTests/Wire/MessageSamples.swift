@@ -9,7 +9,7 @@ extension Samples {
     mutating func claim() -> Claim {
         Claim(
             tenure: tenure(), phase: pick([.recovering, .active, .releasing, .released]), server: process(),
-            serviceAddress: address(), configurationVersion: word())
+            serviceAddress: address(), configurationVersion: word(), volumes: volumes())
     }
     mutating func voters() -> VoterSet { VoterSet(version: word(), voters: list(upTo: Limits.voters) { $0.node() }) }
     mutating func pending() -> PendingVoterSet { PendingVoterSet(epoch: epoch(), set: voters()) }

@@ -44,5 +44,7 @@ struct Samples {
             ? .ipv4(byte(), byte(), byte(), byte(), port: port())
             : Address(bits: bits(), port: port(), isIPv4: false)
     }
+    mutating func volume() -> VolumeDigest { VolumeDigest(word32()) }
+    mutating func volumes() -> [VolumeDigest]? { optional { $0.list(upTo: Limits.claimedVolumes) { $0.volume() } } }
     mutating func cause() -> EvictionCause { pick([.left, .leasePassed, .fenced]) }
 }

@@ -105,9 +105,11 @@ final class ServerFixture {
 
     static let tenure = Tenure(epoch: Epoch(7), round: Round(1))
 
+    static let volumes = [VolumeDigest(name: "data")]
+
     func start(
         _ tenure: Tenure = ServerFixture.tenure, soft: Interval = .seconds(600), hard: Interval = .seconds(900),
-        cluster: UInt64 = 1, lastActive: UInt64 = 0
+        cluster: UInt64 = 1, lastActive: UInt64 = 0, volumeEpochs: [VolumeEpoch] = []
     ) {
         let now = BootClock.now()
         tell(
@@ -115,15 +117,15 @@ final class ServerFixture {
                 StartServer(
                     tenure: tenure, cluster: Bits128(high: 0, low: cluster), process: Self.node,
                     machineID: Bits128(high: 2, low: 2), kernelBootID: Bits128(high: 3, low: 3),
-                    startBits: Bits128(high: 4, low: 4), lastActiveEpoch: Epoch(lastActive), soft: now + soft,
-                    hard: now + hard, admitted: [Self.node])))
+                    startBits: Bits128(high: 4, low: 4), lastActiveEpoch: Epoch(lastActive),
+                    volumeEpochs: volumeEpochs, soft: now + soft, hard: now + hard, admitted: [Self.node])))
     }
 
     /// Through inert and START to `started`.
     func serve(soft: Interval = .seconds(600), hard: Interval = .seconds(900)) throws {
         #expect(try hear() == .inert)
         start(soft: soft, hard: hard)
-        #expect(try hear() == .started(Self.tenure, port: 7001))
+        #expect(try hear() == .started(Self.tenure, port: 7001, volumes: Self.volumes))
     }
 
     func waitForEnd() throws -> ProcessEnd {

@@ -106,7 +106,7 @@ struct ServerLeaseTests {
         #expect(try server.hear() == .inert)
         #expect(try FileLock.isHeld(server.runtime.serverLock))
         server.start()
-        #expect(try server.hear() == .started(Self.tenure, port: 7001))
+        #expect(try server.hear() == .started(Self.tenure, port: 7001, volumes: ServerFixture.volumes))
         let note = String(decoding: try Files.read(server.runtime.serverLock), as: UTF8.self)
         #expect(note == Bits128(high: 4, low: 4).hex + "\n")
         server.process.killGroup()

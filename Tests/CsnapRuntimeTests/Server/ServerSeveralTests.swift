@@ -14,7 +14,8 @@ struct ServerSeveralTests {
     private static func start(_ fixture: ServerFixture, _ tenure: Tenure) throws -> Group {
         #expect(try fixture.hear() == .inert)
         fixture.start(tenure)
-        #expect(try fixture.hear() == .started(tenure, port: 7001))
+        let volumes = ["data", "logs"].map { VolumeDigest(name: $0) }
+        #expect(try fixture.hear() == .started(tenure, port: 7001, volumes: volumes))
         var clients: [TestSession] = []
         for (index, volume) in ["data", "logs"].enumerated() {
             let client = try TestSession(fixture.address)

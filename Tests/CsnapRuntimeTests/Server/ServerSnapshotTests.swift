@@ -29,7 +29,7 @@ struct ServerSnapshotTests {
     {
         #expect(try fixture.hear() == .inert)
         fixture.start(tenure)
-        #expect(try fixture.hear() == .started(tenure, port: 7001))
+        #expect(try fixture.hear() == .started(tenure, port: 7001, volumes: ServerFixture.volumes))
         let client = try TestSession(fixture.address)
         _ = try client.hello(tenure: tenure)
         #expect(try fixture.hear() == .sessions(ServerFixture.node, count: 1))
@@ -108,7 +108,7 @@ struct ServerSnapshotTests {
         #expect(try next.hear() == .inert)
         let tenure = Tenure(epoch: Epoch(8), round: Round(1))
         next.start(tenure)
-        #expect(try next.hear() == .started(tenure, port: 7001))
+        #expect(try next.hear() == .started(tenure, port: 7001, volumes: ServerFixture.volumes))
         next.tell(.activate(tenure))
         let commander = try TestSession(next.address)
         _ = try commander.hello(tenure: tenure, volume: "", client: 2, image: SessionHello.commands)

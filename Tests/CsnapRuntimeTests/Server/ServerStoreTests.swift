@@ -32,8 +32,28 @@ struct ServerStoreTests {
         #expect(try failure(9, 1, lastActive: 8) == .failed(.storeStale, volume: "data", epochSeen: .none))
         #expect(try failure(263, 1) == .failed(.storeTenure, volume: "data", epochSeen: Epoch(263)))
         let next = Tenure(epoch: Epoch(7), round: Round(2))
-        #expect(try failure(7, 2) == .started(next, port: 7001))
-        #expect(try failure(8, 1, lastActive: 7) == .started(Tenure(epoch: Epoch(8), round: Round(1)), port: 7001))
+        let volumes = ServerFixture.volumes
+        #expect(try failure(7, 2) == .started(next, port: 7001, volumes: volumes))
+        let after = Tenure(epoch: Epoch(8), round: Round(1))
+        #expect(try failure(8, 1, lastActive: 7) == .started(after, port: 7001, volumes: volumes))
+    }
+
+    @Test("a volume that was left out of some epochs is no old copy of itself")
+    func leftOut() throws {
+        let first = try ServerFixture()
+        try first.serve()
+        first.process.killGroup()
+        #expect(try first.waitForEnd() == .signal(SIGKILL))
+        func answer(_ epoch: UInt64, _ volume: String, last: UInt64) throws -> ServerToAgent? {
+            let server = try ServerFixture(store: first.storePath)
+            #expect(try server.hear() == .inert)
+            let known = VolumeEpoch(volume: VolumeDigest(name: volume), epoch: Epoch(last))
+            server.start(Tenure(epoch: Epoch(epoch), round: Round(1)), volumeEpochs: [known])
+            return try server.hear()
+        }
+        #expect(try answer(10, "data", last: 9) == .failed(.storeStale, volume: "data", epochSeen: .none))
+        let tenure = Tenure(epoch: Epoch(10), round: Round(1))
+        #expect(try answer(10, "another", last: 9) == .started(tenure, port: 7001, volumes: ServerFixture.volumes))
     }
 
     @Test("a blank store, a foreign file and no file are refused by name")

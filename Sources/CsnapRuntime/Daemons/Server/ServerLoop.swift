@@ -144,10 +144,12 @@ final class ServerLoop {
         logger.notice("START of epoch \(start.tenure.epoch.value) round \(start.tenure.round.value)")
         let owner = StoreOwner(
             process: start.process, machineID: start.machineID, kernelBootID: start.kernelBootID)
-        let claim = StoreClaim(
-            tenure: start.tenure, cluster: start.cluster, owner: owner, lastActiveEpoch: start.lastActiveEpoch,
-            deviceSize: 0)
-        for store in resources.stores { store.take(claim) }
+        for store in resources.stores {
+            store.take(
+                StoreClaim(
+                    tenure: start.tenure, cluster: start.cluster, owner: owner,
+                    lastActiveEpoch: start.lastActive(of: store.volume), deviceSize: 0))
+        }
         if resources.stores.isEmpty { phase = .listening(ListeningServer(start: start, volumes: [])) }
     }
 
@@ -233,7 +235,9 @@ final class ServerLoop {
         case .success(let port):
             let start = listening.start
             phase = .serving(SessionTable(tenure: start.tenure, volumes: listening.volumes, admitted: start.admitted))
-            tell(.started(start.tenure, port: port))
+            let names = resources.stores.map { VolumeDigest(name: $0.volume) }
+            let volumes = names.count <= Limits.claimedVolumes ? names : nil
+            tell(.started(start.tenure, port: port, volumes: volumes))
             logger.notice("the stores are taken; sessions are accepted at port \(port)")
             for kept in listening.kept { change(kept) }
         }
