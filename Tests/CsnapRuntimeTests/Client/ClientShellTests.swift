@@ -135,25 +135,18 @@ import Testing
     /// A frozen file system takes a write and does not return it. The agent hears of it while the client runs, a new
     /// agent too, and hears when it is over.
     @Test(arguments: [DiskEngine.ring, .pool]) func aDiskThatHangsIsToldWhileTheClientRuns(engine: DiskEngine) throws {
-        let place = try ClientRig.makeDirectory("/var/tmp")
-        defer { rmdir(place) }
-        let image = place + ".img"
-        defer { unlink(image) }
-        try ClientRig.makeFile(image, size: 32 << 20)
-        guard shell("mkfs.ext4", "-q", image), shell("mount", "-o", "loop", image, place) else {
+        guard let disk = try FrozenDisk() else {
             print("SKIPPED: a loop mount needs root and e2fsprogs; no disk that hangs was tried")
             return
         }
-        defer { _ = shell("umount", "-l", place) }
-        let rig = try ClientRig(engine: engine, originDirectory: place)
+        defer { disk.remove() }
+        let rig = try ClientRig(engine: engine, originDirectory: disk.place)
         #expect(rig.attach(one))
         rig.resume(one)
         let peer = NBDPeer(rig.socket)
         peer.write(block, at: 0)
         #expect(peer.reply() == 0)
-        #expect(shell("fsfreeze", "--freeze", place))
-        // Whatever fails below: nothing else may hang.
-        defer { _ = shell("fsfreeze", "--unfreeze", place) }
+        #expect(disk.freeze())
         let frozen = BootClock.now()
         for index in UInt64(0)..<3 { peer.write(block, at: index * 4096) }
         #expect(eventually { rig.hanging.contains { $0.requests == 3 } })
@@ -164,7 +157,7 @@ import Testing
         rig.agent.forget()
         rig.restartAgent()
         #expect(eventually { rig.hanging.contains { $0.requests == 3 } }, "a new agent hears of it, too")
-        #expect(shell("fsfreeze", "--unfreeze", place))
+        #expect(disk.unfreeze())
         for _ in 0..<3 { #expect(peer.reply() == 0) }
         #expect(eventually { rig.hanging.last?.requests == 0 })
         peer.end()
