@@ -3,7 +3,7 @@ BIN := .build/release
 SWIFT := swift
 PROFILES ?= fast
 
-.PHONY: run build test unit lint embedded check format scenarios canary audit flood leaks kills soak-scenarios soak-snapshots sim mutants ext4 containers bench-failover bench-loss bench-idle bench-nbd install clean
+.PHONY: run build test unit tsan fuzz lint embedded check format scenarios canary audit flood leaks kills soak-scenarios soak-snapshots sim mutants ext4 containers bench-failover bench-loss bench-idle bench-nbd install clean
 
 run: build
 	$(BIN)/csnapctl sandbox --scenario outline
@@ -17,6 +17,8 @@ test:
 	scripts/setup test
 	@MAKE='$(MAKE)' scripts/stages lint build embedded unit sim mutants scenarios canary audit 'flood LONG=3' \
 	    'leaks LONG="40 50"' 'kills LONG=15' ext4 containers
+
+LONG ?=
 
 # Unit, rule and process tests.
 unit:
@@ -32,6 +34,16 @@ mutants:
 	CSNAP_MUTANTS=1 $(SWIFT) build -c release --scratch-path .build-mutants --product csnap-sim
 	.build-mutants/release/csnap-sim mutants
 
+# Every decoder against made-up bytes, for 10 s or LONG each.
+fuzz:
+	for program in core runtime; do CSNAP_FUZZ=1 $(SWIFT) build -c release --scratch-path .build-fuzz \
+	    --product csnap-fuzz-$$program -Xswiftc -sanitize=fuzzer -Xlinker --allow-multiple-definition || exit 1; done
+	scripts/fuzz .build-fuzz/release $(LONG)
+
+# Unit, shell and process tests with the thread sanitizer; what it may pass over is in scripts/tsan.suppressions.
+tsan:
+	scripts/tsan $(LONG)
+
 # Every sandbox scenario once in `fast`, the main ones in `lan` too.
 scenarios: build
 	scripts/scenarios $(BIN)
@@ -46,7 +58,6 @@ audit: build
 	scripts/audit-failover $(BIN)
 
 # Bad input at the wire, for 60 s or LONG; needs root.
-LONG ?=
 flood: build
 	scripts/flood $(BIN) $(LONG)
 
@@ -126,4 +137,4 @@ install:
 	install -m 0644 docs/man/*.8 $(ROOT)/share/man/man8
 
 clean:
-	rm -rf .build .build-mutants
+	rm -rf .build .build-mutants .build-fuzz .build-tsan

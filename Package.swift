@@ -14,6 +14,24 @@ let mutants: [SwiftSetting] =
 
 let settings = strict + mutants
 
+/// `make fuzz` sets this: the programs need compiler-rt's fuzzer, and modules built for it (docs/testing.md §9).
+let fuzzing: [Target] =
+    Context.environment["CSNAP_FUZZ"] != "1"
+    ? []
+    : [
+        .target(name: "CFuzzer", path: "Tests/Fuzz/CFuzzer"),
+        .target(name: "FuzzDriver", dependencies: ["CFuzzer"], path: "Tests/Fuzz/Driver", swiftSettings: settings),
+        .executableTarget(
+            name: "csnap-fuzz-core",
+            dependencies: [
+                "CsnapCore", "CsnapSession", "CsnapStore", "CsnapStoreSimulation", "NBDProtocol", "FuzzDriver",
+            ],
+            path: "Tests/Fuzz/Core", swiftSettings: settings),
+        .executableTarget(
+            name: "csnap-fuzz-runtime", dependencies: ["CsnapRuntime", "CsnapCore", "FuzzDriver"],
+            path: "Tests/Fuzz/Runtime", swiftSettings: settings),
+    ]
+
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
@@ -100,6 +118,6 @@ let package = Package(
         .testTarget(
             name: "ContainerTests", dependencies: ["CsnapSandbox", "CsnapRuntime", "CsnapCore"],
             swiftSettings: settings),
-    ],
+    ] + fuzzing,
     swiftLanguageModes: [.v6]
 )

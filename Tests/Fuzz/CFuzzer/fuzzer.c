@@ -1,0 +1,1 @@
+#include "csnap_fuzzer.h"
