@@ -9,6 +9,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -45,6 +46,9 @@ int csnap_origin_is_asynchronous(int descriptor, void *aligned) {
 
 int csnap_origin_is_memory(int descriptor) {
     struct statfs status;
+    struct stat file;
+    // The node of a block device lies on devtmpfs, which calls itself tmpfs.
+    if (fstat(descriptor, &file) != 0 || !S_ISREG(file.st_mode)) return 0;
     if (fstatfs(descriptor, &status) != 0) return 0;
     return status.f_type == TMPFS_MAGIC || status.f_type == RAMFS_MAGIC;
 }
