@@ -1,3 +1,4 @@
+import CsnapRuntime
 import Glibc
 
 /// The server's node dies while a snapshot is being made: nothing of it exists afterwards, and the writer that was lost
@@ -134,6 +135,9 @@ struct LostWriter: Scenario {
         try stage.waitForWrites()
         stage.retireLoad(victim)
         try stage.join([victim])
+        try stage.wait("the client of node \(victim) is connected") {
+            stage.group.status(victim)?.clients.contains { $0.connected } == true
+        }
         stage.mark("node \(victim) is back")
         let back = try stage.snapshot("back", by: victim)
         stage.also("kill node \(victim) again") { stage.kill(victim) }
