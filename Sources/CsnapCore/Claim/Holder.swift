@@ -15,6 +15,8 @@ struct Holder: Equatable, Sendable {
     var activeAt: Instant?
     /// Each node's last acknowledged ClientLease in this epoch, and the boot that may go on asking.
     var clientLeases = SortedTable<NodeID, Instant>()
+    /// Requests that are answered with the next Renew.
+    var waitingLeases = SortedTable<NodeID, WaitingLease>()
     var admitted = SortedTable<NodeID, Boot>()
     var evictions = SortedTable<NodeID, PendingEviction>()
     /// Resume not yet acknowledged: when to send it again.

@@ -71,10 +71,12 @@ extension Agent {
         let nonce = renewNonce()
         let timing = timing
         holder?.lease.beginPeriod(nonce, at: now, timing: timing)
+        answerWaitingLeases()
         let message = Message.renew(
             Renew(epoch: epoch, nonce: nonce, phase: phase, configurationHash: configurationHash))
         for voter in voters where voter != own.node { send(message, to: voter) }
         for learner in renewedLearners { send(message, to: learner) }
+        askForLease(withRenewalOf: own)
     }
 
     private mutating func renewNonce() -> UInt64 { Mutants.active(.renewalWithoutNonce) ? 1 : generator.next() }
@@ -86,13 +88,15 @@ extension Agent {
             .map { $0.process.node }
     }
 
+    /// Those that have not answered in this period; one that is unreachable is asked once a period.
+    private func silentVoters(_ lease: Lease) -> [NodeID] {
+        voters.filter { $0 != own.node && !lease.answered.contains($0) && membership.state(of: $0) != .unreachable }
+    }
+
     /// Asks again whoever has not answered in this period, each time with a fresh nonce.
     private mutating func retryRenew() {
         guard let current = holder else { return }
-        // One that is unreachable is asked once a period.
-        let silent = voters.filter {
-            $0 != own.node && !current.lease.answered.contains($0) && membership.state(of: $0) != .unreachable
-        }
+        let silent = silentVoters(current.lease)
         guard !silent.isEmpty else {
             holder?.lease.nextRetry = .distantFuture
             return
@@ -112,7 +116,10 @@ extension Agent {
         let counted = Mutants.active(.leaseFromAckReceipt) ? now : sentAt
         membership.roundTrip(of: voter.node, took: now - sentAt)
         holder?.lease.acknowledge(voter.node, sentAt: counted)
-        if sentAt >= current.lease.periodStart { holder?.lease.markAnswered(voter.node) }
+        if sentAt >= current.lease.periodStart {
+            holder?.lease.markAnswered(voter.node)
+            if let lease = holder?.lease, silentVoters(lease).isEmpty { holder?.lease.nextRetry = .distantFuture }
+        }
         if current.lease.softReported, now < leaseBase + timing.soft {
             holder?.lease.softReported = false
             report(.leaseRegained(current.epoch))
@@ -129,7 +136,7 @@ extension Agent {
         if higher || released { loseLease() }
     }
 
-    /// New deadlines for the server, when they have moved by half a renew period or the server is new.
+    /// New deadlines for the server with every other renewal, or when half of soft has gone by.
     private mutating func tellServerLease() {
         guard let toldBase = holder?.lease.toldBase, holder?.stop == nil else { return }
         switch server.state {
@@ -137,7 +144,8 @@ extension Agent {
         case .absent, .inert, .stopping: return
         }
         let base = leaseBase
-        guard base >= toldBase + timing.renew / 2 else { return }
+        let moved = base - toldBase
+        guard moved >= timing.renew * 3 / 2 || (moved > .zero && now - toldBase >= timing.soft / 2) else { return }
         holder?.lease.toldBase = base
         actions.append(.toServer(.lease(soft: base + timing.soft, hard: base + holdTime)))
     }

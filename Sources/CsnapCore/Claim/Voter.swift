@@ -207,6 +207,7 @@ extension Agent {
         // While this node holds the lease itself its promise has no end of its own.
         if self.holder == nil { voter.promiseEnds = now + timing.promise }
         send(.renewAck(ack), to: holder.node)
+        askForLease(withRenewalOf: holder)
     }
 
     mutating func receiveRelease(_ release: Release) {

@@ -9,11 +9,35 @@ struct PendingEviction: Equatable, Sendable {
     var written = false
 }
 
+/// A ClientLease whose answer waits for the next Renew.
+struct WaitingLease: Equatable, Sendable {
+    var process: NodeBoot
+    var request: ClientLease
+    var arrivedAt: Instant
+}
+
 extension Agent {
     // MARK: Client leases at the holder
 
-    /// A node asks for its clients: acknowledged only if it is Ready in the running recovery, or admitted while active.
     mutating func receiveClientLease(_ request: ClientLease, from process: NodeBoot) {
+        let lease = WaitingLease(process: process, request: request, arrivedAt: now)
+        if request.mayWait, holder?.admitted[process.node] == process.boot {
+            holder?.waitingLeases[process.node] = lease
+        } else {
+            answer(lease)
+        }
+    }
+
+    /// Each is looked at as if it came now: since it came its node may have been struck, or a recovery begun.
+    mutating func answerWaitingLeases() {
+        guard let waiting = holder?.waitingLeases.values, !waiting.isEmpty else { return }
+        holder?.waitingLeases = SortedTable()
+        for lease in waiting { answer(lease) }
+    }
+
+    /// A node asks for its clients: acknowledged only if it is Ready in the running recovery, or admitted while active.
+    private mutating func answer(_ lease: WaitingLease) {
+        let (request, process) = (lease.request, lease.process)
         guard let current = holder, current.stop == nil, leaseIsValid else { return }
         if let entry = current.table.table[process.node], entry.process == process,
             case .evicted(let cause) = entry.status
@@ -30,25 +54,27 @@ extension Agent {
             guard request.tenure == current.tenure, recovery.participants[process.node]?.ready == process.boot,
                 recovery.participants[process.node]?.evicted == nil
             else { return }
-            return acknowledge(request, from: process)
+            return acknowledge(lease)
         }
         guard current.phase == .active else { return }
         if current.admitted[process.node] == process.boot {
             guard request.tenure == current.tenure, current.evictions[process.node] == nil else { return }
-            acknowledge(request, from: process)
+            acknowledge(lease)
         } else if request.suspended {
             admit(process)
         }
     }
 
-    private mutating func acknowledge(_ request: ClientLease, from process: NodeBoot) {
+    /// The node counts from its sending, which was before the request came: so its lease ends before ours.
+    private mutating func acknowledge(_ lease: WaitingLease) {
         guard let current = holder else { return }
-        holder?.clientLeases[process.node] = now
+        holder?.clientLeases[lease.process.node] = now
         let end = leaseBase + timing.hard
-        let remaining = Mutants.active(.clientLeaseNotCapped) ? timing.hard : end - now
+        let remaining = Mutants.active(.clientLeaseNotCapped) ? timing.hard : end - lease.arrivedAt
         send(
-            .clientLeaseAck(ClientLeaseAck(nonce: request.nonce, tenure: current.tenure, remaining: remaining)),
-            to: process.node)
+            .clientLeaseAck(
+                ClientLeaseAck(nonce: lease.request.nonce, tenure: current.tenure, remaining: remaining)),
+            to: lease.process.node)
     }
 
     /// A joined boot with its clients suspended: on a voter majority first, then at the server, then resumed.
@@ -97,7 +123,7 @@ extension Agent {
     private func loss(of process: NodeBoot) -> EvictionCause? {
         guard let record = membership.record(of: process.node) else { return .leasePassed }
         // Hearsay of a higher boot may tell of an earlier process, whose state file was lost since: no proof that this
-        // boot's clients are suspended. If it is a later one it will be admitted, and replaces this boot, without a wait.
+        // boot's clients are suspended. If it is a later one it will be admitted, and replaces this boot at once.
         if record.process.boot > process.boot { return Mutants.active(.hearsayEndsBoot) ? .left : .leasePassed }
         switch membership.state(of: process.node) {
         case .alive, .suspect: return nil

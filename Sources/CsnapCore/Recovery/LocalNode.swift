@@ -11,6 +11,8 @@ struct LocalNode: Equatable, Sendable {
     var leaseUntil = Instant.distantPast
     /// The latest end of any lease that a client of ours was ever told of.
     var toldUntil = Instant.distantPast
+    /// The end of the lease that every resumed client knows of.
+    var allToldUntil = Instant.distantPast
     var clients = SortedTable<ClientID, LocalClient>()
     /// Client processes that our connections do not show, but that may live on a lease until this instant.
     var unseenUntil = Instant.distantPast
@@ -180,6 +182,7 @@ extension Agent {
         node.requests = []
         node.nextRequest = now
         node.leaseUntil = .distantPast
+        node.allToldUntil = .distantPast
         sawEpoch(tenure.epoch)
         for client in node.clients.keys {
             node.clients[client]?.suspendedIn = nil
@@ -310,21 +313,29 @@ extension Agent {
         sendClientLease()
     }
 
-    private mutating func sendClientLease() {
+    /// Renewals are the beat of client leases too: the request goes with our answer to a Renew, and is answered with
+    /// the next one if it may wait so long. So a node at rest costs one datagram each way a period.
+    mutating func askForLease(withRenewalOf holder: NodeBoot) {
+        let asked = node.requests.last?.sentAt ?? .distantPast
+        guard wantsClientLease, leaseHolder == holder, asked < now else { return }
+        sendClientLease(mayWait: holder != own && node.leaseUntil - now > timing.hard / 2)
+    }
+
+    private mutating func sendClientLease(mayWait: Bool = false) {
         guard let holder = leaseHolder else { return }
         let nonce = generator.next()
         if node.requests.count >= Bounds.outstandingNonces { node.requests.removeFirst() }
         node.requests.append(Lease.Renewal(nonce: nonce, sentAt: now))
         // Asked again at the retry period until an answer comes, which moves this on; seldom when none comes for long.
         let patient = now - max(node.leaseUntil, voter.startedAt) < timing.promise
-        node.nextRequest = now + (patient ? timing.retry : timing.renew)
+        node.nextRequest = now + (mayWait ? timing.renew + timing.renew / 2 : patient ? timing.retry : timing.renew)
         let suspended =
             !node.resumed && now >= node.unseenUntil && node.clients.values.allSatisfy { $0.suspendedIn != nil }
         send(
             .clientLease(
                 ClientLease(
                     nonce: nonce, tenure: node.adopted, clients: UInt32(clamping: node.clients.count),
-                    suspended: suspended)), to: holder.node)
+                    suspended: suspended, mayWait: mayWait)), to: holder.node)
     }
 
     mutating func receiveClientLeaseAck(_ ack: ClientLeaseAck, from holder: NodeBoot) {
@@ -339,6 +350,11 @@ extension Agent {
             report(.clientsResumed(node.adopted))
         }
         node.leaseUntil = until
+        // With every other renewal, or when half of what they know of is gone.
+        guard until - node.allToldUntil >= timing.renew * 3 / 2 || node.allToldUntil - now <= timing.hard / 2 else {
+            return
+        }
+        node.allToldUntil = until
         for (client, local) in node.clients where local.resumedIn == node.adopted { tellLease(to: client) }
     }
 

@@ -18,12 +18,13 @@ extension ClientLease: WireValue {
         writer.value(tenure)
         writer.varint(UInt64(clients))
         writer.flag(suspended)
+        writer.flag(mayWait)
     }
 
     package init(from reader: inout ByteReader) throws(WireError) {
         self.init(
             nonce: try reader.fixed(UInt64.self), tenure: try reader.value(), clients: try reader.varint32(),
-            suspended: try reader.flag())
+            suspended: try reader.flag(), mayWait: try reader.flag())
     }
 }
 

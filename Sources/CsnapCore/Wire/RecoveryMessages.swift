@@ -4,19 +4,22 @@ package struct ClientLease: Equatable, Sendable {
     package var tenure: Tenure
     package var clients: UInt32
     package var suspended: Bool
+    /// The answer may come with the next Renew: the lease that runs will do until then.
+    package var mayWait: Bool
 
-    package init(nonce: UInt64, tenure: Tenure, clients: UInt32, suspended: Bool) {
+    package init(nonce: UInt64, tenure: Tenure, clients: UInt32, suspended: Bool, mayWait: Bool = false) {
         self.nonce = nonce
         self.tenure = tenure
         self.clients = clients
         self.suspended = suspended
+        self.mayWait = mayWait
     }
 }
 
 package struct ClientLeaseAck: Equatable, Sendable {
     package var nonce: UInt64
     package var tenure: Tenure
-    /// What is left of the holder's own lease; the client lease never outlives it.
+    /// What was left of the holder's own lease when the request came; the client lease never outlives it.
     package var remaining: Interval
 
     package init(nonce: UInt64, tenure: Tenure, remaining: Interval) {

@@ -9,6 +9,8 @@ final class LeaseLedger {
     private var voteNonces = SortedTable<Epoch, UInt64>()
     private var renewals = NonceLog()
     private var clientLeases = NonceLog()
+    /// When each ClientLease of another node came here first.
+    private var leaseRequests = NonceLog()
     /// Per voter, the send time of the newest acknowledged nonce of `epoch`.
     private var acknowledged = SortedTable<NodeID, Instant>()
     /// Room for one count of a quorum, kept because each step counts one.
@@ -64,7 +66,10 @@ final class LeaseLedger {
 
     func sendsClientLease(_ lease: ClientLease, at time: Instant) { _ = clientLeases.add(lease.nonce, at: time) }
 
-    func receives(_ message: Message, from sender: NodeBoot, timing: Timing) {
+    /// When that request came; nil if none did.
+    func leaseRequestArrived(_ nonce: UInt64) -> Instant? { leaseRequests[nonce] }
+
+    func receives(_ message: Message, from sender: NodeBoot, timing: Timing, at time: Instant) {
         switch message {
         case .grant(let grant):
             guard grant.epoch == epoch, voteNonces[epoch] == grant.nonce else { return }
@@ -72,6 +77,7 @@ final class LeaseLedger {
         case .renewAck(let ack):
             guard ack.epoch == epoch else { return }
             acknowledge(sender.node, renewals[ack.nonce])
+        case .clientLease(let request): _ = leaseRequests.add(request.nonce, at: time)
         case .clientLeaseAck(let ack):
             guard let sent = clientLeases[ack.nonce] else { return }
             let until = sent + min(timing.hard, ack.remaining)

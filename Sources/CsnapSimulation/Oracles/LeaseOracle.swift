@@ -62,7 +62,11 @@ extension Oracles {
 
     func checkClientLeaseAck(_ world: World, node: Int, _ agent: SimAgent, _ ack: ClientLeaseAck, at time: Instant) {
         let bound = bound(world, node: node, agent, at: time)
-        if ack.remaining > .zero, time + ack.remaining > bound {
+        // The node counts from its sending, and that was before the request came.
+        guard let arrived = agent.ledger.leaseRequestArrived(ack.nonce) else {
+            return world.fail(7, "node \(node + 1) answers a ClientLease that never came")
+        }
+        if ack.remaining > .zero, arrived + ack.remaining > bound {
             world.fail(7, "node \(node + 1) promises a client node more than is left of its own lease")
         }
     }

@@ -35,7 +35,7 @@ final class Oracles {
         }
         guard case .packet(let sender, let messages) = event else { return }
         for message in messages {
-            agent.ledger.receives(message, from: sender.process, timing: timing)
+            agent.ledger.receives(message, from: sender.process, timing: timing, at: world.local(node))
             if case .voteRequest(let request) = message {
                 noteRequest(world, node: node, agent, request, from: sender.process)
             }

@@ -128,7 +128,9 @@ extension Samples {
         ]
         let refusals = (0...17).compactMap { RefusalCode(rawValue: $0) }
         return [
-            .clientLease(ClientLease(nonce: word(), tenure: tenure(), clients: word32(), suspended: flag())),
+            .clientLease(
+                ClientLease(
+                    nonce: word(), tenure: tenure(), clients: word32(), suspended: flag(), mayWait: flag())),
             .clientLeaseAck(ClientLeaseAck(nonce: word(), tenure: tenure(), remaining: interval())),
             .evicted(Evicted(tenure: tenure(), process: process(), cause: cause())),
             .table(Table(epoch: epoch(), sequence: word(), entries: entries())),
