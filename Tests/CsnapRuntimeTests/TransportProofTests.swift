@@ -53,7 +53,7 @@ import Testing
         payload += filler.bytes
         let datagram = earlier.sealer.seal(payload, echo: bob.startBits)
         let sealed = try #require(datagram)
-        #expect(sealed.count == Limits.datagram)
+        #expect(sealed.count == Limits.fullDatagram)
         #expect(bob.open(sealed, from: earlier) == nil)
         #expect(bob.opener.drops[.olderBoot] == 2)
     }

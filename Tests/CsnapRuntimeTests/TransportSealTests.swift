@@ -18,7 +18,8 @@ final class SealedPeer {
         cluster: Bits128 = group, timing: Timing = .lan
     ) {
         process = NodeBoot(node: NodeID(node), boot: Boot(boot))
-        self.startBits = Bits128(high: startBits ?? UInt64(node) << 32 | boot, low: 5)
+        let bits = startBits ?? UInt64(node) << 32 | boot
+        self.startBits = Bits128(high: bits, low: ~bits)
         address = .ipv4(127, 0, 0, UInt8(node), port: 7411)
         let identity = TransportIdentity(
             clusterName: name, keys: keys, process: process, startBits: self.startBits, advertised: address,
@@ -80,7 +81,7 @@ func makeJoin(_ peer: SealedPeer) -> Message {
 
     @Test func fullDatagram() throws {
         let datagram = try alice.seal([makeJoin(alice)])
-        #expect(datagram.count == Limits.datagram)
+        #expect(datagram.count == Limits.fullDatagram)
         #expect(bob.open(datagram, from: alice)?.messages == [makeJoin(alice)])
     }
 
@@ -189,7 +190,7 @@ func makeJoin(_ peer: SealedPeer) -> Message {
         for _ in 0..<20_000 {
             var bytes = (0..<generator.next(below: 200)).map { _ in UInt8(generator.next() & 0xff) }
             if bytes.count > 5, generator.next(below: 2) == 0 {
-                bytes.replaceSubrange(0..<5, with: [0x43, 0x53, 0x4e, 0x50, 1])
+                bytes.replaceSubrange(0..<5, with: [0x43, 0x53, 0x4e, 0x50, PacketHeader.wireVersion])
             }
             #expect(bob.open(bytes, from: alice) == nil)
         }

@@ -6,7 +6,9 @@ package enum Limits {
     /// Bytes of the seal's tag (ChaCha20-Poly1305, RFC 8439).
     package static let sealTag = 16
     /// Bytes of a packet's items: what header, preamble and tag leave of a datagram.
-    package static let payload = datagram - PacketHeader.encodedSize - PacketPreamble.encodedSize - sealTag
+    package static let payload = datagram - PacketHeader.encodedSize - PacketPreamble.mostSize - sealTag
+    /// A datagram full of items, such as each Join is, has at least so many bytes.
+    package static let fullDatagram = datagram - PacketPreamble.mostSize + PacketPreamble.leastSize
     /// Bytes of a frame between processes of one machine: a StartServer that names every member fits many times over.
     package static let localFrame = 1 << 20
     /// Members of a group; the protocol is made for 64 and simulated to 1,000.

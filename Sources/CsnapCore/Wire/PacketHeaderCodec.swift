@@ -1,12 +1,12 @@
 /// The header's fixed layout, little-endian; all of it is associated data of the seal:
 ///
-///      0  magic "CSNP"          8  cluster tag     32  node     60  counter
-///      4  wire version         16  cluster         36  boot     68  end
-///      5  key id                                   44  start bits
+///      0  magic "CSNP"          8  cluster tag     32  node     56  counter
+///      4  wire version         16  cluster         36  boot     64  end
+///      5  key id                                   40  start bits
 ///      6  flags
 extension PacketHeader {
-    package static let encodedSize = 68
-    package static let wireVersion: UInt8 = 1
+    package static let encodedSize = 64
+    package static let wireVersion: UInt8 = 2
     /// A receiver that does not know one of these flags must refuse the packet; the others it may ignore.
     package static let mandatoryFlags: UInt16 = 0xff00
     private static let magic: [UInt8] = [0x43, 0x53, 0x4e, 0x50]
@@ -20,7 +20,7 @@ extension PacketHeader {
         writer.fixed(clusterTag)
         writer.value(cluster)
         writer.fixed(sender.node.value)
-        writer.fixed(sender.boot.value)
+        writer.fixed(UInt32(truncatingIfNeeded: sender.boot.value))
         writer.value(startBits)
         writer.fixed(counter)
         return writer.bytes
@@ -38,7 +38,7 @@ extension PacketHeader {
         let clusterTag = try reader.fixed(UInt64.self)
         let cluster = try reader.value(Bits128.self)
         let node = NodeID(try reader.fixed(UInt32.self))
-        let boot = try reader.fixed(UInt64.self)
+        let boot = UInt64(try reader.fixed(UInt32.self))
         guard boot <= Limits.boot else { throw .malformed }
         let startBits = try reader.value(Bits128.self)
         return PacketHeader(
@@ -52,37 +52,48 @@ extension PacketHeader {
     }
 }
 
-/// What each sealed body starts with, before the items: of fixed size, so that answers can be compared with requests.
+/// What each sealed body starts with, before the items.
 package struct PacketPreamble: Equatable, Sendable {
-    /// The receiver's start bits, as the sender last learned them; zero if it never did. A packet that carries ours
-    /// was made for this very process, so it is neither a recording of earlier days nor meant for another node.
-    package var echo: Bits128
+    /// `PacketPreamble.echo(of:)` the receiver's start bits, as the sender last learned them; zero if it never did. A
+    /// packet that carries ours was made for this very process, so it is neither a recording of earlier days nor meant
+    /// for another node.
+    package var echo: UInt64
     /// Where the sender wants to be reached.
     package var advertised: Address
     /// `Timing.digest` of the sender.
     package var timing: UInt64
 
-    package init(echo: Bits128, advertised: Address, timing: UInt64) {
+    package init(echo: UInt64, advertised: Address, timing: UInt64) {
         self.echo = echo
         self.advertised = advertised
         self.timing = timing
     }
 
-    package static let encodedSize = 43
+    /// Half of the start bits stands for all: each half is 64 random bits, which no recording has by chance.
+    package static func echo(of startBits: Bits128) -> UInt64 { startBits.low }
+
+    /// Bytes with an IPv4 address, and with one of IPv6.
+    package static let leastSize = 8 + 1 + 4 + 2 + 8
+    package static let mostSize = 8 + 1 + 16 + 2 + 8
 
     package func encode(to writer: inout ByteWriter) {
-        writer.value(echo)
+        writer.fixed(echo)
         writer.flag(advertised.isIPv4)
-        writer.value(advertised.bits)
+        if advertised.isIPv4 {
+            writer.fixed(UInt32(truncatingIfNeeded: advertised.bits.low))
+        } else {
+            writer.value(advertised.bits)
+        }
         writer.fixed(advertised.port)
         writer.fixed(timing)
     }
 
     package init(from reader: inout ByteReader) throws(WireError) {
-        echo = try reader.value()
+        echo = try reader.fixed(UInt64.self)
         let isIPv4 = try reader.flag()
-        let bits = try reader.value(Bits128.self)
-        if isIPv4, bits.high != 0 || bits.low > UInt64(UInt32.max) { throw .malformed }
+        let bits =
+            isIPv4
+            ? Bits128(high: 0, low: UInt64(try reader.fixed(UInt32.self))) : try reader.value(Bits128.self)
         advertised = Address(bits: bits, port: try reader.fixed(UInt16.self), isIPv4: isIPv4)
         timing = try reader.fixed(UInt64.self)
     }

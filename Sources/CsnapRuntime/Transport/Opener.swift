@@ -68,7 +68,7 @@ package struct Opener: Sendable {
         guard header.startBits != identity.startBits else { throw Refusal(.reflected) }
         let isOlder = senders.highestBoot(of: header.sender.node).map { header.sender.boot < $0 } ?? false
         // Of an older boot only a Join is heard, to be told BootTooOld; it fills its datagram.
-        if isOlder, datagram.count != Limits.datagram { throw Refusal(.olderBoot) }
+        if isOlder, datagram.count < Limits.fullDatagram { throw Refusal(.olderBoot) }
         let known = senders.find(header.sender, startBits: header.startBits)
         if let known, !known.window.isFresh(header.counter) { throw Refusal(.replayed) }
         let isCached = known?.keyID == header.keyID
@@ -89,7 +89,7 @@ package struct Opener: Sendable {
         let sender = Sender(
             process: header.sender, startBits: header.startBits, cluster: header.cluster, source: source)
         if isOlder { return try olderBoot(sender, preamble, messages) }
-        let isProof = preamble.echo == identity.startBits
+        let isProof = preamble.echo == PacketPreamble.echo(of: identity.startBits)
         if isNewer(header.sender), !isProof || messages.allSatisfy(Self.isJoin) {
             // The core decides first whether a Join is a restart or a clone: a clone must not shut the original out.
             return filtered(sender, preamble, messages, isProof: isProof)
@@ -122,9 +122,10 @@ package struct Opener: Sendable {
     private func plaintext(_ datagram: [UInt8], key: SymmetricKey, counter: UInt64) -> [UInt8]? {
         let header = datagram.prefix(PacketHeader.encodedSize)
         let sealed = datagram.dropFirst(PacketHeader.encodedSize)
-        guard sealed.count >= Limits.sealTag, let nonce = Sealer.nonce(counter),
-            let box = try? ChaChaPoly.SealedBox(
-                nonce: nonce, ciphertext: sealed.dropLast(Limits.sealTag), tag: sealed.suffix(Limits.sealTag)),
+        guard sealed.count >= Limits.sealTag else { return nil }
+        var combined = Sealer.nonceBytes(counter, capacity: Sealer.nonceSize + sealed.count)
+        combined.raw(sealed)
+        guard let box = try? ChaChaPoly.SealedBox(combined: combined.bytes),
             let body = try? ChaChaPoly.open(box, using: key, authenticating: header)
         else { return nil }
         return Array(body)

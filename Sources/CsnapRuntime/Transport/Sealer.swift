@@ -63,19 +63,28 @@ package struct Sealer: Sendable {
             clusterTag: tag, cluster: cluster, keyID: identity.keys.sealing.id, sender: identity.process,
             startBits: identity.startBits, counter: counter
         ).encode()
-        var body = ByteWriter(capacity: PacketPreamble.encodedSize + payload.count)
-        PacketPreamble(echo: echo, advertised: identity.advertised, timing: identity.timing).encode(to: &body)
+        var body = ByteWriter(capacity: PacketPreamble.mostSize + payload.count)
+        PacketPreamble(
+            echo: PacketPreamble.echo(of: echo), advertised: identity.advertised, timing: identity.timing
+        ).encode(to: &body)
         body.raw(payload)
         guard let nonce = Self.nonce(counter),
             let box = try? ChaChaPoly.seal(body.bytes, using: key, nonce: nonce, authenticating: header)
         else { return nil }
-        return header + box.ciphertext + box.tag
+        // Ciphertext and tag; the nonce, which comes first in the box, is the header's counter.
+        return header + box.combined.dropFirst(Self.nonceSize)
     }
 
+    static let nonceSize = 12
+
     static func nonce(_ counter: UInt64) -> ChaChaPoly.Nonce? {
-        var bytes = ByteWriter(capacity: 12)
+        try? ChaChaPoly.Nonce(data: nonceBytes(counter, capacity: nonceSize).bytes)
+    }
+
+    static func nonceBytes(_ counter: UInt64, capacity: Int) -> ByteWriter {
+        var bytes = ByteWriter(capacity: capacity)
         bytes.fixed(UInt32(0))
         bytes.fixed(counter)
-        return try? ChaChaPoly.Nonce(data: bytes.bytes)
+        return bytes
     }
 }

@@ -28,8 +28,8 @@ import Testing
     @Test func randomHeadersNeverTrap() {
         var samples = Samples(seed: 4)
         for _ in 0..<20_000 {
-            var bytes = samples.bytes(68)
-            bytes.replaceSubrange(0..<5, with: [0x43, 0x53, 0x4e, 0x50, 1])
+            var bytes = samples.bytes(PacketHeader.encodedSize)
+            bytes.replaceSubrange(0..<5, with: [0x43, 0x53, 0x4e, 0x50, PacketHeader.wireVersion])
             _ = try? PacketHeader.decode(bytes)
         }
     }
@@ -100,12 +100,15 @@ import Testing
 }
 
 @Suite struct PacketPreambleTests {
-    @Test(arguments: UInt64(1)...20) func comesBackInFixedSize(seed: UInt64) throws {
-        var samples = Samples(seed: seed)
-        let preamble = PacketPreamble(echo: samples.bits(), advertised: samples.address(), timing: 77)
+    @Test(arguments: [
+        Address.ipv4(192, 0, 2, 7, port: 7411), Address(bits: Bits128(high: 1, low: 2), port: 3, isIPv4: false),
+    ])
+    func comesBack(address: Address) throws {
+        let bits = Bits128(high: 5, low: 6)
+        let preamble = PacketPreamble(echo: PacketPreamble.echo(of: bits), advertised: address, timing: 77)
         var writer = ByteWriter()
         preamble.encode(to: &writer)
-        #expect(writer.count == PacketPreamble.encodedSize)
+        #expect(writer.count == (address.isIPv4 ? PacketPreamble.leastSize : PacketPreamble.mostSize))
         var reader = ByteReader(writer.bytes)
         let decoded = try PacketPreamble(from: &reader)
         #expect(decoded == preamble)
@@ -113,5 +116,11 @@ import Testing
             var reader = ByteReader(Array(writer.bytes.prefix(length)))
             #expect((try? PacketPreamble(from: &reader)) == nil)
         }
+    }
+
+    @Test func fullDatagramsAreKnownByTheirSize() {
+        let join = PacketHeader.encodedSize + Limits.payload + Limits.sealTag
+        #expect(join + PacketPreamble.mostSize == Limits.datagram)
+        #expect(join + PacketPreamble.leastSize == Limits.fullDatagram)
     }
 }
