@@ -4,6 +4,12 @@
 /// Nanoseconds of CLOCK_BOOTTIME.
 int64_t csnap_boottime_nanoseconds(void);
 
+/// A timer of CLOCK_BOOTTIME, readable when it is due (timerfd); -errno on failure.
+int csnap_timer_make(void);
+
+/// Due at that instant, at once if it has passed; negative: never.
+void csnap_timer_arm(int descriptor, int64_t boottime_nanoseconds);
+
 /// Takes an open-file-description lock on the whole file without waiting; 0, or -errno (-EAGAIN: held elsewhere).
 int csnap_lock_exclusive(int descriptor);
 

@@ -30,6 +30,8 @@ package final class UDPTransport: Sendable {
         return DatagramBootstrap(group: eventLoop)
             .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: receiveSize * batch))
             .channelOption(.datagramVectorReadMessageCount, value: batch)
+            // One read for each time the socket is readable: a second would find it empty, at rest always.
+            .channelOption(.maxMessagesPerRead, value: 1)
             .channelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     try channel.pipeline.syncOperations.addHandler(InboundDatagrams(state: state))

@@ -19,13 +19,15 @@ package final class AgentDaemon: Sendable {
     private let server: NIOLoopBound<AgentServer?>
     private let clients: NIOLoopBound<AgentClients>
     private let transport: NIOLoopBound<any PacketTransport>
+    private let timer: NIOLoopBound<BootTimer>
     /// Keeps agent.lock.
     private let start: AgentStart
     /// Carries snapshot commands to whoever serves.
     let snapshots: SnapshotForwarder
 
     private init(
-        start: AgentStart, loop: any EventLoop, logger: Logger, transport: any PacketTransport, eventLog: EventLog
+        start: AgentStart, loop: any EventLoop, logger: Logger, timer: BootTimer, transport: any PacketTransport,
+        eventLog: EventLog
     ) {
         let configuration = start.configuration
         let exit = loop.makePromise(of: ExitReason.self)
@@ -39,8 +41,8 @@ package final class AgentDaemon: Sendable {
         let clients = AgentClients(configuration: configuration, loop: loop, logger: logger)
         let agent = Agent(settings: start.settings, stored: start.stored, at: BootClock.now())
         let core = AgentLoop(
-            agent: agent, start: start, loop: loop, transport: transport, server: server, clients: clients,
-            eventLog: eventLog, logger: logger, onExit: { exit.succeed($0) })
+            agent: agent, start: start, loop: loop, timer: timer, transport: transport, server: server,
+            clients: clients, eventLog: eventLog, logger: logger, onExit: { exit.succeed($0) })
         server?.onFrame = { [unowned core] in core.handle(.server($0)) }
         server?.onGone = { [unowned core] in core.handle(.serverGone) }
         clients.onMessage = { [unowned core] in core.handle(.client($0, $1)) }
@@ -63,6 +65,7 @@ package final class AgentDaemon: Sendable {
         self.server = NIOLoopBound(server, eventLoop: loop)
         self.clients = NIOLoopBound(clients, eventLoop: loop)
         self.transport = NIOLoopBound(transport, eventLoop: loop)
+        self.timer = NIOLoopBound(timer, eventLoop: loop)
         exited = exit.futureResult
     }
 
@@ -75,10 +78,11 @@ package final class AgentDaemon: Sendable {
             factory(start, loop) { sender, messages in
                 inbox.value?.core.value.handle(.packet(sender, messages))
             }
-        }.flatMap { transport in
+        }.and(BootTimer.make(on: loop)).flatMap { transport, timer in
             let eventLog = EventLog(process: start.settings.process)
             let daemon = AgentDaemon(
-                start: start, loop: loop, logger: logger, transport: transport.value, eventLog: eventLog)
+                start: start, loop: loop, logger: logger, timer: timer.value, transport: transport.value,
+                eventLog: eventLog)
             return daemon.clients.value.listen().map {
                 inbox.value = daemon
                 daemon.server.value?.start()
@@ -142,16 +146,13 @@ package final class AgentDaemon: Sendable {
             server.value?.close()
             clients.value.close()
             transport.value.close()
+            timer.value.close()
         }
     }
 
-    /// Periodic duties beside the core: neighbours that do not move, and the watchdog. On the loop.
+    /// Periodic duties beside the core: the status line, dropped packets, the watchdog. On the loop.
     private func supervise() {
         let core = core
-        let retry = TimeAmount.nanoseconds(configuration.timing.retry.nanoseconds)
-        loop.scheduleRepeatedTask(initialDelay: retry, delay: retry) { _ in
-            core.value.checkNeighbours(at: BootClock.now())
-        }
         let logger = logger
         let transport = transport
         loop.scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { _ in

@@ -7,7 +7,7 @@ import Systemd
 ///
 /// It decides nothing: one switch, one method per action (docs/architecture.md).
 final class AgentLoop {
-    /// Below this a timer is due; the loop's own timers are not finer.
+    /// No two wakes follow closer than this.
     private static let shortestWait = Interval.microseconds(100)
     /// Commands of people that wait for their answer.
     private static let commandLimit = 256
@@ -15,6 +15,7 @@ final class AgentLoop {
     private(set) var agent: Agent
     private(set) var metrics = AgentMetrics()
     private let loop: any EventLoop
+    private let timer: BootTimer
     private let transport: any PacketTransport
     private let stateFile: StateFile
     private let server: AgentServer?
@@ -24,7 +25,6 @@ final class AgentLoop {
     private let onExit: (ExitReason) -> Void
 
     private var commands: [Bits128: EventLoopPromise<OperatorOutcome>] = [:]
-    private var wake: Scheduled<Void>?
     private var wakeAt = Instant.distantFuture
     private var events: [Event] = []
     private var isStepping = false
@@ -35,11 +35,13 @@ final class AgentLoop {
     private var cluster: Bits128?
 
     init(
-        agent: Agent, start: AgentStart, loop: any EventLoop, transport: any PacketTransport, server: AgentServer?,
-        clients: AgentClients, eventLog: EventLog, logger: Logger, onExit: @escaping (ExitReason) -> Void
+        agent: Agent, start: AgentStart, loop: any EventLoop, timer: BootTimer, transport: any PacketTransport,
+        server: AgentServer?, clients: AgentClients, eventLog: EventLog, logger: Logger,
+        onExit: @escaping (ExitReason) -> Void
     ) {
         self.agent = agent
         self.loop = loop
+        self.timer = timer
         self.transport = transport
         stateFile = start.stateFile
         self.server = server
@@ -48,6 +50,7 @@ final class AgentLoop {
         self.logger = logger
         self.onExit = onExit
         cluster = start.stored.flatMap { $0.cluster == .zero ? nil : $0.cluster }
+        timer.onDue { [unowned self] in awoken() }
     }
 
     var serverProcessID: Int32? { server?.processID }
@@ -83,8 +86,6 @@ final class AgentLoop {
         hasExited || agent.nextWake > now - bound
     }
 
-    func checkNeighbours(at now: Instant) { server?.checkProgress(at: now) }
-
     /// Tells the service manager how things stand, if that has changed.
     func sayStatus() {
         statusMayBeOld = false
@@ -97,19 +98,15 @@ final class AgentLoop {
 
     private func scheduleWake() {
         let next = agent.nextWake
-        guard next != wakeAt || wake == nil else { return }
-        wake?.cancel()
-        wake = nil
+        guard next != wakeAt else { return }
         wakeAt = next
-        guard next < .distantFuture else { return }
-        let wait = max(next - BootClock.now(), Self.shortestWait)
-        let bound = NIOLoopBound(self, eventLoop: loop)
-        wake = loop.scheduleTask(in: .nanoseconds(wait.nanoseconds)) { bound.value.awoken() }
+        timer.arm(at: max(next, BootClock.now() + Self.shortestWait))
     }
 
     private func awoken() {
-        wake = nil
-        metrics.observe(lateness: BootClock.now() - wakeAt)
+        let due = wakeAt
+        wakeAt = .distantFuture
+        metrics.observe(lateness: BootClock.now() - due)
         handle(.wake)
     }
 
@@ -156,7 +153,7 @@ final class AgentLoop {
     private func exit(_ reason: ExitReason) {
         guard !hasExited else { return }
         hasExited = true
-        wake?.cancel()
+        timer.arm(at: .distantFuture)
         for promise in commands.values { promise.succeed(reason == .done ? .done : .refused(.busy)) }
         commands = [:]
         onExit(reason)

@@ -28,7 +28,9 @@ final class AgentServer {
     /// Frames said before the channel was ready; at most a START and its followers.
     private var early: [[UInt8]] = []
     private var pause = AgentServer.shortestPause
+    /// When it was told the first of what it has not read, as far as we know.
     private var unreadSince: Instant?
+    private var isWatched = false
     private var closing = false
 
     init(
@@ -64,6 +66,7 @@ final class AgentServer {
 
     func send(_ message: AgentToServer) {
         guard process != nil else { return }
+        checkProgress(at: BootClock.now())
         let bytes = LocalCodec.encode(message)
         guard let channel else {
             early.append(bytes)
@@ -86,22 +89,29 @@ final class AgentServer {
         process?.killGroup()
     }
 
-    /// Kills a process that lives but reads nothing, such as a stopped one. To be called about every retry period.
-    func checkProgress(at now: Instant) {
-        guard let process, channel != nil else { return }
-        guard csnap_unread_by_peer(process.channelDescriptor) > 0 else {
-            unreadSince = nil
-            return
-        }
-        guard let since = unreadSince else {
+    /// Kills a process that lives but reads nothing, such as a stopped one. Looked at whenever it is told something:
+    /// one that serves hears of its lease with every other renewal, an inert one has nothing to read. Only one that is
+    /// behind is watched by the clock.
+    private func checkProgress(at now: Instant) {
+        guard process != nil, channel != nil else { return }
+        guard let since = unreadSince, hasUnread else {
             unreadSince = now
             return
         }
-        if now - since > patience {
-            logger.error("the server makes no progress: it is killed")
-            unreadSince = now
-            process.killGroup()
-        }
+        guard !isWatched else { return }
+        isWatched = true
+        let bound = NIOLoopBound(self, eventLoop: loop)
+        let rest = max(since + patience - now, .zero)
+        loop.scheduleTask(in: .nanoseconds(rest.nanoseconds)) { bound.value.killIfStuck(since) }
+    }
+
+    private var hasUnread: Bool { process.map { csnap_unread_by_peer($0.channelDescriptor) > 0 } ?? false }
+
+    private func killIfStuck(_ since: Instant) {
+        isWatched = false
+        guard let process, unreadSince == since, hasUnread else { return }
+        logger.error("the server makes no progress: it is killed")
+        process.killGroup()
     }
 
     private func connect(_ process: ServerProcess) {

@@ -40,7 +40,7 @@ final class ClientControl {
         while !isStopping() {
             let now = BootClock.now()
             connectAgent(now)
-            if let due = monitor.peek({ $0.nextWake }), due <= now { monitor.with { $0.wake(now) } }
+            if let due = monitor.peek({ $0.nextWake }), due <= now { monitor.control { $0.wake(now) } }
             lookAtDisk(now)
             perform()
             waitAndServe()
@@ -51,7 +51,7 @@ final class ClientControl {
     private func lookAtDisk(_ now: Instant) {
         guard watch.nextLook <= now else { return }
         let hanging = watch.look(now)
-        if monitor.peek({ $0.hanging }) != hanging { monitor.with { $0.diskHangs(hanging) } }
+        if monitor.peek({ $0.hanging }) != hanging { monitor.control { $0.diskHangs(hanging) } }
     }
 
     /// The gate is closed for good and nothing is in flight: agent and server may forget us.
@@ -64,13 +64,18 @@ final class ClientControl {
         agentRetryAt = now + Self.agentRetry
         guard let socket = StreamSocket.connect(path: dataSocket) else { return }
         agent = AgentLink(socket: socket)
-        monitor.with { $0.agentConnected() }
+        monitor.control { $0.agentConnected() }
     }
 
     // MARK: - Actions
 
+    /// Until nothing is left: what an action brings about is done before we sleep.
     private func perform() {
-        for action in monitor.takeActions() { perform(action) }
+        while true {
+            let actions = monitor.takeActions()
+            if actions.isEmpty { return }
+            for action in actions { perform(action) }
+        }
     }
 
     private func perform(_ action: ClientCore.Action) {
@@ -101,7 +106,7 @@ final class ClientControl {
         session = nil
         if let trouble, trouble != lastTrouble { log(ClientNote(.sessionLost, trouble)) }
         lastTrouble = trouble ?? lastTrouble
-        monitor.with { $0.sessionLost(BootClock.now()) }
+        monitor.control { $0.sessionLost(BootClock.now()) }
     }
 
     // MARK: - Waiting
@@ -144,7 +149,7 @@ final class ClientControl {
             return self.agent = nil
         }
         let now = BootClock.now()
-        monitor.with { core in
+        monitor.control { core in
             for message in messages { core.receive(message, now: now) }
         }
         perform()
@@ -156,10 +161,10 @@ final class ClientControl {
         guard events & ~Int16(POLLOUT) != 0 else { return }
         let now = BootClock.now()
         switch session.receive() {
-        case .ready: monitor.with { $0.sessionConnected() }
+        case .ready: monitor.control { $0.sessionConnected() }
         case .frames(let frames):
             lastTrouble = nil
-            monitor.with { core in
+            monitor.control { core in
                 for frame in frames { core.receive(frame, now: now) }
             }
         case .nothing: break

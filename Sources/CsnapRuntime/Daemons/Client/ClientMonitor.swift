@@ -53,11 +53,21 @@ final class ClientMonitor: @unchecked Sendable {
     /// to do.
     func with<Result>(_ body: (inout ClientCore) -> Result) -> Result {
         pthread_mutex_lock(mutex)
+        defer { unlock() }
+        return change(body)
+    }
+
+    /// The same for the control thread itself, which needs no waking: it takes the actions before it sleeps.
+    func control(_ body: (inout ClientCore) -> Void) {
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        change(body)
+    }
+
+    private func change<Result>(_ body: (inout ClientCore) -> Result) -> Result {
         core.countElsewhere(fast.close())
-        let result = body(&core)
-        publish()
-        unlock()
-        return result
+        defer { publish() }
+        return body(&core)
     }
 
     func peek<Result>(_ body: (ClientCore) -> Result) -> Result {
