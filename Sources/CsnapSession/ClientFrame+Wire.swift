@@ -4,7 +4,7 @@ extension ClientFrame: SessionFrame {
     /// 4096 ranges of the longest and a hello of the longest names fit it; a client is not trusted with more.
     package static let maximumBody = 64 << 10
 
-    package static func isKnown(type: UInt16) -> Bool { (1...10).contains(type) }
+    package static func isKnown(type: UInt16) -> Bool { (1...12).contains(type) }
 
     package var type: UInt16 {
         switch self {
@@ -18,6 +18,8 @@ extension ClientFrame: SessionFrame {
         case .listSnapshots: 8
         case .command: 9
         case .queryChanges: 10
+        case .clientGone: 11
+        case .readData: 12
         }
     }
 
@@ -26,7 +28,7 @@ extension ClientFrame: SessionFrame {
         case .hello(let hello): hello.tenure.epoch
         case .queryWrite(_, let epoch, _), .queryRead(_, let epoch, _, _), .endRead(_, let epoch),
             .listSnapshots(_, let epoch, _), .queryChanges(_, let epoch, _), .command(_, let epoch, _),
-            .ping(let epoch):
+            .clientGone(_, let epoch, _, _), .readData(_, let epoch, _, _, _), .ping(let epoch):
             epoch
         case .barrierAck(let attempt): attempt.tenure.epoch
         case .bye: .none
@@ -54,6 +56,15 @@ extension ClientFrame: SessionFrame {
         case .queryChanges(let request, _, let query):
             writer.fixed(request)
             writer.value(query)
+        case .clientGone(let request, _, let volume, let client):
+            writer.fixed(request)
+            writer.string(volume)
+            writer.value(client)
+        case .readData(let request, _, let snapshot, let offset, let length):
+            writer.fixed(request)
+            writer.varint(snapshot)
+            writer.varint(offset)
+            writer.varint(UInt64(length))
         case .ping, .bye: break
         }
     }
@@ -96,6 +107,14 @@ extension ClientFrame: SessionFrame {
                 request: try reader.fixed(UInt64.self), epoch: epoch, after: try reader.varint())
         case 9: return .command(request: try reader.fixed(UInt64.self), epoch: epoch, try reader.value())
         case 10: return .queryChanges(request: try reader.fixed(UInt64.self), epoch: epoch, try reader.value())
+        case 11:
+            return .clientGone(
+                request: try reader.fixed(UInt64.self), epoch: epoch,
+                volume: try reader.string(limit: Limits.volumeName), client: try reader.value())
+        case 12:
+            return .readData(
+                request: try reader.fixed(UInt64.self), epoch: epoch, snapshot: try reader.varint(),
+                offset: try reader.varint(), length: try reader.varint32())
         default: throw .unknownKind(UInt8(truncatingIfNeeded: type))
         }
     }

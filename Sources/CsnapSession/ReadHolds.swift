@@ -66,15 +66,15 @@ struct ReadHolds: Equatable, Sendable {
 
     /// The client said HELLO anew: it has thrown away what it was reading.
     mutating func drop(client: Bits128, of node: NodeID) {
-        remove { $0.client == client && $0.process.node == node }
+        drop { $0.client == client && $0.process.node == node }
     }
 
     /// STRIKE: all of this boot and of lower ones of its node.
     mutating func drop(_ process: NodeBoot) {
-        remove { $0.process.node == process.node && $0.process.boot <= process.boot }
+        drop { $0.process.node == process.node && $0.process.boot <= process.boot }
     }
 
-    private mutating func remove(_ isGone: (ReadOwner) -> Bool) {
+    mutating func drop(_ isGone: (ReadOwner) -> Bool) {
         for key in reads.keys where isGone(key.owner) { reads[key] = nil }
     }
 

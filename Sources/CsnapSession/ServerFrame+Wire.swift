@@ -4,7 +4,7 @@ extension ServerFrame: SessionFrame {
     /// Room for what maps of snapshot reads and their data will need.
     package static let maximumBody = 1 << 20
 
-    package static func isKnown(type: UInt16) -> Bool { (129...141).contains(type) }
+    package static func isKnown(type: UInt16) -> Bool { (129...142).contains(type) }
 
     package var type: UInt16 {
         switch self {
@@ -21,6 +21,7 @@ extension ServerFrame: SessionFrame {
         case .outcome: 139
         case .snapshotsChanged: 140
         case .changes: 141
+        case .data: 142
         }
     }
 
@@ -30,7 +31,7 @@ extension ServerFrame: SessionFrame {
         case .refused(_, let tenure), .goAway(let tenure): tenure.epoch
         case .grant(_, let epoch, _), .error(_, let epoch, _), .pong(let epoch), .map(_, let epoch, _),
             .snapshots(_, let epoch, _, _), .outcome(_, let epoch, _), .changes(_, let epoch, _),
-            .snapshotsChanged(let epoch, _):
+            .snapshotsChanged(let epoch, _), .data(_, let epoch, _):
             epoch
         case .barrierBegin(let attempt), .barrierEnd(let attempt, _, _): attempt.tenure.epoch
         }
@@ -69,6 +70,9 @@ extension ServerFrame: SessionFrame {
         case .changes(let request, _, let changes):
             writer.fixed(request)
             writer.value(changes)
+        case .data(let request, _, let bytes):
+            writer.fixed(request)
+            writer.raw(bytes)
         }
     }
 
@@ -98,7 +102,7 @@ extension ServerFrame: SessionFrame {
             return .error(request: try reader.fixed(UInt64.self), epoch: epoch, code: try reader.fixed(UInt16.self))
         case 133: return .pong(epoch: epoch)
         case 134: return .goAway(tenure: Tenure(epoch: epoch, round: try reader.value()))
-        case 135...141: return try decodeSnapshot(type: type, epoch: epoch, from: &reader)
+        case 135...142: return try decodeSnapshot(type: type, epoch: epoch, from: &reader)
         default: throw .unknownKind(UInt8(truncatingIfNeeded: type))
         }
     }
@@ -121,6 +125,10 @@ extension ServerFrame {
             return .snapshots(
                 request: try reader.fixed(UInt64.self), epoch: epoch,
                 entries: try reader.list(limit: SessionWire.snapshotsPerPage), hasMore: try reader.flag())
+        case 142:
+            let request = try reader.fixed(UInt64.self)
+            guard reader.remaining <= SessionWire.maximumData else { throw .malformed }
+            return .data(request: request, epoch: epoch, bytes: try reader.raw(reader.remaining))
         case 140: return .snapshotsChanged(epoch: epoch, from: try reader.varint())
         case 141: return .changes(request: try reader.fixed(UInt64.self), epoch: epoch, try reader.value())
         default: return .outcome(request: try reader.fixed(UInt64.self), epoch: epoch, try reader.value())

@@ -9,6 +9,9 @@ package enum ClientFrame: Equatable, Sendable {
     case queryRead(request: UInt64, epoch: Epoch, snapshot: UInt64, ranges: [ChunkRange])
     /// The read of that query is over, whatever became of it. One that the client does not have drops nothing.
     case endRead(request: UInt64, epoch: Epoch)
+    /// Read these bytes of a snapshot for me: I do not see the store. They lie in one chunk, and are at most
+    /// `SessionWire.maximumData`.
+    case readData(request: UInt64, epoch: Epoch, snapshot: UInt64, offset: UInt64, length: UInt32)
     /// Nothing of this client is at the disk, nothing granted is unused, the origin is flushed.
     case barrierAck(BarrierAttempt)
     /// The snapshots of this volume with numbers above `after`, one page.
@@ -17,6 +20,9 @@ package enum ClientFrame: Equatable, Sendable {
     case queryChanges(request: UInt64, epoch: Epoch, ChangesQuery)
     /// Of a session for commands only.
     case command(request: UInt64, epoch: Epoch, SnapshotCommand)
+    /// Of a session for commands only: the sender's node has proof that no client of that volume on this kernel has
+    /// anything at the disk. `client` is the one that it knew last; zero: none since its agent began.
+    case clientGone(request: UInt64, epoch: Epoch, volume: String, client: Bits128)
     case ping(epoch: Epoch)
     /// The client has closed its gate for ever and nothing of it is at the disk: its writer may be cleared.
     case bye
@@ -74,6 +80,8 @@ package enum ServerFrame: Equatable, Sendable {
     case error(request: UInt64, epoch: Epoch, code: UInt16)
     /// The chunks of a read query, in its order.
     case map(request: UInt64, epoch: Epoch, pieces: [MapPiece])
+    /// What `readData` asked for, all of it.
+    case data(request: UInt64, epoch: Epoch, bytes: [UInt8])
     /// Stop admitting writes, drain, flush, then acknowledge.
     case barrierBegin(BarrierAttempt)
     /// Go on, in this generation; it is the old one if no snapshot was made.

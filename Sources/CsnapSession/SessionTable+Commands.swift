@@ -15,7 +15,7 @@ extension SessionTable {
         case .resize: return resize(volume, answer)
         case .check(_, let uuid): order = .check(uuid)
         case .beginRevert(_, let name, let uuid):
-            guard case .commander(let process) = connections[answer.connection] else { return [] }
+            guard case .commander(let process, _) = connections[answer.connection] else { return [] }
             return beginRevert(volume, name: name, uuid: uuid, by: process.node, answer)
         case .endRevert(_, let uuid):
             return [self.order(.endRevert(uuid: uuid), volume, for: .revert(answer, volume: volume, isBegin: false))]
@@ -74,10 +74,23 @@ extension SessionTable {
             case .failed(let error): return [failure(read.request, error, read.connection)] + reuse(volume)
             default: return unexpected()
             }
+        case .data(let answer):
+            guard connections[answer.connection] != nil else { return [] }
+            switch result {
+            case .data(let bytes):
+                let frame = ServerFrame.data(request: answer.request, epoch: tenure.epoch, bytes: bytes)
+                return [.send(frame, to: answer.connection)]
+            case .failed(let error): return [failure(answer.request, error, answer.connection)]
+            default: return unexpected()
+            }
         case .writer(let writer, _): return written(writer, volume, result)
         case .revert(let answer, let volume, let isBegin):
             return reverted(result, volume, isBegin: isBegin, answer)
         case .barrier(let id, let volume): return answered(id, volume, result)
+        case .gone(let writer, let answer, _):
+            let isCleared = result == .writerCleared
+            let outcome = isCleared ? CommandOutcome.done : .refused(.storeFailed, culprit: "")
+            return written(writer, volume, result) + self.answer(answer, outcome)
         case .list(let answer):
             guard case .outcome(.snapshots(let entries, let hasMore)) = result else { return unexpected() }
             let frame = ServerFrame.snapshots(

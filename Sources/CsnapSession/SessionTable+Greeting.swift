@@ -8,7 +8,7 @@ extension SessionTable {
         switch hello.image {
         case SessionHello.origin: break
         case SessionHello.commands:
-            connections[id] = .commander(hello.process)
+            connections[id] = .commander(hello.process, hello.writer)
             lastSession += 1
             return [.send(.welcome(welcome(lastSession, nil)), to: id)]
         default: return refuse(id, .unknownImage)
@@ -50,10 +50,9 @@ extension SessionTable {
             else { continue }
             invariant(.admissionRecorded, isAdmitted(hello.process), "a session of a boot that is not admitted")
             lastSession += 1
-            connections[id] = .session(
-                Session(
-                    owner: ReadOwner(process: hello.process, client: hello.client), writer: hello.writer,
-                    volume: volume))
+            let owner = ReadOwner(process: hello.process, client: hello.client)
+            volumes[volume].writers.welcomed(owner, of: hello.writer)
+            connections[id] = .session(Session(owner: owner, writer: hello.writer, volume: volume))
             actions.append(.send(.welcome(welcome(lastSession, volumes[volume].about)), to: id))
             actions.append(.sessions(hello.process, count: sessions(of: hello.process)))
         }
@@ -70,7 +69,7 @@ extension SessionTable {
 
     /// The store has no place for the writer's record: nobody of it can be welcome.
     mutating func refuseWaiting(_ writer: SessionWriter, _ volume: Int) -> [SessionAction] {
-        volumes[volume].writers.notRecorded(writer)
+        volumes[volume].writers.notChanged(writer)
         var actions: [SessionAction] = []
         for (id, connection) in connections {
             if case .greeting(let hello, volume) = connection, hello.writer == writer {
@@ -142,45 +141,6 @@ extension SessionTable {
         }
         return []
     }
-
-    // MARK: Writers
-
-    /// Nothing of this client is at the disk. If no other of its writer is here, the writer is cleared.
-    mutating func byeOf(_ session: Session) -> [SessionAction] {
-        let volume = session.volume
-        let hasOther = connections.values.contains { connection in
-            switch connection {
-            case .greeting(let hello, volume): hello.writer == session.writer
-            case .session(let other): other.volume == volume && other.writer == session.writer
-            case .stranger, .greeting, .commander: false
-            }
-        }
-        return hasOther ? [] : clear(session.writer, volume)
-    }
-
-    mutating func clear(_ writer: SessionWriter, _ volume: Int) -> [SessionAction] {
-        guard volumes[volume].writers.clear(writer) else { return [] }
-        return [order(.clearWriter(writer), volume, for: .writer(writer, volume: volume))]
-    }
-
-    mutating func clearWriters(of node: NodeID, _ volume: Int) -> [SessionAction] {
-        var actions: [SessionAction] = []
-        for writer in volumes[volume].writers.uncleared where writer.node == node && !isHere(writer, volume) {
-            actions += clear(writer, volume)
-        }
-        return actions
-    }
-
-    /// Whether a session of this writer is open.
-    func isHere(_ writer: SessionWriter, _ volume: Int) -> Bool {
-        connections.values.contains { connection in
-            if case .session(let session) = connection {
-                session.volume == volume && session.writer == writer
-            } else {
-                false
-            }
-        }
-    }
 }
 
 extension SessionTable.Connection {
@@ -190,7 +150,7 @@ extension SessionTable.Connection {
         case .stranger: nil
         case .greeting(let hello, _): hello.process
         case .session(let session): session.owner.process
-        case .commander(let process): process
+        case .commander(let process, _): process
         }
     }
 }

@@ -46,6 +46,26 @@ extension SessionTable {
         return [order(.map(snapshot: snapshot, ranges), volume, for: .read(read, volume: volume))]
     }
 
+    /// The store reads it between two of its orders, so no copy and no grant comes in between, and nothing is held.
+    mutating func readData(
+        _ request: UInt64, _ snapshot: UInt64, offset: UInt64, length: UInt32, _ session: Session,
+        _ id: ConnectionID
+    ) -> [SessionAction] {
+        guard length >= 1 else { return [failure(request, .empty, id)] }
+        guard length <= UInt32(SessionWire.maximumData) else { return [failure(request, .tooLong, id)] }
+        let chunkSize = UInt64(volumes[session.volume].about.chunkSize)
+        guard UInt64(length) <= chunkSize - offset % chunkSize else { return [failure(request, .outOfRange, id)] }
+        guard isActive else {
+            let frame = ClientFrame.readData(
+                request: request, epoch: tenure.epoch, snapshot: snapshot, offset: offset, length: length)
+            return keep(frame, session, id)
+        }
+        guard orderCount(of: id) < limits.waitingQueries else { return end(id, .tooManyQueries) }
+        let answer = CommandAnswer(connection: id, request: request)
+        let read = StoreOrder.readData(snapshot: snapshot, offset: offset, length: length)
+        return [order(read, session.volume, for: .data(answer))]
+    }
+
     private func isAsked(_ owner: ReadOwner, _ request: UInt64) -> Bool {
         orders.values.contains { order in
             if case .read(let read, _) = order { read.owner == owner && read.request == request } else { false }

@@ -48,8 +48,8 @@ package struct SessionTable: Equatable, Sendable {
         /// Its hello is good; it waits for its writer's record or for the end of a barrier.
         case greeting(SessionHello, volume: Int)
         case session(Session)
-        /// A session for commands.
-        case commander(NodeBoot)
+        /// A session for commands of that boot's agent, on that kernel.
+        case commander(NodeBoot, SessionWriter)
     }
 
     struct Session: Equatable, Sendable {
@@ -66,6 +66,8 @@ package struct SessionTable: Equatable, Sendable {
     enum Order: Equatable, Sendable {
         case write(PendingWrite, volume: Int)
         case read(PendingRead, volume: Int)
+        /// For a client that does not see the store.
+        case data(CommandAnswer)
         case list(CommandAnswer)
         case changes(CommandAnswer)
         case command(CommandAnswer)
@@ -73,6 +75,8 @@ package struct SessionTable: Equatable, Sendable {
         /// Of a snapshot that is being made.
         case barrier(UInt64, volume: Int)
         case writer(SessionWriter, volume: Int)
+        /// The clearing of a writer that its agent asked for.
+        case gone(SessionWriter, CommandAnswer, volume: Int)
         case reuse
     }
 
@@ -153,12 +157,13 @@ package struct SessionTable: Equatable, Sendable {
             switch frame {
             case .hello(let hello): return greet(hello, id, now)
             case .bye: return end(id, .bye)
-            case .queryWrite, .queryRead, .endRead, .barrierAck, .listSnapshots, .queryChanges, .command, .ping:
+            case .queryWrite, .queryRead, .endRead, .readData, .barrierAck, .listSnapshots, .queryChanges, .command,
+                .clientGone, .ping:
                 return end(id, .helloMissing)
             }
         case .greeting: return received(frame, greeting: id)
         case .session(let session): return received(frame, of: session, id, now)
-        case .commander: return received(frame, commanding: id, now)
+        case .commander(let process, let writer): return received(frame, commanding: id, process, writer)
         }
     }
 
@@ -205,7 +210,8 @@ extension SessionTable {
         case .bye: return end(id, .bye)
         case .ping(let epoch):
             return epoch == tenure.epoch ? [.send(.pong(epoch: epoch), to: id)] : refuseEpoch(epoch, id)
-        case .queryWrite, .queryRead, .endRead, .barrierAck, .listSnapshots, .queryChanges, .command:
+        case .queryWrite, .queryRead, .endRead, .readData, .barrierAck, .listSnapshots, .queryChanges, .command,
+            .clientGone:
             return end(id, .helloMissing)
         }
     }
@@ -215,15 +221,17 @@ extension SessionTable {
     ) -> [SessionAction] {
         switch frame {
         case .hello: return end(id, .helloTwice)
-        case .command: return end(id, .wrongImage)
+        case .command, .clientGone: return end(id, .wrongImage)
         case .bye: return end(id, .bye) + byeOf(session)
-        case .queryWrite, .queryRead, .endRead, .barrierAck, .listSnapshots, .queryChanges, .ping: break
+        case .queryWrite, .queryRead, .endRead, .readData, .barrierAck, .listSnapshots, .queryChanges, .ping: break
         }
         guard frame.epoch == tenure.epoch else { return refuseEpoch(frame.epoch, id) }
         switch frame {
         case .queryWrite(let request, _, let ranges): return queryWrite(request, ranges, session, id)
         case .queryRead(let request, _, let snapshot, let ranges):
             return queryRead(request, snapshot, ranges, session, id)
+        case .readData(let request, _, let snapshot, let offset, let length):
+            return readData(request, snapshot, offset: offset, length: length, session, id)
         case .endRead(let request, _):
             guard volumes[session.volume].holds.end(session.owner, request) else { return reuse(session.volume) }
             return holdsChanged(session.volume)
@@ -237,24 +245,31 @@ extension SessionTable {
             guard orderCount(of: id) < limits.waitingQueries else { return end(id, .tooManyQueries) }
             return [order(.changes(query), session.volume, for: .changes(answer))]
         case .ping(let epoch): return [.send(.pong(epoch: epoch), to: id)]
-        case .hello, .command, .bye: return []
+        case .hello, .command, .clientGone, .bye: return []
         }
     }
 
     private mutating func received(
-        _ frame: ClientFrame, commanding id: ConnectionID, _ now: Instant
+        _ frame: ClientFrame, commanding id: ConnectionID, _ process: NodeBoot, _ writer: SessionWriter
     ) -> [SessionAction] {
         switch frame {
         case .hello: return end(id, .helloTwice)
         case .bye: return end(id, .bye)
-        case .queryWrite, .queryRead, .endRead, .barrierAck, .listSnapshots, .queryChanges: return end(id, .wrongImage)
-        case .ping(let epoch), .command(_, let epoch, _):
-            guard epoch == tenure.epoch else { return refuseEpoch(epoch, id) }
-            guard case .command(let request, _, let command) = frame else {
-                return [.send(.pong(epoch: epoch), to: id)]
-            }
-            guard orderCount(of: id) < limits.waitingQueries else { return end(id, .tooManyQueries) }
+        case .queryWrite, .queryRead, .endRead, .readData, .barrierAck, .listSnapshots, .queryChanges:
+            return end(id, .wrongImage)
+        case .ping, .command, .clientGone: break
+        }
+        guard frame.epoch == tenure.epoch else { return refuseEpoch(frame.epoch, id) }
+        guard orderCount(of: id) < limits.waitingQueries else { return end(id, .tooManyQueries) }
+        switch frame {
+        case .command(let request, _, let command):
             return perform(command, CommandAnswer(connection: id, request: request))
+        case .clientGone(let request, _, let volume, let client):
+            let proof = ClientProof(volume: volume, client: client, process: process, writer: writer)
+            return clientGone(proof, CommandAnswer(connection: id, request: request))
+        case .ping(let epoch): return [.send(.pong(epoch: epoch), to: id)]
+        case .hello, .bye, .queryWrite, .queryRead, .endRead, .readData, .barrierAck, .listSnapshots, .queryChanges:
+            return []
         }
     }
 
@@ -269,7 +284,8 @@ extension SessionTable.Order {
         switch self {
         case .write(let write, _): write.connection
         case .read(let read, _): read.connection
-        case .list(let answer), .changes(let answer), .command(let answer): answer.connection
+        case .data(let answer), .list(let answer), .changes(let answer), .command(let answer), .gone(_, let answer, _):
+            answer.connection
         case .barrier, .revert, .writer, .reuse: nil
         }
     }

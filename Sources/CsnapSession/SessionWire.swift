@@ -18,6 +18,8 @@ package enum SessionWire {
     package static let maximumRanges = 4096
     /// Chunks of one read query; their map, a piece per chunk, fits one frame.
     package static let maximumReadChunks = 4096
+    /// Bytes of one answer with data: a quarter of what a client may leave unread.
+    package static let maximumData = 64 << 10
     /// Entries of one answer about snapshots: some 32 KiB.
     package static let snapshotsPerPage = 256
     /// Ranges of one answer about changed chunks: some 60 KiB at most.

@@ -6,6 +6,8 @@ package enum StoreOrder: Equatable, Sendable {
     case copyOut([ChunkRange])
     /// Where are these chunks of that snapshot?
     case map(snapshot: UInt64, [ChunkRange])
+    /// These bytes of that snapshot; they lie in one chunk.
+    case readData(snapshot: UInt64, offset: UInt64, length: UInt32)
     case recordWriter(SessionWriter)
     case clearWriter(SessionWriter)
     /// The operator says that nothing of this boot, or of lower ones of its node, can reach a disk any more.
@@ -55,6 +57,7 @@ package enum StoreResult: Equatable, Sendable {
     /// Every snapshot has these chunks, durably.
     case copied
     case mapped([MapPiece])
+    case data([UInt8])
     case writerRecorded
     case writerCleared
     /// No room to save the chunks of a write; it waits.

@@ -16,6 +16,8 @@ struct WriterTable: Equatable, Sendable {
     }
 
     private var states = SortedTable<SessionWriter, State>()
+    /// The newest client of each that was welcome in this tenure; gone with its record.
+    private var clients = SortedTable<SessionWriter, ReadOwner>()
 
     init(_ recorded: [SessionWriter]) {
         for writer in recorded { states[writer] = .recorded }
@@ -23,6 +25,12 @@ struct WriterTable: Equatable, Sendable {
 
     /// Those that count when a snapshot is made.
     var uncleared: [SessionWriter] { states.keys }
+
+    func contains(_ writer: SessionWriter) -> Bool { states[writer] != nil }
+
+    func lastClient(of writer: SessionWriter) -> ReadOwner? { clients[writer] }
+
+    mutating func welcomed(_ client: ReadOwner, of writer: SessionWriter) { clients[writer] = client }
 
     func isRecorded(_ writer: SessionWriter) -> Bool {
         switch states[writer] {
@@ -54,8 +62,13 @@ struct WriterTable: Equatable, Sendable {
 
     mutating func recorded(_ writer: SessionWriter) { states[writer] = .recorded }
 
-    mutating func notRecorded(_ writer: SessionWriter) {
-        if states[writer] == .recording { states[writer] = nil }
+    /// The store could not change its record.
+    mutating func notChanged(_ writer: SessionWriter) {
+        switch states[writer] {
+        case .recording: states[writer] = nil
+        case .clearing: states[writer] = .recorded
+        case .recorded, .surpassed, nil: break
+        }
     }
 
     /// True: order the clearing.
@@ -70,7 +83,9 @@ struct WriterTable: Equatable, Sendable {
 
     /// The store has no record of it any more. A record ordered meanwhile stays.
     mutating func cleared(_ writer: SessionWriter) {
-        if states[writer] == .clearing { states[writer] = nil }
+        guard states[writer] == .clearing else { return }
+        states[writer] = nil
+        clients[writer] = nil
     }
 
     /// Those whose machine has run another kernel for `settle`.

@@ -12,6 +12,9 @@ final class Tool {
         return path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
     }()
 
+    /// Of $CSNAP_BIN, else of the same build.
+    static let binaries = ProcessInfo.processInfo.environment["CSNAP_BIN"] ?? directory
+
     static let isBuilt = ["csnapctl", "csnap-agent", "csnap-server", "csnap-client"].allSatisfy {
         access("\(directory)/\($0)", X_OK) == 0
     }

@@ -79,6 +79,7 @@ struct ServedTable {
         case .copyOut: return .copied
         case .map(_, let ranges):
             return .mapped([MapPiece(count: ranges.reduce(0) { $0 + $1.count }, place: place)])
+        case .readData(_, _, let length): return .data([UInt8](repeating: 7, count: Int(length)))
         case .recordWriter: return .writerRecorded
         case .clearWriter: return .writerCleared
         case .find, .measure: return .absent

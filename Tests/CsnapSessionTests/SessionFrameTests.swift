@@ -39,6 +39,8 @@ struct SessionFrameTests {
         .command(
             request: 21, epoch: Epoch(7),
             .create(volume: "data", name: "monday", uuid: Bits128(high: 7, low: 8), priority: -3)),
+        .clientGone(request: 22, epoch: Epoch(7), volume: "data", client: Bits128(high: 1, low: 2)),
+        .readData(request: 23, epoch: Epoch(7), snapshot: 5, offset: 1 << 40, length: 65536),
     ]
     static let entry = SnapshotEntry(
         number: 3, uuid: Bits128(high: 1, low: 2), name: "monday", size: 1 << 40, createdAt: 1_700_000_000,
@@ -85,6 +87,7 @@ struct SessionFrameTests {
         .outcome(
             request: 10, epoch: Epoch(7),
             .several([VolumeSnapshot(volume: "data", entry: entry), VolumeSnapshot(volume: "logs", entry: entry)])),
+        .data(request: 10, epoch: Epoch(7), bytes: [1, 2, 3]),
         .outcome(request: 9, epoch: Epoch(7), .refused(.writerLost, culprit: "node 3")),
         .outcome(request: 10, epoch: Epoch(7), .changes(changes)),
         .changes(

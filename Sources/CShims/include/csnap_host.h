@@ -16,6 +16,9 @@ int csnap_lock_exclusive(int descriptor);
 /// The same on one byte, which need not exist; the descriptor must be open for writing.
 int csnap_lock_byte(int descriptor, int64_t offset);
 
+/// Others may hold the same, but nobody the exclusive one; open for reading is enough.
+int csnap_lock_byte_shared(int descriptor, int64_t offset);
+
 /// 1 if another open file description holds a lock on that byte, 0 if none does, -errno on failure.
 int csnap_byte_is_locked_elsewhere(int descriptor, int64_t offset);
 

@@ -15,7 +15,7 @@ package enum OriginLock {
     private static let patience = Interval.seconds(10)
 
     /// One client a node: nodes of a sandbox share the file.
-    private static func byte(_ node: NodeID) -> Int64 { base + Int64(node.value) }
+    fileprivate static func byte(_ node: NodeID) -> Int64 { base + Int64(node.value) }
 
     /// Takes the lock; `descriptor` keeps it until its description ends.
     static func acquire(_ descriptor: Int32, path: String, node: NodeID) throws(SystemError) {
@@ -29,6 +29,26 @@ package enum OriginLock {
             }
             csnap_pause(20)
         }
+    }
+
+    /// Proof that no client of that node has anything at the disk, for as long as it lives: none can begin meanwhile.
+    package struct Proof: ~Copyable {
+        private let descriptor: Int32
+
+        /// Nil if a client has the byte, or a request of a dead one. Throws if the origin cannot be looked at.
+        package init?(_ path: String, node: NodeID) throws(SystemError) {
+            let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+            guard descriptor >= 0 else { throw SystemError("cannot open the origin", path) }
+            let result = csnap_lock_byte_shared(descriptor, OriginLock.byte(node))
+            guard result == 0 else {
+                close(descriptor)
+                if result == -EAGAIN || result == -EACCES { return nil }
+                throw SystemError("cannot lock a byte of", path, code: -result)
+            }
+            self.descriptor = descriptor
+        }
+
+        deinit { close(descriptor) }
     }
 
     /// Whether a client of that node may still have I/O under way. Throws if the origin cannot be looked at.

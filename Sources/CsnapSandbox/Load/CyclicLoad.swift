@@ -3,8 +3,8 @@ import Synchronization
 /// Writes the same blocks over and over, one request at a time, in an order that is known: so a snapshot of any instant
 /// is the image after exactly so many writes, and nothing else.
 ///
-/// Through the devices of several nodes in turn it is a chain: each write is begun when the one before, of another node,
-/// was answered. A snapshot that has a write and lacks its cause is then wrong.
+/// Through the devices of several nodes in turn it is a chain: each write is begun when the one before, of another
+/// node, was answered. A snapshot that has a write and lacks its cause is then wrong.
 package final class CyclicLoad: Sendable {
     package let model: CyclicModel
     /// Numbers of the newest write that was begun, and that was answered.

@@ -21,7 +21,7 @@ struct KillNode: Scenario {
 
 extension Stage {
     /// The node that serves, active.
-    func serverNow() throws -> Int {
+    package func serverNow() throws -> Int {
         guard let server = try currentView().server else { throw SandboxError.scenario("nobody serves") }
         return server
     }

@@ -281,7 +281,8 @@ final class FakeServer: Sendable {
             let frame = ServerFrame.snapshots(
                 request: request, epoch: epoch, entries: page, hasMore: rest.count > page.count)
             Self.answer(peer, frame, &state)
-        case .queryRead, .queryChanges, .endRead, .barrierAck, .command, .bye: break
+        case .queryRead, .endRead, .readData, .queryChanges, .barrierAck, .command, .clientGone, .bye:
+            break
         }
     }
 }

@@ -257,6 +257,48 @@ import Testing
         #expect(core.takeActions() == [asked(11)], "and nobody hears it")
     }
 
+    // MARK: Reads by the server
+
+    static func readData(_ id: UInt64, epoch: UInt64 = 1) -> ClientCore.Action {
+        .send(.readData(request: id, epoch: Epoch(epoch), snapshot: 4, offset: id * 4096, length: 4096))
+    }
+
+    static let data = [UInt8](repeating: 3, count: 4096)
+
+    static func readingRemotely(_ ids: ClosedRange<UInt64>) -> ClientCore {
+        var core = Core.serving()
+        _ = core.takeActions()
+        for id in ids { core.readRemotely(id, snapshot: 4, offset: id * 4096, length: 4096, now: Core.at(1)) }
+        return core
+    }
+
+    @Test func theServerReadsTwoPartsAtOnce() {
+        var core = Self.readingRemotely(9...11)
+        #expect(core.takeActions() == [Self.readData(9), Self.readData(10)])
+        core.receive(.data(request: 10, epoch: Epoch(1), bytes: Self.data), now: Core.at(2))
+        #expect(core.takeActions() == [.readData(10, Self.data), Self.readData(11)])
+        core.receive(.data(request: 10, epoch: Epoch(1), bytes: Self.data), now: Core.at(2))
+        #expect(core.takeActions() == [], "once")
+        core.receive(.data(request: 9, epoch: Epoch(1), bytes: [1]), now: Core.at(2))
+        #expect(core.takeActions() == [.readFailed(9, code: 6)], "all of it or nothing")
+        core.receive(.error(request: 11, epoch: Epoch(1), code: 4), now: Core.at(2))
+        #expect(core.takeActions() == [.readFailed(11, code: 4)])
+    }
+
+    @Test func theNextServerIsAskedAnew() {
+        var core = Self.readingRemotely(9...9)
+        _ = core.takeActions()
+        core.sessionLost(Core.at(2))
+        core.receive(.data(request: 9, epoch: Epoch(1), bytes: Self.data), now: Core.at(2))
+        core.wake(Core.at(100))
+        core.sessionConnected()
+        core.receive(Core.welcome(Core.first), now: Core.at(100))
+        #expect(Self.does(&core, Self.readData(9)) == true)
+        #expect(core.withdrawRead(9) == true)
+        core.receive(.data(request: 9, epoch: Epoch(1), bytes: Self.data), now: Core.at(101))
+        #expect(core.takeActions() == [], "nobody waits for it")
+    }
+
     // MARK: List
 
     static func entry(_ number: UInt64, _ name: String) -> SnapshotEntry {

@@ -10,6 +10,7 @@ import NIOPosix
 final class AgentClients {
     private struct Client {
         var volume: String
+        var uuid: Bits128
         var channel: any Channel
     }
 
@@ -19,6 +20,8 @@ final class AgentClients {
     private let logger: Logger
     var onMessage: (ClientID, ClientToAgent) -> Void = { _, _ in }
     var onGone: (ClientID) -> Void = { _ in }
+    /// Learns which volumes have no client; set before `listen`.
+    var ends: ClientEnds?
 
     private var clients: [ClientID: Client] = [:]
     private var nextID: UInt32 = 1
@@ -53,6 +56,7 @@ final class AgentClients {
     }
 
     func close() {
+        ends?.stop()
         listener?.close(promise: nil)
         listener = nil
     }
@@ -88,13 +92,13 @@ final class AgentClients {
         do {
             let message = try LocalCodec.clientToAgent(from: frame)
             switch (message, connection.id) {
-            case (.hello(_, let volume, _), nil):
+            case (.hello(let uuid, let volume, _), nil):
                 guard volumes.contains(volume) else {
                     logger.warning("a client of volume '\(volume)' is refused: there is no such volume here")
                     channel.close(promise: nil)
                     return
                 }
-                hello(message, volume, connection, channel)
+                hello(message, uuid, volume, connection, channel)
             case (.hello, _?), (_, nil):
                 logger.warning("a client does not begin with one hello: its connection is closed")
                 channel.close(promise: nil)
@@ -108,14 +112,16 @@ final class AgentClients {
     }
 
     private func hello(
-        _ message: ClientToAgent, _ volume: String, _ connection: Connection, _ channel: any Channel
+        _ message: ClientToAgent, _ uuid: Bits128, _ volume: String, _ connection: Connection,
+        _ channel: any Channel
     ) {
         let id = ClientID(nextID)
         nextID += 1
         connection.id = id
         // A volume has one client; an older connection is the same one's, or a dead one's.
         let earlier = clients.filter { $0.value.volume == volume }.sorted { $0.key < $1.key }
-        clients[id] = Client(volume: volume, channel: channel)
+        clients[id] = Client(volume: volume, uuid: uuid, channel: channel)
+        ends?.isHere(volume)
         onMessage(id, message)
         for (old, client) in earlier {
             forget(old)
@@ -130,7 +136,11 @@ final class AgentClients {
     }
 
     private func forget(_ id: ClientID) {
-        if clients.removeValue(forKey: id) != nil { onGone(id) }
+        guard let client = clients.removeValue(forKey: id) else { return }
+        onGone(id)
+        if !clients.values.contains(where: { $0.volume == client.volume }) {
+            ends?.isGone(client.volume, client: client.uuid)
+        }
     }
 }
 

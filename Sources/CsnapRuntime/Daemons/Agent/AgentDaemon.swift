@@ -56,12 +56,18 @@ package final class AgentDaemon: Sendable {
         self.core = bound
         let machine = MachineIdentity(
             machineID: start.settings.machineID, kernelBootID: start.settings.kernelBootID)
-        snapshots = SnapshotForwarder(configuration: configuration, machine: machine) {
+        let snapshots = SnapshotForwarder(configuration: configuration, machine: machine) {
             let status = try? loop.submit { bound.value.agent.status(at: BootClock.now()) }.wait()
             guard let status, let claim = status.claim, claim.phase == .active else { return nil }
             return SnapshotForwarder.Target(
                 tenure: claim.tenure, address: claim.serviceAddress, process: status.process)
         }
+        self.snapshots = snapshots
+        let ends = ClientEnds(configuration, logger: logger) { volume, client, patience in
+            snapshots.tellGone(volume, client: client, patience: patience)
+        }
+        clients.ends = ends
+        ends.begin()
         self.server = NIOLoopBound(server, eventLoop: loop)
         self.clients = NIOLoopBound(clients, eventLoop: loop)
         self.transport = NIOLoopBound(transport, eventLoop: loop)

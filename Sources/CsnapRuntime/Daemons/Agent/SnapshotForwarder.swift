@@ -88,17 +88,7 @@ final class SnapshotForwarder: Sendable {
         var wasSent = false
         while BootClock.now() < until {
             if let target = target() {
-                let hello = SessionHello(
-                    versions: SessionWire.versions, process: target.process, client: RandomBits.draw(),
-                    machineID: machine.machineID, kernelBootID: machine.kernelBootID, volume: "",
-                    image: SessionHello.commands, tenure: target.tenure)
-                var source = configuration.listen
-                source.port = 0
-                let session = CommandSession(
-                    target.address, source: source, keys: keys, hello: hello, until: until)
-                // A server whose machine died closes nothing: that it was replaced is heard from the agent alone.
-                let isReplaced = { self.target().map { $0.tenure != target.tenure } ?? false }
-                switch session?.ask(command, &wasSent, unless: isReplaced) {
+                switch ask({ .command(request: 1, epoch: $0, command) }, of: target, keys, until, &wasSent) {
                 case .refused(.notActive, _), nil: break
                 // The end of a reading is on its way, perhaps.
                 case .refused(.inUse, _) where BootClock.now() < readersUntil: break
@@ -109,6 +99,32 @@ final class SnapshotForwarder: Sendable {
             csnap_pause(Int32(Self.retry.nanoseconds / 1_000_000))
         }
         return .failure(.noServer("no server carried the command out in time: `csnapctl why` says what it waits for"))
+    }
+
+    /// Tells the server that this node's client of the volume is gone, with proof; true if it has taken note. Blocks,
+    /// at most for `patience`.
+    func tellGone(_ volume: String, client: Bits128, patience: Interval) -> Bool {
+        guard let target = target(), let keys = try? KeySource(configuration).current else { return false }
+        var wasSent = false
+        let frame = { ClientFrame.clientGone(request: 1, epoch: $0, volume: volume, client: client) }
+        return ask(frame, of: target, keys, BootClock.now() + patience, &wasSent) == .done
+    }
+
+    /// One session for one question; nil: it ended without an answer.
+    private func ask(
+        _ question: (Epoch) -> ClientFrame, of target: Target, _ keys: KeyRing, _ until: Instant,
+        _ wasSent: inout Bool
+    ) -> CommandOutcome? {
+        let hello = SessionHello(
+            versions: SessionWire.versions, process: target.process, client: RandomBits.draw(),
+            machineID: machine.machineID, kernelBootID: machine.kernelBootID, volume: "",
+            image: SessionHello.commands, tenure: target.tenure)
+        var source = configuration.listen
+        source.port = 0
+        let session = CommandSession(target.address, source: source, keys: keys, hello: hello, until: until)
+        // A server whose machine died closes nothing: that it was replaced is heard from the agent alone.
+        let isReplaced = { self.target().map { $0.tenure != target.tenure } ?? false }
+        return session?.ask(question(target.tenure.epoch), &wasSent, unless: isReplaced)
     }
 }
 
@@ -131,9 +147,9 @@ private struct CommandSession {
         self.until = until
     }
 
-    /// Nil: the session ended without an answer. `wasSent`: an earlier try of the command may have been carried out.
+    /// Nil: the session ended without an answer. `wasSent`: an earlier try of the question may have been carried out.
     func ask(
-        _ command: SnapshotCommand, _ wasSent: inout Bool, unless isReplaced: () -> Bool
+        _ question: ClientFrame, _ wasSent: inout Bool, unless isReplaced: () -> Bool
     ) -> CommandOutcome? {
         var sentNow = false
         defer { wasSent = wasSent || sentNow }
@@ -157,7 +173,7 @@ private struct CommandSession {
                     switch frame {
                     case .welcome:
                         sentNow = true
-                        guard link.send(.command(request: 1, epoch: hello.tenure.epoch, command)) else { return nil }
+                        guard link.send(question) else { return nil }
                     case .outcome(_, _, let outcome): return outcome
                     case .refused, .goAway: return nil
                     default: continue

@@ -99,9 +99,37 @@ extension ClientCore {
         return end.holds
     }
 
+    /// The connection is gone, and none of its writes waits any more.
+    package mutating func withdraw(_ ticket: UInt32) { queries.remove(ticket) }
+
     /// Nobody waits for it any more. True: it is over now (a map that comes later is ended at once); false: it is at
     /// the disk.
-    package mutating func withdrawRead(_ id: UInt64) -> Bool { reads.withdraw(id) || changes.withdraw(id) }
+    package mutating func withdrawRead(_ id: UInt64) -> Bool {
+        remoteReads.withdraw(id) || reads.withdraw(id) || changes.withdraw(id)
+    }
+
+    /// Lets the server read bytes of one chunk of a snapshot: `.readData` brings them.
+    package mutating func readRemotely(
+        _ id: UInt64, snapshot: UInt64, offset: UInt64, length: UInt32, now: Instant
+    ) {
+        remoteReads.begin(id, snapshot: snapshot, offset: offset, length: length)
+        askReads(now)
+    }
+
+    mutating func received(_ id: UInt64, _ bytes: [UInt8], _ now: Instant) {
+        guard session == .open, let length = remoteReads.answered(id) else { return }
+        let isWhole = bytes.count == Int(length)
+        actions.append(
+            isWhole ? .readData(id, bytes) : .readFailed(id, code: SessionQueryError.storeDamaged.rawValue))
+        askReads(now)
+    }
+
+    /// The session is over.
+    mutating func endReads() {
+        reads.sessionEnded()
+        changes.sessionEnded()
+        remoteReads.sessionEnded()
+    }
 
     mutating func askReads(_ now: Instant) {
         guard session == .open, gate.isOpen(now) else { return }
@@ -110,6 +138,13 @@ extension ClientCore {
                 .send(
                     .queryRead(
                         request: id, epoch: gate.adopted.epoch, snapshot: read.snapshot, ranges: [read.range])))
+        }
+        for (id, read) in remoteReads.takeUnasked() {
+            actions.append(
+                .send(
+                    .readData(
+                        request: id, epoch: gate.adopted.epoch, snapshot: read.snapshot, offset: read.offset,
+                        length: read.length)))
         }
     }
 

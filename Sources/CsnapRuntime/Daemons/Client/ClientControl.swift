@@ -93,6 +93,7 @@ final class ClientControl {
         case .readMapped(let id, let pieces): snapshots.mapped(id, pieces)
         case .readFailed(let id, let code): snapshots.failed(id, code: code)
         case .changes(let id, let changes): snapshots.changed(id, changes)
+        case .readData(let id, let bytes): snapshots.received(id, bytes)
         case .exports(let entries, let chunkSize): snapshots.offer(entries, chunkSize: chunkSize)
         case .grown(let size):
             snapshots.originHasGrown(to: size)

@@ -21,6 +21,8 @@ package struct ClientCore: Equatable, Sendable {
         case readFailed(UInt64, code: UInt16)
         /// The answer to `askChanges`.
         case changes(UInt64, ChangedChunks)
+        /// What the server read for us.
+        case readData(UInt64, [UInt8])
         /// These snapshots are to be offered.
         case exports([SnapshotEntry], chunkSize: UInt32)
         /// The origin has so many bytes now: offered to those who connect from now on.
@@ -70,6 +72,7 @@ package struct ClientCore: Equatable, Sendable {
     var barrier: ClientBarrier?
     var reads = SnapshotReads()
     var changes = ChangeQuestions()
+    var remoteReads = RemoteReads()
     var snapshots = SnapshotList()
     var hanging = DiskWatch.Hanging()
     private var lastRefusal: SessionRefusal?
@@ -161,9 +164,6 @@ package struct ClientCore: Equatable, Sendable {
         gate.countElsewhere(writes)
         tellZero(gate.takeZero())
     }
-
-    /// The connection is gone and waits for nothing.
-    package mutating func withdraw(_ ticket: UInt32) { queries.remove(ticket) }
 
     /// The process ends: nothing more goes to the disk.
     package mutating func close() { gate.forgetLease() }
@@ -272,8 +272,7 @@ package struct ClientCore: Equatable, Sendable {
         session = .none
         retryAt = .distantPast
         queries.unsend()
-        reads.sessionEnded()
-        changes.sessionEnded()
+        endReads()
         actions.append(.disconnect)
     }
 
@@ -297,8 +296,7 @@ package struct ClientCore: Equatable, Sendable {
         session = .none
         retryAt = now + pause
         queries.unsend()
-        reads.sessionEnded()
-        changes.sessionEnded()
+        endReads()
     }
 
     package mutating func receive(_ frame: ServerFrame, now: Instant) {
@@ -317,7 +315,7 @@ package struct ClientCore: Equatable, Sendable {
             granted(request, epoch: epoch, generation: generation, now)
         case .error(let request, let epoch, let code):
             guard session == .open, epoch == gate.adopted.epoch else { return }
-            if reads.failed(request) || answered(request) {
+            if reads.failed(request) || answered(request) || remoteReads.answered(request) != nil {
                 return actions.append(.readFailed(request, code: code))
             }
             queries.failed(request, code: code)
@@ -325,6 +323,8 @@ package struct ClientCore: Equatable, Sendable {
             ask()
         case .map(let request, let epoch, let pieces):
             if epoch == gate.adopted.epoch { mapped(request, pieces, now) }
+        case .data(let request, let epoch, let bytes):
+            if epoch == gate.adopted.epoch { received(request, bytes, now) }
         case .barrierBegin(let attempt): begin(attempt)
         case .barrierEnd(let attempt, let generation, let originSize):
             end(attempt, generation: generation, originSize: originSize, now)

@@ -6,7 +6,7 @@ package struct ClientOptions: Sendable {
     package var volume: String
     /// Path of the origin: a block device or a file.
     package var origin: String
-    /// Path of the snapshot store; nil, or not to be opened here: snapshots are not offered.
+    /// Path of the snapshot store; nil, or not to be opened here: the server reads snapshots for this node.
     package var store: String?
     package var node: NodeID
     package var machine: MachineIdentity

@@ -6,7 +6,7 @@ import NBDProtocol
 import Synchronization
 
 /// The snapshots of a client's volume as exports: where their chunks are comes from the server, through the core; the
-/// disk reads are done here, by threads that may block.
+/// disk reads are done here, by threads that may block. Where the store is not seen the server reads for us.
 final class SnapshotReader: Sendable {
     /// Chunks of one question: its answer has at most a piece for each.
     private static let chunksPerPart: UInt64 = 1024
@@ -14,6 +14,8 @@ final class SnapshotReader: Sendable {
     private struct Job {
         let request: ExportRequest
         let export: SnapshotExport
+        /// The server reads it.
+        var isRemote = false
         /// Bytes that are read.
         var done: UInt64 = 0
         var isWithdrawn = false
@@ -29,8 +31,12 @@ final class SnapshotReader: Sendable {
             return ChunkRange(first: first, count: UInt32(min(last - first + 1, chunksPerPart)))
         }
 
-        /// Bytes of the next part.
-        var partLength: UInt64 { min(rest, chunks.end * UInt64(export.chunkSize) - offset) }
+        /// Bytes of the next part; of one chunk, if the server reads it.
+        var partLength: UInt64 {
+            let size = UInt64(export.chunkSize)
+            if isRemote { return min(rest, UInt64(SessionWire.maximumData), size - offset % size) }
+            return min(rest, chunks.end * size - offset)
+        }
     }
 
     private let volume: String
@@ -61,7 +67,7 @@ final class SnapshotReader: Sendable {
             store = try StoreReader(path: path)
         } catch {
             store = nil
-            log(ClientNote(.other, "\(error); snapshots are not offered on this node"))
+            log(ClientNote(.other, "\(error); the server reads snapshots for this node"))
         }
     }
 
@@ -82,7 +88,7 @@ final class SnapshotReader: Sendable {
 
     /// These are the snapshots now.
     func offer(_ entries: [SnapshotEntry], chunkSize: UInt32) {
-        guard store != nil, chunkSize > 0 else { return }
+        guard chunkSize > 0 else { return }
         exports.replaceSnapshots(
             entries.map { entry in
                 let export = NBDExport(
@@ -99,7 +105,7 @@ final class SnapshotReader: Sendable {
 
     fileprivate func begin(_ request: ExportRequest, _ export: SnapshotExport) {
         switch request.command.action {
-        case .read: start(Job(request: request, export: export))
+        case .read: start(Job(request: request, export: export, isRemote: store == nil))
         case .flush, .cache: request.finish(0)
         case .write, .trim, .writeZeroes: request.finish(EROFS)
         case .blockStatus: askChanges(request, export)
@@ -117,7 +123,22 @@ final class SnapshotReader: Sendable {
     /// Asks for the next part.
     private func start(_ job: Job) {
         let id = keep(job)
-        monitor.with { $0.read(id, snapshot: job.export.snapshot, job.chunks, now: BootClock.now()) }
+        monitor.with { core in
+            let now = BootClock.now()
+            let snapshot = job.export.snapshot
+            guard job.isRemote else { return core.read(id, snapshot: snapshot, job.chunks, now: now) }
+            core.readRemotely(
+                id, snapshot: snapshot, offset: job.offset, length: UInt32(job.partLength), now: now)
+        }
+    }
+
+    /// The server has read the next part.
+    func received(_ id: UInt64, _ bytes: [UInt8]) {
+        guard let job = jobs.withLock({ $0.living[id] }) else { return }
+        let part = UnsafeMutableRawBufferPointer(
+            rebasing: job.request.data[Int(job.done)..<Int(job.done + job.partLength)])
+        part.copyBytes(from: bytes)
+        finish(id, 0)
     }
 
     func failed(_ id: UInt64, code: UInt16) {

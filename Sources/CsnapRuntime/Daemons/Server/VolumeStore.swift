@@ -147,7 +147,8 @@ struct VolumeStore {
             switch order {
             // Decided: whoever cannot follow ends, and a successor decides alike.
             case .commitPrepared, .abandon: throw error
-            case .copyOut, .map, .recordWriter, .clearWriter, .settle, .reuse: return .failed(error.queryError)
+            case .copyOut, .map, .readData, .recordWriter, .clearWriter, .settle, .reuse:
+                return .failed(error.queryError)
             case .changes where error == .outOfRange:
                 return .outcome(.refused(.notOlder, culprit: volume))
             case .find, .commit, .prepare, .measure, .resize, .beginRevert, .moveRevert, .endRevert, .delete, .rename,
@@ -164,6 +165,10 @@ struct VolumeStore {
             let pieces = try map(SnapshotNumber(snapshot), ranges)
             lastRead[snapshot] = BootClock.now()
             return .mapped(pieces)
+        case .readData(let snapshot, let offset, let length):
+            let bytes = try data(SnapshotNumber(snapshot), at: offset, Int(length))
+            lastRead[snapshot] = BootClock.now()
+            return .data(bytes)
         case .recordWriter(let writer):
             try store.addWriter(WriterRecord(writer))
             return .writerRecorded
@@ -257,6 +262,16 @@ struct VolumeStore {
             }
         }
         return changes
+    }
+
+    private mutating func data(
+        _ number: SnapshotNumber, at offset: UInt64, _ length: Int
+    ) throws(StoreError) -> [UInt8] {
+        let chunkSize = UInt64(store.facts.geometry.chunkSize)
+        let chunk = try store.read(number, chunk: offset / chunkSize)
+        let start = Int(offset % chunkSize)
+        guard start + length <= chunk.count else { throw .outOfRange }
+        return Array(chunk[start..<start + length])
     }
 
     private func named(_ name: String) -> Snapshot? { store.snapshots.first { $0.about.name == name } }

@@ -1,0 +1,82 @@
+import CsnapCore
+
+/// What an agent says of its node: no client of the volume has anything at the disk, since nobody holds the lock that
+/// lives as long as their requests (docs/decisions/0059-an-agent-proves-its-client-gone.md).
+struct ClientProof: Equatable, Sendable {
+    var volume: String
+    /// The client that it knew last; zero: none since its agent began.
+    var client: Bits128
+    /// The agent's own boot and kernel.
+    var process: NodeBoot
+    var writer: SessionWriter
+
+    /// Whether it speaks of this client: it was sent when the named one, or those of earlier boots, had ended. A proof
+    /// that comes late says nothing of a client that came after it.
+    func covers(_ owner: ReadOwner) -> Bool {
+        owner.process.node == process.node && (owner.client == client || owner.process.boot < process.boot)
+    }
+}
+
+/// Who may still write the origin, and when that is over (docs/data-plane.md, "Server").
+extension SessionTable {
+    /// Nothing of this client is at the disk. If no other of its writer is here, the writer is cleared.
+    mutating func byeOf(_ session: Session) -> [SessionAction] {
+        let volume = session.volume
+        return hasConnection(of: session.writer, volume) ? [] : clear(session.writer, volume)
+    }
+
+    mutating func clear(_ writer: SessionWriter, _ volume: Int) -> [SessionAction] {
+        guard volumes[volume].writers.clear(writer) else { return [] }
+        return [order(.clearWriter(writer), volume, for: .writer(writer, volume: volume))]
+    }
+
+    mutating func clearWriters(of node: NodeID, _ volume: Int) -> [SessionAction] {
+        var actions: [SessionAction] = []
+        for writer in volumes[volume].writers.uncleared where writer.node == node && !isHere(writer, volume) {
+            actions += clear(writer, volume)
+        }
+        return actions
+    }
+
+    /// Whether a session of this writer is open.
+    func isHere(_ writer: SessionWriter, _ volume: Int) -> Bool {
+        connections.values.contains { connection in
+            if case .session(let session) = connection {
+                session.volume == volume && session.writer == writer
+            } else {
+                false
+            }
+        }
+    }
+
+    /// The holds of the client end, and its writer is cleared.
+    mutating func clientGone(_ proof: ClientProof, _ answer: CommandAnswer) -> [SessionAction] {
+        guard isActive else { return refusal(.notActive, "", answer) }
+        guard let volume = volumes.firstIndex(where: { $0.about.name == proof.volume }) else {
+            return refusal(.unknownVolume, proof.volume, answer)
+        }
+        // A session that is there is the client's that came after, or the dead one's whose end we have not seen yet.
+        let isOpen = hasConnection(of: proof.writer, volume)
+        guard !isOpen, volumes[volume].writers.lastClient(of: proof.writer).map(proof.covers) ?? true else {
+            return refusal(.busy, proof.volume, answer)
+        }
+        volumes[volume].holds.drop { proof.covers($0) }
+        let actions = holdsChanged(volume)
+        guard volumes[volume].writers.contains(proof.writer) else { return actions + self.answer(answer, .done) }
+        guard volumes[volume].writers.clear(proof.writer) else {
+            return actions + refusal(.busy, proof.volume, answer)
+        }
+        let whom = Order.gone(proof.writer, answer, volume: volume)
+        return actions + [order(.clearWriter(proof.writer), volume, for: whom)]
+    }
+
+    private func hasConnection(of writer: SessionWriter, _ volume: Int) -> Bool {
+        connections.values.contains { connection in
+            switch connection {
+            case .greeting(let hello, volume): hello.writer == writer
+            case .session(let other): other.volume == volume && other.writer == writer
+            case .stranger, .greeting, .commander: false
+            }
+        }
+    }
+}
