@@ -1,8 +1,8 @@
 import CsnapCore
 package import CsnapStore
 
-/// A server dies with writes under way, which land when its successor has begun to work: at each of its writes, in
-/// each phase of the successor's taking, and after each of its operations.
+/// A server dies with writes under way, which land when its successor has begun to work: at each of its writes and
+/// flushes, in each phase of the successor's taking, and after each of its operations.
 ///
 /// What the successor saw when it took the store is what counts: the late writes change nothing, for it or for the
 /// next one (docs/data-plane.md, "late writes land where nobody looks").
@@ -10,19 +10,24 @@ package struct LateWrites {
     package var report = ImageReport()
     let format: StoreFormat
 
-    package init() throws(StoreFormatError) { format = try StoreWorld.format(windows: 32) }
+    package init() throws(StoreFormatError) { format = try StoreWorld.format(windows: 40, slots: 16) }
 
-    /// What the dying server does.
+    /// What the dying server does, its taking of the store included.
     package static let lives: [[StoreOperation]] = [
-        [.create, .write([0..<4]), .create, .write([0..<2, 7..<9]), .checkpoint, .write([4..<6])],
+        [.create, .write([0..<4]), .create, .write([0..<2, 7..<9]), .checkpoint, .write([4..<6]), .rename],
         [
             .create, .write([0..<10]), .create, .write([2..<8]), .deleteOldest, .settle, .create, .write([0..<10]),
             .checkpoint, .deleteNewest, .settle, .create, .write([3..<5]),
+        ],
+        [
+            .create, .write([0..<7]), .takeOver, .create, .write([0..<9]), .restart, .create, .write([0..<10]),
+            .takeOver,
         ],
     ]
 
     /// What its successor does before, between and after the late writes.
     package static let successors: [[StoreOperation]] = [
+        [],
         [.create, .write([0..<10]), .checkpoint, .create, .write([0..<10])],
         [
             .deleteOldest, .maintain, .maintain, .checkpoint, .create, .write([0..<10]), .checkpoint, .create,
@@ -30,17 +35,24 @@ package struct LateWrites {
         ],
     ]
 
-    /// Every `stride`-th write of each life.
-    package mutating func enumerate(stride: Int = 1) {
+    /// What of the writes that had returned, but were not flushed, has landed before the death.
+    enum Landed: CaseIterable {
+        case all
+        case none
+        case onlyLast
+        case allButLast
+    }
+
+    /// Before the successor's first request, at each request of its taking, during some of its work, and at the end.
+    private static let moments = [0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 25, 30, 40, 60, 1 << 20]
+
+    /// The deaths whose number is `part` modulo `parts`.
+    package mutating func enumerate(part: Int = 0, of parts: Int = 1) {
         for life in Self.lives {
-            let count = writes(of: life)
-            for death in Swift.stride(from: 0, to: count, by: stride) {
+            for death in Swift.stride(from: part, to: requests(of: life), by: parts) {
                 for successor in Self.successors {
-                    // Before the successor's first request, at each request of its taking and some of its work.
-                    for moment in [0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 25, 30, 40, 60, 1 << 20] {
-                        run(life, death: death, successor, moment: moment)
-                        if report.problems.count >= 20 { return }
-                    }
+                    for moment in Self.moments { run(life, death: death, successor, moment: moment) }
+                    if report.isOver { return }
                 }
             }
         }
@@ -53,76 +65,84 @@ package struct LateWrites {
         }
     }
 
-    private func writes(of life: [StoreOperation]) -> Int {
+    private mutating func requests(of life: [StoreOperation]) -> Int {
         do {
             var world = try StoreWorld(format)
-            let before = world.store.device.path.writes
+            let before = world.path.requests
             for operation in life { try world.perform(operation) }
-            return world.store.device.path.writes - before
+            return world.path.requests - before
         } catch {
+            report.problem("a life: \(error)")
             return 0
         }
     }
 
     private mutating func run(_ life: [StoreOperation], death: Int, _ successor: [StoreOperation], moment: Int) {
-        report.sequences += 1
-        func note(_ text: String) {
-            report.problem(
-                "life \(life.count), death at \(death), successor \(successor.count), late at \(moment): \(text)")
-        }
         do {
             var dead = try StoreWorld(format)
-            let path = dead.store.device.path
-            path.writesLeft = death
-            var before = dead.model
+            var (before, after) = (dead.model, dead.model)
+            dead.path.requestsLeft = death
             do {
                 for operation in life {
-                    before = dead.model
+                    (before, after) = (dead.model, dead.planned(operation))
                     try dead.perform(operation)
                 }
-                before = dead.model
+                (before, after) = (dead.model, dead.model)
             } catch StoreWorldError.store {}
-            // What returned since the last flush may not have reached the disk either; of what lands late nobody
-            // knows whether it had landed already.
-            let late = path.unsynced + [path.inFlight].compactMap { $0 }
-            let disk = dead.disk
-            disk.late = late.map { (disk.requests + moment, $0) }
-            var heir = try StoreWorld(disk, dead.originDisk, before, epoch: dead.epoch + 1)
-            // An operation under way when its server died may have become durable, or not.
-            if let problem = heir.model.difference(&heir.store) {
-                heir.model = try after(life, before, dead) ?? before
-                if let other = heir.model.difference(&heir.store) { return note("taken: \(problem); \(other)") }
+            // The origin is written when the grant has come, and it had not.
+            if before.origin != after.origin { after.origin = before.origin }
+            // Without unsynced writes it is all the same what of them has landed.
+            for landed in dead.path.unsynced.isEmpty ? [.all] : Landed.allCases {
+                report.sequences += 1
+                let text =
+                    "life \(life.count), death at \(death), \(landed), successor \(successor.count), late at \(moment)"
+                if let problem = try inherit(dead, [before, after], successor, moment, landed) {
+                    report.problem("\(text): \(problem)")
+                }
             }
-            heir.version = 1000
-            heir.uuid = 1000
-            for operation in successor {
-                do { try heir.perform(operation) } catch StoreWorldError.store(.full) { break }
-                if let problem = heir.problem() { return note("\(operation): \(problem)") }
-            }
-            disk.requests += 1 << 21
-            disk.begin()
-            if let problem = heir.problem() { return note("the heir, late: \(problem)") }
-            var next = try StoreWorld(disk, heir.originDisk, heir.model, epoch: heir.epoch + 1)
-            if let problem = next.problem() { return note("the next one: \(problem)") }
-            report.images += 1
         } catch {
-            note("\(error)")
+            report.problem("life \(life.count), death at \(death), successor \(successor.count): \(error)")
         }
     }
 
-    /// The model as it would be had the operation that death interrupted gone through; nil: nothing was interrupted.
-    private func after(_ life: [StoreOperation], _ before: StoreModel, _ dead: StoreWorld) throws -> StoreModel? {
-        var world = try StoreWorld(format)
-        for operation in life {
-            let wasHere = world.model == before
-            try world.perform(operation)
-            if wasHere, world.model != before {
-                // The origin was not written: the grant never came.
-                var model = world.model
-                model.origin = before.origin
-                return model
-            }
+    /// From the death on; nil: all is right.
+    private mutating func inherit(
+        _ dead: StoreWorld, _ models: [StoreModel], _ successor: [StoreOperation], _ moment: Int, _ landed: Landed
+    ) throws -> String? {
+        let unsynced = dead.path.unsynced
+        let disk = SimulatedDisk(dead.disk.durable)
+        for (index, write) in unsynced.enumerated() {
+            let isLast = index == unsynced.count - 1
+            let isThere =
+                switch landed {
+                case .all: true
+                case .none: false
+                case .onlyLast: isLast
+                case .allButLast: !isLast
+                }
+            if isThere { disk.image.write(write) }
+            // Nobody knows of what lands late whether it had landed already.
+            disk.hold(write, at: moment)
         }
-        return nil
+        if let write = dead.path.inFlight { disk.hold(write, at: moment) }
+        let originDisk = SimulatedDisk(dead.originDisk.image)
+        var heir = try StoreWorld(disk, originDisk, models[0], dead.tenure.next.next)
+        // An operation under way when its server died may have become durable, or not.
+        if let problem = heir.model.difference(&heir.store) {
+            heir.model = models[1]
+            if let other = heir.model.difference(&heir.store) { return "taken: \(problem); \(other)" }
+        }
+        heir.version = 1000
+        heir.uuid = 1000
+        for operation in successor {
+            do { try heir.perform(operation) } catch StoreWorldError.store(.full) { break }
+            if let problem = heir.problem() { return "\(operation): \(problem)" }
+        }
+        if let offset = disk.trespass { return "byte \(offset) was written though the dead one may still write there" }
+        disk.land { _ in true }
+        if let problem = heir.problem() { return "the heir, late: \(problem)" }
+        var next = try StoreWorld(disk, heir.originDisk, heir.model, heir.tenure.next)
+        report.images += 1
+        return next.problem().map { "the next one: \($0)" }
     }
 }

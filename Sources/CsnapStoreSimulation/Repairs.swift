@@ -35,7 +35,7 @@ package struct Repairs {
         }
     }
 
-    /// A repair of saved data or of a node dies before each of its writes, and the next one finishes.
+    /// A repair of saved data or of a node dies before each of its writes and flushes, and the next one finishes.
     package mutating func interrupt() {
         for offset in harmful {
             var flipped = world.disk.image
@@ -43,7 +43,7 @@ package struct Repairs {
             for writes in 0..<200 {
                 let disk = SimulatedDisk(flipped)
                 let device = SimulatedDevice(disk)
-                device.path.writesLeft = writes
+                device.path.requestsLeft = writes
                 let origin = SimulatedDevice(world.originDisk)
                 do throws(StoreRefusal) {
                     _ = try SnapshotStore.repair(device: device, origin: origin, owner: Self.owner)
@@ -86,7 +86,7 @@ package struct Repairs {
             if let left = (try? again.check(data: true))?.problems.first {
                 return report.problem("\(what): \(left) after the repair of \(outcome.before.problems)")
             }
-            var store = try Self.take(device, origin, above: world.epoch + 9)
+            var store = try Self.take(device, origin, above: world.tenure.epoch.value + 9)
             compare(&store, outcome, what)
             if outcome.isChanged, store.facts.generation <= world.store.facts.generation {
                 report.problem("\(what): the generation did not rise")
@@ -102,11 +102,13 @@ package struct Repairs {
     ) throws(StoreRefusal) -> SnapshotStore<SimulatedDevice> {
         do throws(StoreRefusal) {
             return try .take(
-                StoreWorld.claim(epoch + 1, device.size), device: device, origin: origin, settled: [])
+                StoreWorld.claim(Tenure(epoch: Epoch(epoch + 1), round: Round(1)), device.size), device: device,
+                origin: origin, settled: [])
         } catch {
             guard case .slotOfBase = error else { throw error }
             return try .take(
-                StoreWorld.claim(epoch + 2, device.size), device: device, origin: origin, settled: [])
+                StoreWorld.claim(Tenure(epoch: Epoch(epoch + 2), round: Round(1)), device.size), device: device,
+                origin: origin, settled: [])
         }
     }
 

@@ -1,3 +1,4 @@
+package import CsnapCore
 package import CsnapStore
 
 /// What lies on a disk, in pages that copies share.
@@ -80,27 +81,58 @@ package enum DiskEvent: Sendable {
     case flush
 }
 
+/// A write of a dead server that lands when others have gone on.
+package struct LateWrite: Sendable {
+    /// The number of the request before which it lands.
+    package var at: Int
+    package var tenure: Tenure
+    package var write: DiskWrite
+}
+
 /// A disk that several servers share, and all that was done to it.
 package final class SimulatedDisk {
     package var image: DiskImage
+    /// What a power failure leaves for sure.
+    package private(set) var durable: DiskImage
     package var events: [DiskEvent] = []
     package var isRecording = false
     /// Of all servers.
     package var requests = 0
-    /// Late writes of the dead, by the number of the request before which they land.
-    package var late: [(at: Int, write: DiskWrite)] = []
+    /// In the order in which they land.
+    package private(set) var late: [LateWrite] = []
     /// Offsets of sectors that cannot be read.
     package var unreadable: [Range<Int>] = []
 
-    package init(_ image: DiskImage) { self.image = image }
+    package init(_ image: DiskImage, durable: DiskImage? = nil) {
+        self.image = image
+        self.durable = durable ?? image
+    }
+
+    /// Where somebody wrote though a dead server's write may still land there; nil: nowhere.
+    package private(set) var trespass: Int?
+
+    package func wrote(_ range: Range<Int>) {
+        let isHit = late.contains { range.overlaps($0.write.offset..<$0.write.offset + $0.write.bytes.count) }
+        if isHit { trespass = trespass ?? range.lowerBound }
+    }
+
+    package func hold(_ write: DiskWrite, at request: Int, of tenure: Tenure = .none) {
+        let position = late.firstIndex { $0.at > request } ?? late.count
+        late.insert(LateWrite(at: request, tenure: tenure, write: write), at: position)
+    }
+
+    /// Lands what fits; the rest goes on waiting.
+    package func land(_ fits: (LateWrite) -> Bool) {
+        for late in late where fits(late) { image.write(late.write) }
+        late.removeAll(where: fits)
+    }
 
     package func begin() {
-        while let first = late.first, first.at <= requests {
-            image.write(first.write)
-            late.removeFirst()
-        }
+        if let first = late.first, first.at <= requests { land { $0.at <= requests } }
         requests += 1
     }
+
+    package func flush() { durable = image }
 }
 
 /// One server's path to a disk.
@@ -110,21 +142,24 @@ package struct SimulatedDevice: BlockDevice {
 
     /// How long the path stands.
     package final class Path {
-        /// Writes that still get through; after that the server is dead: everything fails.
-        package var writesLeft = Int.max
+        /// Writes and flushes that still get through; after that the server is dead: everything fails.
+        package var requestsLeft = Int.max
+        /// Flushes of two writes and more that still get through.
+        package var fullFlushesLeft = Int.max
         package var isDead = false
         /// Writes that have returned since the last flush.
         package var unsynced: [DiskWrite] = []
         /// The write under way when the server died.
         package var inFlight: DiskWrite?
-        package var writes = 0
+        /// Writes and flushes.
+        package var requests = 0
 
-        package init() {}
+        package init(requestsLeft: Int = .max) { self.requestsLeft = requestsLeft }
     }
 
-    package init(_ disk: SimulatedDisk) {
+    package init(_ disk: SimulatedDisk, _ path: Path = Path()) {
         self.disk = disk
-        path = Path()
+        self.path = path
     }
 
     package var size: UInt64 { UInt64(disk.image.size) }
@@ -141,26 +176,35 @@ package struct SimulatedDevice: BlockDevice {
     }
 
     package mutating func write(_ buffer: UnsafeRawBufferPointer, at offset: UInt64) throws(BlockDeviceError) {
-        if path.isDead { throw .stopped }
-        disk.begin()
-        guard Int(offset) + buffer.count <= disk.image.size else { throw .system(28) }
         let write = DiskWrite(offset: Int(offset), bytes: Array(buffer))
-        guard path.writesLeft > 0 else {
-            path.isDead = true
-            path.inFlight = write
-            throw .stopped
-        }
-        path.writesLeft -= 1
-        path.writes += 1
+        try begin(write)
+        guard Int(offset) + buffer.count <= disk.image.size else { throw .system(28) }
         path.unsynced.append(write)
+        disk.wrote(write.offset..<write.offset + write.bytes.count)
         if disk.isRecording { disk.events.append(.write(write)) }
         disk.image.write(buffer, at: Int(offset))
     }
 
     package mutating func flush() throws(BlockDeviceError) {
+        if path.unsynced.count > 1 {
+            if path.fullFlushesLeft == 0 { path.isDead = true }
+            path.fullFlushesLeft -= 1
+        }
+        try begin(nil)
+        path.unsynced = []
+        disk.flush()
+        if disk.isRecording { disk.events.append(.flush) }
+    }
+
+    private func begin(_ write: DiskWrite?) throws(BlockDeviceError) {
         if path.isDead { throw .stopped }
         disk.begin()
-        path.unsynced = []
-        if disk.isRecording { disk.events.append(.flush) }
+        guard path.requestsLeft > 0 else {
+            path.isDead = true
+            path.inFlight = write
+            throw .stopped
+        }
+        path.requestsLeft -= 1
+        path.requests += 1
     }
 }

@@ -1,4 +1,4 @@
-package import CsnapCore
+import CsnapCore
 package import CsnapStore
 
 /// What a volume's images must be: for the origin and each snapshot the version of each chunk.
@@ -6,13 +6,21 @@ package struct StoreModel: Equatable, Sendable {
     package struct Image: Equatable, Sendable {
         package var number: SnapshotNumber
         package var name: String
+        package var priority: Int32 = 0
         package var versions: [UInt32]
+
+        package init(_ number: SnapshotNumber, _ name: String, _ versions: [UInt32]) {
+            self.number = number
+            self.name = name
+            self.versions = versions
+        }
     }
 
     package var origin: [UInt32]
     package var snapshots: [Image] = []
     package var writers: [WriterRecord] = []
-    package var prepared: [Bits128] = []
+    /// Low words of their uuids.
+    package var prepared: [UInt64] = []
 
     package init(chunks: Int) { origin = [UInt32](repeating: 0, count: chunks) }
 
@@ -44,8 +52,9 @@ package struct StoreModel: Equatable, Sendable {
             return "snapshots \(numbers), not \(snapshots.map { $0.number.value })"
         }
         if store.snapshots.map({ $0.about.name }) != snapshots.map({ $0.name }) { return "names differ" }
+        if store.snapshots.map({ $0.about.priority }) != snapshots.map({ $0.priority }) { return "priorities differ" }
         if store.writers != writers { return "writers \(store.writers), not \(writers)" }
-        if store.prepared.map({ $0.about.uuid }) != prepared { return "prepared snapshots differ" }
+        if store.prepared.map({ $0.about.uuid.low }) != prepared { return "prepared snapshots differ" }
         for image in snapshots {
             for chunk in image.versions.indices {
                 do throws(StoreError) {

@@ -3,14 +3,27 @@ import CsnapStore
 
 /// Rules that no crash and no late write shows: small stories, each with one thing that must hold.
 package enum StoreRules {
+    /// Each with what it tells.
+    package static let all: [(name: String, problem: @Sendable () throws -> String?)] = [
+        ("a copy-out that failed is no grant", failedCopy),
+        ("readers keep their data", readersKeepTheirData),
+        ("destroyed data is an error", destroyedData),
+        ("who is surpassed ends", surpassed),
+        ("a claim alone is no base", claimWithoutAnchor),
+        ("answers are flushed", deviceKeepsNothingUnflushed),
+        ("a repeated command finds what it made", repeatedCommand),
+        ("a full store can be taken over and emptied", fullStore),
+        ("space comes back after twenty kills", twentyKills),
+        ("too many unsettled tenures are refused", tooManyUnsettled),
+        ("a slow claimer's list counts for nobody", slowClaimer),
+    ]
+
     /// The first rule that does not hold; nil: all do.
     package static func problem() throws -> String? {
-        if let problem = try failedCopy() { return problem }
-        if let problem = try readersKeepTheirData() { return problem }
-        if let problem = try destroyedData() { return problem }
-        if let problem = try surpassed() { return problem }
-        if let problem = try claimWithoutAnchor() { return problem }
-        return try deviceKeepsNothingUnflushed()
+        for rule in all {
+            if let problem = try rule.problem() { return "\(rule.name): \(problem)" }
+        }
+        return nil
     }
 
     /// A copy-out that cannot read its origin is an error to that write, never a grant.
@@ -66,7 +79,7 @@ package enum StoreRules {
         var old = try StoreWorld(StoreWorld.format())
         try old.perform(.create)
         try old.perform(.write([0..<1]))
-        var new = try StoreWorld(old.disk, old.originDisk, old.model, epoch: old.epoch + 1)
+        var new = try StoreWorld(old.disk, old.originDisk, old.model, old.tenure.next)
         // The old one fills its window, and must not open another.
         var ended: StoreError?
         do throws(StoreError) {
@@ -74,7 +87,7 @@ package enum StoreRules {
         } catch {
             ended = error
         }
-        guard case .surpassed(let tenure, _) = ended, tenure.epoch == Epoch(new.epoch) else {
+        guard case .surpassed(let tenure, _) = ended, tenure == new.tenure else {
             return "a deposed server opened a window: \(String(describing: ended))"
         }
         return new.problem()
@@ -85,16 +98,13 @@ package enum StoreRules {
         var world = try StoreWorld(StoreWorld.format())
         try world.perform(.create)
         try world.perform(.write([0..<4]))
-        let device = SimulatedDevice(world.disk)
-        // Both copies of the claim, then death.
-        device.path.writesLeft = 2
+        // Both copies of the claim with their flushes, then death.
+        let path = SimulatedDevice.Path(requestsLeft: 4)
         do throws(StoreRefusal) {
-            _ = try SnapshotStore.take(
-                StoreWorld.claim(world.epoch + 1, UInt64(world.disk.image.size)), device: device,
-                origin: SimulatedDevice(world.originDisk), settled: [])
+            _ = try StoreWorld(world.disk, world.originDisk, world.model, world.tenure.next, path: path)
             return "a dead device was taken"
         } catch {}
-        var next = try StoreWorld(world.disk, world.originDisk, world.model, epoch: world.epoch + 2)
+        var next = try StoreWorld(world.disk, world.originDisk, world.model, world.tenure.next.next)
         return next.problem()
     }
 
@@ -103,10 +113,119 @@ package enum StoreRules {
         var world = try StoreWorld(StoreWorld.format())
         for operation in StoreOperation.alphabet + StoreOperation.alphabet {
             do { try world.perform(operation) } catch StoreWorldError.store(.full) {}
-            if operation != .maintain, !world.store.device.path.unsynced.isEmpty {
+            if operation != .maintain, !world.path.unsynced.isEmpty {
                 return "\(operation) returned with unflushed writes"
             }
         }
         return nil
+    }
+
+    /// The uuid of a command is its snapshot's: asked for again after a fail-over, nothing is made twice.
+    package static func repeatedCommand() throws -> String? {
+        var world = try StoreWorld(StoreWorld.format())
+        let request = SnapshotRequest(uuid: Bits128(high: 0, low: 1), name: "one")
+        let made = try world.store.create(request)
+        var next = try StoreWorld(world.disk, world.originDisk, world.model, world.tenure.next)
+        let again = try next.store.create(request)
+        return again == made && next.store.snapshots.count == 1 ? nil : "made twice: \(next.store.snapshots.count)"
+    }
+
+    /// What is kept for takeovers and deletion suffices for them, even if no dead server is settled.
+    package static func fullStore() throws -> String? {
+        var world = try StoreWorld(StoreWorld.format(windows: 72))
+        do throws(StoreWorldError) {
+            for _ in 0..<100 {
+                try world.perform(.create)
+                try world.perform(.write([0..<StoreWorld.chunks]))
+            }
+            return "it never became full"
+        } catch {
+            guard error == .store(.full) else { return "\(error)" }
+        }
+        let full = world.store.space
+        guard full.level == .full || full.level == .critical else { return "full at \(full.percent) %" }
+        for operation in [StoreOperation.takeOver, .takeOver, .deleteOldest, .deleteOldest, .takeOver, .settle] {
+            try world.perform(operation)
+        }
+        if let problem = world.problem() { return problem }
+        try world.perform(.write([0..<StoreWorld.chunks]))
+        return world.problem()
+    }
+
+    /// On one kernel a reaped server has nothing under way: its space comes back with its successor.
+    package static func twentyKills() throws -> String? {
+        var world = try StoreWorld(StoreWorld.format(windows: 24, slots: 64))
+        let free = world.store.space.free
+        for kill in 0..<20 {
+            world.path.requestsLeft = 3 + kill * 7 % 40
+            var after = world.model
+            do throws(StoreWorldError) {
+                for operation in [StoreOperation.create, .write([0..<6]), .deleteOldest, .checkpoint, .write([2..<9])] {
+                    after = world.planned(operation)
+                    after.origin = world.model.origin
+                    try world.perform(operation)
+                }
+                after = world.model
+            } catch {
+                guard error == .store(.device(.stopped)) else { return "kill \(kill): \(error)" }
+            }
+            let dead = world
+            world = try StoreWorld(dead.disk, dead.originDisk, dead.model, dead.tenure.next)
+            world.uuid = dead.uuid
+            world.version = dead.version
+            if world.model.difference(&world.store) != nil { world.model = after }
+            if world.store.unsettled.isEmpty { return "kill \(kill): nothing is kept away" }
+            try world.store.settle(world.store.unsettled.map { .tenure($0.tenure) })
+            if !world.store.unsettled.isEmpty || world.store.space.quarantined > 0 {
+                return "kill \(kill): space is kept away though all is settled"
+            }
+            while world.model.snapshots.count > 2 { try world.perform(.deleteOldest) }
+            try world.perform(.settle)
+            if let problem = world.problem() { return "kill \(kill): \(problem)" }
+        }
+        while !world.model.snapshots.isEmpty { try world.perform(.deleteOldest) }
+        for operation in [StoreOperation.settle, .checkpoint, .settle] { try world.perform(operation) }
+        let lost = Int(free) - Int(world.store.space.free)
+        return lost > 4 * 32 << 10 ? "\(lost) bytes are lost" : world.problem()
+    }
+
+    /// An anchor names so many dead tenures and no more; one that is settled makes room.
+    package static func tooManyUnsettled() throws -> String? {
+        var world = try StoreWorld(StoreWorld.format(windows: 120, slots: 64))
+        try world.perform(.create)
+        try world.perform(.write([0..<5]))
+        for _ in 0..<StoreLimits.unsettledTenures { try world.perform(.takeOver) }
+        do throws(StoreWorldError) {
+            try world.perform(.takeOver)
+            return "taken over though nobody was settled"
+        } catch {
+            guard error == .store(.full) else { return "\(error)" }
+        }
+        // The one that was refused has claimed its slot.
+        let dead = SettleFact.tenure(Tenure(epoch: Epoch(1), round: Round(1)))
+        var next = try StoreWorld(
+            world.disk, world.originDisk, world.model, world.tenure.next.next, settled: [dead])
+        return next.problem()
+    }
+
+    /// Two claim at once, and the lower one's first anchor comes late: what it lists is void.
+    package static func slowClaimer() throws -> String? {
+        var world = try StoreWorld(StoreWorld.format(windows: 40, slots: 16))
+        try world.perform(.create)
+        try world.perform(.write([0..<2]))
+        // Dies with its first anchor under way: it knows the journal as far as it goes now.
+        let path = SimulatedDevice.Path(requestsLeft: 5)
+        do throws(StoreRefusal) {
+            _ = try StoreWorld(world.disk, world.originDisk, world.model, world.tenure.next, path: path)
+            return "a dead device was taken"
+        } catch {}
+        guard let anchor = path.inFlight else { return "no anchor was under way" }
+        // The one before has not noticed yet; its grant is as good as any.
+        try world.perform(.write([4..<5]))
+        var next = try StoreWorld(world.disk, world.originDisk, world.model, world.tenure.next.next)
+        world.disk.image.write(anchor)
+        try next.perform(.rename)
+        var last = try StoreWorld(next.disk, next.originDisk, next.model, next.tenure.next)
+        return last.problem()
     }
 }

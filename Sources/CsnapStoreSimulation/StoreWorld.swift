@@ -2,7 +2,7 @@ package import CsnapCore
 package import CsnapStore
 
 /// What is done to a store.
-package enum StoreOperation: Equatable, Sendable {
+package enum StoreOperation: Equatable, Sendable, CustomStringConvertible {
     /// A grant for these chunks, then new data for them in the origin.
     case write([Range<UInt64>])
     case create
@@ -17,13 +17,42 @@ package enum StoreOperation: Equatable, Sendable {
     case writer
     case prepare
     case commitPrepared
+    /// The next epoch takes over from a server that has nothing under way.
     case takeOver
+    /// The same, but in place: the same epoch, the next round, everything of the round before settled.
+    case restart
+
+    package var description: String {
+        switch self {
+        case .write(let ranges): "write \(ranges.map { "\($0)" }.joined(separator: "+"))"
+        case .create: "create"
+        case .deleteOldest: "deleteOldest"
+        case .deleteNewest: "deleteNewest"
+        case .rename: "rename"
+        case .maintain: "maintain"
+        case .settle: "settle"
+        case .checkpoint: "checkpoint"
+        case .writer: "writer"
+        case .prepare: "prepare"
+        case .commitPrepared: "commitPrepared"
+        case .takeOver: "takeOver"
+        case .restart: "restart"
+        }
+    }
 
     /// The alphabet of the enumerated sequences; chunks are numbered from 0, there are `StoreWorld.chunks` of them.
     package static let alphabet: [StoreOperation] = [
         .write([0..<1]), .write([1..<3, 5..<6]), .write([0..<StoreWorld.chunks]), .create, .deleteOldest, .deleteNewest,
-        .rename, .maintain, .settle, .checkpoint, .writer, .prepare, .commitPrepared, .takeOver,
+        .rename, .maintain, .settle, .checkpoint, .writer, .prepare, .commitPrepared, .takeOver, .restart,
     ]
+
+    /// A third are writes anywhere.
+    package static func random(_ generator: inout Generator) -> StoreOperation {
+        if generator.next(below: 3) > 0 { return alphabet[generator.next(below: alphabet.count)] }
+        let first = UInt64(generator.next(below: Int(StoreWorld.chunks)))
+        let count = UInt64(1 + generator.next(below: Int(StoreWorld.chunks - first)))
+        return .write([first..<first + count])
+    }
 }
 
 /// A small store, its origin, the model of both, and the server that has it.
@@ -36,9 +65,12 @@ package struct StoreWorld {
     package var originDisk: SimulatedDisk
     package var store: SnapshotStore<SimulatedDevice>
     package var model: StoreModel
-    package var epoch: UInt64
-    var version: UInt32 = 0
-    var uuid: UInt64 = 0
+    package var tenure: Tenure
+    /// Of all servers of this world: a takeover goes on where the one before stopped.
+    package let path: SimulatedDevice.Path
+    /// Of the last data written, and of the last snapshot or name.
+    package var version: UInt32 = 0
+    package var uuid: UInt64 = 0
 
     package static func format(windows: Int = 20, slots: Int = 4) throws(StoreFormatError) -> StoreFormat {
         let geometry = StoreGeometry(
@@ -57,120 +89,146 @@ package struct StoreWorld {
         return image
     }
 
-    package static func claim(_ epoch: UInt64, round: UInt32 = 1, _ size: UInt64) -> StoreClaim {
+    package static func claim(_ tenure: Tenure, _ size: UInt64) -> StoreClaim {
+        let epoch = tenure.epoch.value
         let node = UInt32(epoch % 3 + 1)
         let owner = StoreOwner(
             process: NodeBoot(node: NodeID(node), boot: Boot(epoch)), machineID: Bits128(high: 0, low: UInt64(node)),
             kernelBootID: Bits128(high: 1, low: epoch))
         return StoreClaim(
-            tenure: Tenure(epoch: Epoch(epoch), round: Round(round)), cluster: cluster, owner: owner,
-            lastActiveEpoch: Epoch(0), deviceSize: size)
+            tenure: tenure, cluster: cluster, owner: owner, lastActiveEpoch: Epoch(0), deviceSize: size)
     }
 
     package init(_ format: StoreFormat) throws(StoreRefusal) {
         let image = Self.blank(format)
         let size = Int(format.geometry.originSize)
         try self.init(
-            SimulatedDisk(image), SimulatedDisk(DiskImage(size: size)), StoreModel(chunks: Int(Self.chunks)), epoch: 1)
+            SimulatedDisk(image), SimulatedDisk(DiskImage(size: size)), StoreModel(chunks: Int(Self.chunks)),
+            Tenure(epoch: Epoch(1), round: Round(1)))
     }
 
     /// Takes what lies on a disk.
     package init(
-        _ disk: SimulatedDisk, _ originDisk: SimulatedDisk, _ model: StoreModel, epoch: UInt64,
-        settled: [SettleFact] = []
+        _ disk: SimulatedDisk, _ originDisk: SimulatedDisk, _ model: StoreModel, _ tenure: Tenure,
+        settled: [SettleFact] = [], path: SimulatedDevice.Path = SimulatedDevice.Path()
     ) throws(StoreRefusal) {
         self.disk = disk
         self.originDisk = originDisk
         self.model = model
-        self.epoch = epoch
+        self.tenure = tenure
+        self.path = path
         store = try .take(
-            Self.claim(epoch, UInt64(disk.image.size)), device: SimulatedDevice(disk),
+            Self.claim(tenure, UInt64(disk.image.size)), device: SimulatedDevice(disk, path),
             origin: SimulatedDevice(originDisk), settled: settled)
     }
 
     /// Carries an operation out, or throws what the store says; the model then is what it was before.
     package mutating func perform(_ operation: StoreOperation) throws(StoreWorldError) {
-        do throws(StoreError) {
-            if operation == .takeOver { try takeOver() } else { try step(operation) }
-        } catch {
-            throw .store(error)
-        }
+        let planned = planned(operation)
+        do throws(StoreError) { try carryOut(operation) } catch { throw .store(error) }
+        if case .write(let ranges) = operation { writeOrigin(ranges) }
+        model = planned
     }
 
-    private mutating func takeOver() throws(StoreError) {
-        epoch += 1
-        do throws(StoreRefusal) {
-            store = try .take(
-                Self.claim(epoch, UInt64(disk.image.size)), device: SimulatedDevice(disk),
-                origin: SimulatedDevice(originDisk), settled: [])
-        } catch {
-            if case .device(let code) = error { throw .device(.system(code)) }
-            throw .full
-        }
-    }
-
-    private mutating func step(_ operation: StoreOperation) throws(StoreError) {
+    /// The model as it is once this operation is done.
+    package func planned(_ operation: StoreOperation) -> StoreModel {
+        var next = model
+        let number = SnapshotNumber(store.facts.generation)
         switch operation {
-        case .write(let ranges): try write(ranges)
+        case .write(let ranges):
+            for chunk in ranges.joined() { next.origin[Int(chunk)] = version + 1 }
+        case .create: next.snapshots.append(StoreModel.Image(number, "s\(uuid + 1)", model.origin))
+        case .deleteOldest: if !next.snapshots.isEmpty { next.snapshots.removeFirst() }
+        case .deleteNewest: _ = next.snapshots.popLast()
+        case .rename:
+            guard !next.snapshots.isEmpty else { break }
+            next.snapshots[next.snapshots.count - 1].name = "r\(uuid + 1)"
+            next.snapshots[next.snapshots.count - 1].priority = Int32(uuid + 1)
+        case .writer: next.writers = next.writers.isEmpty ? [Self.writer] : []
+        case .prepare: if next.prepared.count < StoreLimits.prepared { next.prepared.append(uuid + 1) }
+        case .commitPrepared:
+            guard !next.prepared.isEmpty else { break }
+            next.snapshots.append(StoreModel.Image(number, "p\(next.prepared.removeFirst())", model.origin))
+        case .maintain, .settle, .checkpoint, .takeOver, .restart: break
+        }
+        return next
+    }
+
+    private static let writer = WriterRecord(node: NodeID(7), machineID: .zero, kernelBootID: .zero)
+
+    private mutating func carryOut(_ operation: StoreOperation) throws(StoreError) {
+        switch operation {
+        case .write(let ranges):
+            switch try store.grant([ranges])[0] {
+            case .granted: break
+            case .full: throw .full
+            case .damaged(let offset): throw .damaged(offset: offset)
+            case .originRead(let chunk, let error): throw .originRead(chunk: chunk, error)
+            case .outOfRange: throw .outOfRange
+            }
         case .create:
             uuid += 1
-            let made = try store.create(SnapshotRequest(uuid: Bits128(high: 5, low: uuid), name: "s\(uuid)"))
-            model.snapshots.append(
-                StoreModel.Image(number: made.number, name: made.about.name, versions: model.origin))
-        case .deleteOldest: try delete(model.snapshots.first)
-        case .deleteNewest: try delete(model.snapshots.last)
+            _ = try store.create(SnapshotRequest(uuid: Bits128(high: 5, low: uuid), name: "s\(uuid)"))
+        case .deleteOldest: if let first = model.snapshots.first { try store.delete(first.number) }
+        case .deleteNewest: if let last = model.snapshots.last { try store.delete(last.number) }
         case .rename:
             guard let last = model.snapshots.last else { return }
             uuid += 1
-            _ = try store.change(last.number, name: "r\(uuid)", priority: 1, flags: [])
-            model.snapshots[model.snapshots.count - 1].name = "r\(uuid)"
+            _ = try store.change(last.number, name: "r\(uuid)", priority: Int32(uuid), flags: [])
         case .maintain: _ = try store.maintain()
-        case .settle:
-            store.readersForgot(upTo: store.freeStamp)
-            try store.settle(store.unsettled.map { .tenure($0.tenure) })
-            while store.needsMaintenance { _ = try store.maintain() }
-            store.readersForgot(upTo: store.freeStamp)
+        case .settle: try settleAll()
         case .checkpoint: try store.checkpointNow()
         case .writer:
-            let writer = WriterRecord(node: NodeID(7), machineID: .zero, kernelBootID: .zero)
-            if model.writers.isEmpty { try store.addWriter(writer) } else { try store.clearWriter(writer) }
-            model.writers = model.writers.isEmpty ? [writer] : []
+            if model.writers.isEmpty { try store.addWriter(Self.writer) } else { try store.clearWriter(Self.writer) }
         case .prepare:
+            guard model.prepared.count < StoreLimits.prepared else { return }
             uuid += 1
             let request = SnapshotRequest(uuid: Bits128(high: 6, low: uuid), name: "p\(uuid)")
             try store.prepare(PreparedSnapshot(about: request, decider: .zero))
-            model.prepared.append(request.uuid)
         case .commitPrepared:
-            guard let first = model.prepared.first else { return }
-            let made = try store.commitPrepared(first)
-            model.prepared.removeFirst()
-            model.snapshots.append(
-                StoreModel.Image(number: made.number, name: made.about.name, versions: model.origin))
-        case .takeOver: break
-        }
-    }
-
-    private mutating func delete(_ image: StoreModel.Image?) throws(StoreError) {
-        guard let image else { return }
-        try store.delete(image.number)
-        model.snapshots.removeAll { $0.number == image.number }
-    }
-
-    private mutating func write(_ ranges: [Range<UInt64>]) throws(StoreError) {
-        let outcomes = try store.grant([ranges])
-        guard outcomes == [.granted] else {
-            if outcomes == [.full] { throw .full }
-            return
-        }
-        version += 1
-        for range in ranges {
-            for chunk in range {
-                model.origin[Int(chunk)] = version
-                originDisk.image.write(
-                    DiskWrite(
-                        offset: Int(chunk) * Self.chunkSize,
-                        bytes: StoreModel.content(Int(chunk), version, Self.chunkSize)))
+            if let first = model.prepared.first { _ = try store.commitPrepared(Bits128(high: 6, low: first)) }
+        case .takeOver: try takeOver(Tenure(epoch: tenure.epoch.next, round: Round(1)), [])
+        case .restart:
+            do throws(StoreError) {
+                try takeOver(Tenure(epoch: tenure.epoch, round: tenure.round.next), [.tenure(tenure)])
+            } catch .ended {
+                // Its anchor would lie where the base's is; the agent claims a higher epoch.
+                try takeOver(Tenure(epoch: tenure.epoch.next, round: Round(1)), [.tenure(tenure)])
             }
+        }
+    }
+
+    private mutating func settleAll() throws(StoreError) {
+        store.readersForgot(upTo: store.freeStamp)
+        try store.settle(store.unsettled.map { .tenure($0.tenure) })
+        while store.needsMaintenance { _ = try store.maintain() }
+        store.readersForgot(upTo: store.freeStamp)
+    }
+
+    private mutating func takeOver(_ next: Tenure, _ settled: [SettleFact]) throws(StoreError) {
+        do throws(StoreRefusal) {
+            store = try .take(
+                Self.claim(next, UInt64(disk.image.size)), device: SimulatedDevice(disk, path),
+                origin: SimulatedDevice(originDisk), settled: settled)
+            tenure = next
+        } catch {
+            switch error {
+            case .unsettled: throw .full
+            case .slotOfBase: throw .ended
+            case .damaged(let offset): throw .damaged(offset: offset)
+            case .device(125): throw .device(.stopped)
+            default: throw .device(.system(5))
+            }
+        }
+    }
+
+    private mutating func writeOrigin(_ ranges: [Range<UInt64>]) {
+        version += 1
+        for chunk in ranges.joined() {
+            originDisk.image.write(
+                DiskWrite(
+                    offset: Int(chunk) * Self.chunkSize,
+                    bytes: StoreModel.content(Int(chunk), version, Self.chunkSize)))
         }
     }
 
@@ -184,6 +242,11 @@ package struct StoreWorld {
             return "check: \(error)"
         }
     }
+}
+
+extension Tenure {
+    /// Of the next epoch.
+    package var next: Tenure { Tenure(epoch: epoch.next, round: Round(1)) }
 }
 
 package enum StoreWorldError: Error, Equatable, Sendable {

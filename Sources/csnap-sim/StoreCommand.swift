@@ -4,65 +4,134 @@ import CsnapStoreSimulation
 import Glibc
 
 /// The snapshot store on simulated disks: power failures, late writes of dead servers, destroyed bytes.
-struct StoreCommand: ParsableCommand {
+struct StoreCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "store", abstract: "The snapshot store's crash images, late writes and flipped bytes.")
+        commandName: "store",
+        abstract: "The snapshot store's crash images, late writes and flipped bytes; the last line is one JSON object.")
+
+    /// Crash images that the usual run must have met.
+    private static let floor = 100_000
 
     @Option(help: "Operations of each sequence of crash images.") var length = 2
     @Option(help: "Only every n-th sequence.") var stride = 1
+    @Option(help: "Longer random sequences, besides.") var random: UInt64 = 100
+    @Option(help: "Chains of killed servers whose writes land late.") var chains: UInt64 = 1000
+    @Option(help: "Flip every n-th byte.") var flips = 7
+    @Option(help: "Number of the first random sequence and the first chain.") var seed: UInt64 = 1
+    @Option(help: "Only this part: \(StoreSuite.Part.allCases.map { $0.rawValue }.joined(separator: ", ")).")
+    var only: String?
+    @Option(help: "Threads.") var jobs = 1
     @Flag(help: "Remove each rule in turn; something must notice. Needs CSNAP_MUTANTS=1.") var mutants = false
     @Option(help: .hidden) var child: String?
 
-    func run() throws {
+    func validate() throws {
+        if jobs < 1 || jobs > 64 { throw ValidationError("--jobs takes 1 to 64") }
+        if length < 0 || length > 4 { throw ValidationError("--length takes 0 to 4") }
+        if stride < 1 || flips < 1 { throw ValidationError("--stride and --flips take 1 and more") }
+        if let only, StoreSuite.Part(rawValue: only) == nil { throw ValidationError("--only knows no part \(only)") }
+        if seed > 1 << 48 || random > 1 << 32 || chains > 1 << 32 {
+            throw ValidationError("numbers beyond all measure")
+        }
+    }
+
+    func run() async throws {
         if mutants { return try runMutants() }
-        if let child { try remove(child) }
-        var images = try CrashImages()
-        images.enumerate(length: length, stride: stride, StoreOperation.alphabet)
-        try tell("crash images", images.report)
-        var late = try LateWrites()
-        late.enumerate()
-        try tell("late writes", late.report)
-        var flips = try BitFlips()
-        flips.enumerate(stride: 7)
-        try tell("flipped bytes", flips.report)
-        if let problem = try StoreRules.problem() {
-            print("rules: \(problem)")
+        if let child { return try runWithout(child) }
+        var suite = StoreSuite()
+        (suite.length, suite.stride, suite.flipStride) = (length, stride, flips)
+        suite.random = seed..<seed + random
+        suite.chains = seed..<seed + chains
+        var problems = 0
+        var images = 0
+        var figures: [String] = []
+        for part in StoreSuite.Part.allCases where only.map({ $0 == part.rawValue }) ?? true {
+            let report = await report(of: part, suite)
+            for problem in report.problems { print("\(part.rawValue): \(problem)") }
+            problems += report.problems.count
+            if [.crashImages, .randomImages, .killedImages].contains(part) { images += report.images }
+            figures.append("\"\(part.rawValue)\": \(max(report.images, part == .rules ? report.sequences : 0))")
+            if part == .crashImages { figures.append("\"sequences\": \(report.sequences)") }
+            if part == .flippedBytes { figures.append("\"flipsNoticed\": \(report.sequences)") }
+        }
+        if only == nil, length >= 2, stride == 1, images < Self.floor {
+            print("too few crash images: \(images)")
+            problems += 1
+        }
+        print("{\(figures.joined(separator: ", ")), \"problems\": \(problems)}")
+        if problems > 0 { throw ExitCode(1) }
+    }
+
+    private func report(of part: StoreSuite.Part, _ suite: StoreSuite) async -> ImageReport {
+        let jobs = jobs
+        return await withTaskGroup(of: ImageReport.self) { group in
+            for job in 0..<jobs { group.addTask { suite.run(part, job: job, of: jobs) } }
+            var all = ImageReport()
+            for await report in group { all.add(report) }
+            return all
+        }
+    }
+
+    // MARK: Mutants
+
+    /// A child's whole life: ends at the first thing that notices.
+    private func runWithout(_ name: String) throws {
+        if name != Self.nothing { try remove(name) }
+        for part in StoreSuite.Part.allCases {
+            guard let problem = StoreSuite.small.run(part).problems.first else { continue }
+            print("\(name): \(part.rawValue): \(problem)")
             throw ExitCode(1)
         }
     }
 
-    private func tell(_ what: String, _ report: ImageReport) throws {
-        print("\(what): \(report.sequences) sequences, \(report.images) images, \(report.problems.count) problems")
-        guard let first = report.problems.first else { return }
-        print("  \(first)")
-        throw ExitCode(1)
-    }
+    private static let nothing = "nothing"
 
     private func remove(_ name: String) throws {
         #if CSNAP_MUTANTS
-            StoreMutants.removed = StoreMutant(rawValue: name)
+            guard let mutant = StoreMutant(rawValue: name) else { throw ValidationError("no mutant is named \(name)") }
+            StoreMutants.removed = mutant
         #else
             throw ValidationError("this build has no mutants; build with CSNAP_MUTANTS=1")
         #endif
     }
 
-    /// Each in a child process: an assertion of the store may end it, and that is a catch, too.
+    /// Each in a child process: an assertion of the store may end it, and that is a catch, too. The first child removes
+    /// nothing, and must pass, or a catch means nothing.
     private func runMutants() throws {
+        var waiting = [Self.nothing] + StoreMutant.allCases.map { $0.rawValue }
+        var running: [pid_t: String] = [:]
         var caught = 0
-        for mutant in StoreMutant.allCases {
-            let words = ["/proc/self/exe", "store", "--length", "1", "--child", mutant.rawValue]
-            fflush(nil)
-            var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) }
-            arguments.append(nil)
-            defer { for argument in arguments { free(argument) } }
-            var child: pid_t = 0
-            guard posix_spawn(&child, "/proc/self/exe", nil, nil, arguments, environ) == 0 else { throw ExitCode(2) }
+        var missed: [String] = []
+        waiting.reverse()
+        while !waiting.isEmpty || !running.isEmpty {
+            if running.count < jobs, let name = waiting.popLast() {
+                running[try spawn(name)] = name
+                continue
+            }
             var status: Int32 = 0
-            while waitpid(child, &status, 0) < 0, errno == EINTR {}
-            if status != 0 { caught += 1 }
-            print("\(mutant.rawValue): \(status == 0 ? "NOT CAUGHT" : "caught")")
+            let child = waitpid(-1, &status, 0)
+            guard child > 0, let name = running.removeValue(forKey: child) else { continue }
+            let isNoticed = status != 0
+            if name == Self.nothing {
+                guard !isNoticed else { throw ValidationError("without a mutant the same checks fail") }
+                continue
+            }
+            // 64: the child did not understand.
+            guard status & 0x7f != 0 || status >> 8 & 0xff <= 1 else { throw ExitCode(2) }
+            if isNoticed { caught += 1 } else { missed.append(name) }
+            print("\(name): \(isNoticed ? "caught" : "NOT CAUGHT")")
         }
         print("{\"mutants\": \(StoreMutant.allCases.count), \"caught\": \(caught)}")
-        if caught < StoreMutant.allCases.count { throw ExitCode(1) }
+        if !missed.isEmpty { throw ExitCode(1) }
+    }
+
+    private func spawn(_ name: String) throws -> pid_t {
+        fflush(nil)
+        let words = ["/proc/self/exe", "store", "--child", name]
+        var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) }
+        arguments.append(nil)
+        defer { for argument in arguments { free(argument) } }
+        var child: pid_t = 0
+        guard posix_spawn(&child, "/proc/self/exe", nil, nil, arguments, environ) == 0 else { throw ExitCode(2) }
+        return child
     }
 }

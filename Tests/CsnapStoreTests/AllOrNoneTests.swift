@@ -49,8 +49,8 @@ struct AllOrNoneTests {
             case .alsoTheOneUnderWay:
                 if let write = server.world.store.device.path.inFlight { disk.image.write(write) }
             }
-            heirs.append(
-                VolumeServer(try StoreWorld(disk, server.world.originDisk, server.world.model, epoch: 2)))
+            let dead = server.world
+            heirs.append(VolumeServer(try StoreWorld(disk, dead.originDisk, dead.model, dead.tenure.next)))
         }
         var resolution = PreparedResolution(heirs.map(\.about))
         var steps = resolution.begin()
@@ -88,10 +88,10 @@ struct AllOrNoneTests {
             switch actions.removeFirst() {
             case .store(let volume, let ticket, let order):
                 let path = servers[volume].world.store.device.path
-                path.writesLeft = left
-                let written = path.writes
+                path.requestsLeft = left
+                let written = path.requests
                 guard let result = try? servers[volume].perform(order) else { return false }
-                left -= path.writes - written
+                left -= path.requests - written
                 actions += table.completed(ticket, volume: volume, result, at: now)
             case .send(.outcome(_, _, .several(let made)), _): return made.count == 2
             default: break

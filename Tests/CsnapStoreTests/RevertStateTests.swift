@@ -57,9 +57,9 @@ struct RevertStateTests {
     func dies() throws {
         for step in 0..<2 {
             var world = try Self.begun()
-            world.store.device.path.writesLeft = step
+            world.store.device.path.requestsLeft = step
             try? world.store.setRevert(Self.state(9))
-            let next = try StoreWorld(world.disk, world.originDisk, world.model, epoch: 2)
+            let next = try StoreWorld(world.disk, world.originDisk, world.model, world.tenure.next)
             #expect(next.store.revert == Self.state(step == 0 ? 0 : 9))
         }
     }

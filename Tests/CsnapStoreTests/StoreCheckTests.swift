@@ -50,7 +50,7 @@ struct StoreCheckTests {
         #expect(outcome.generation > world.store.facts.generation)
         #expect(try inspect(world).problems == [])
         let next = try Repairs.take(
-            SimulatedDevice(world.disk), SimulatedDevice(world.originDisk), above: world.epoch + 9)
+            SimulatedDevice(world.disk), SimulatedDevice(world.originDisk), above: world.tenure.epoch.value + 9)
         #expect(next.snapshots.map { $0.about.flags } == [[], .damaged, []])
     }
 
@@ -74,7 +74,7 @@ struct StoreCheckTests {
         #expect(outcome.losses == [])
         #expect(try inspect(world).problems == [])
         var next = try Repairs.take(
-            SimulatedDevice(world.disk), SimulatedDevice(world.originDisk), above: world.epoch + 9)
+            SimulatedDevice(world.disk), SimulatedDevice(world.originDisk), above: world.tenure.epoch.value + 9)
         #expect(world.model.difference(&next) == nil)
     }
 

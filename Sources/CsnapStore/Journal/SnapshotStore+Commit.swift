@@ -11,9 +11,9 @@ extension SnapshotStore {
     var groupRecordLimit: Int { max(1, min(1024, Int(geometry.windowSize) / 8 / StoreRecord.longest)) }
 
     /// Makes records durable, then applies them. At the cap of the journal a checkpoint is finished first.
-    mutating func commit(_ records: [StoreRecord]) throws(StoreError) {
+    mutating func commit(_ records: [StoreRecord], isFlushed: Bool = true) throws(StoreError) {
         try makeRoom()
-        try append(records)
+        try append(records, isFlushed: isFlushed)
     }
 
     mutating func makeRoom() throws(StoreError) {
@@ -25,7 +25,7 @@ extension SnapshotStore {
 
     /// One group: written, flushed, applied. Windows it opens may be used when this returns: the record is durable,
     /// and the slots read after that showed no higher tenure.
-    mutating func append(_ records: [StoreRecord]) throws(StoreError) {
+    mutating func append(_ records: [StoreRecord], isFlushed: Bool = true) throws(StoreError) {
         var records = records
         for record in records { try loadSpace(for: record) }
         let opened = records.compactMap { if case .opened(_, let window) = $0 { window } else { nil } }
@@ -44,7 +44,7 @@ extension SnapshotStore {
             state.open.journal.removeFirst()
         }
         try write(bytes, at: geometry.offset(ofWindow: journal.window) + UInt64(journal.offset))
-        if !StoreMutants.active(.grantBeforeFlush) { try flush() }
+        if isFlushed, !StoreMutants.active(.grantBeforeFlush) { try flush() }
         journal.wrote(bytes.count, checksum: checksum)
         if opens { try expectNotSurpassed() }
         guard apply(records) else { preconditionFailure("a record of our own cannot be applied") }
@@ -53,7 +53,7 @@ extension SnapshotStore {
         }
     }
 
-    private mutating func loadSpace(for record: StoreRecord) throws(StoreError) {
+    mutating func loadSpace(for record: StoreRecord) throws(StoreError) {
         switch record {
         case .put(let entry): if let unit = geometry.unit(at: entry.offset) { try loadSpace(of: unit) }
         case .remove(_, let offset): if let unit = geometry.unit(at: offset) { try loadSpace(of: unit) }

@@ -22,7 +22,8 @@ extension SnapshotStore {
     /// is being opened just now.
     func pick(_ kind: WindowKind, besides: UInt32? = nil) -> UInt32? {
         let free = state.windows.indices.filter { isFree($0) && UInt32($0) != besides }
-        let isAmple = kind == .data ? free.count > reserve : !free.isEmpty
+        let isKept = kind == .data && !StoreMutants.active(.reserveUsed)
+        let isAmple = free.count > (isKept ? reserve : 0)
         let partial = kind == .journal ? nil : roomiest(kind)
         // Nodes fill holes first: the tree would otherwise scatter over the store.
         if kind == .nodes, let partial, partial.room >= geometry.nodesPerWindow / 4 { return partial.window }

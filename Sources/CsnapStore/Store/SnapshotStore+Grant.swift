@@ -50,9 +50,12 @@ extension SnapshotStore {
         return lacking
     }
 
+    /// A successor reads the data of the last group once more: 4 MiB at most.
+    var copiesPerGroup: Int { max(1, min(groupRecordLimit, (4 << 20) / Int(geometry.chunkSize))) }
+
     /// The next chunks that go together, without repetitions.
     private func copyOutPart(_ chunks: [UInt64], from next: inout Int) -> [UInt64] {
-        let limit = max(1, min(groupRecordLimit, (4 << 20) / Int(geometry.chunkSize)))
+        let limit = copiesPerGroup
         var part: [UInt64] = []
         while next < chunks.count, part.count < limit {
             if part.last != chunks[next] { part.append(chunks[next]) }

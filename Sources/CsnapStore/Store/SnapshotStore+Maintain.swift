@@ -4,7 +4,12 @@ extension SnapshotStore {
 
     /// Whether `maintain` has something to do.
     package var needsMaintenance: Bool {
-        !isEnded && (checkpoint != nil || journal.liveBytes >= journalCap / 2 || state.sweep != nil)
+        !isEnded && (checkpoint != nil || needsCheckpoint || state.sweep != nil)
+    }
+
+    /// The journal is half full, or in so many pieces that takeovers would soon have to wait for a checkpoint.
+    private var needsCheckpoint: Bool {
+        journal.liveBytes >= journalCap / 2 || anchor.pieces.count > StoreAnchor.pieceLimit / 2
     }
 
     /// One step of checkpoint or sweep: some ten milliseconds at most.
@@ -12,7 +17,7 @@ extension SnapshotStore {
         try expectAlive()
         if checkpoint != nil {
             try stepCheckpoint()
-        } else if journal.liveBytes >= journalCap / 2 {
+        } else if needsCheckpoint {
             beginCheckpoint()
         } else if state.sweep != nil {
             try stepSweep()

@@ -46,7 +46,7 @@ extension SnapshotStore {
         try expectAlive()
         let snapshot = try expectSnapshot(number)
         guard !snapshot.about.flags.contains(.pinned), !isOfRevert(snapshot) else { throw .pinned(number) }
-        try commit([.deleted(number)])
+        try commit([.deleted(number)], isFlushed: !StoreMutants.active(.deletionNotFlushed))
     }
 
     /// Changes name, priority and flags; uuid and date stay.
@@ -56,7 +56,8 @@ extension SnapshotStore {
         try expectAlive()
         let snapshot = try expectSnapshot(number)
         if name != snapshot.about.name { try expectFree(name) }
-        try commit([.changed(number, name: name, priority: priority, flags: flags)])
+        let record = StoreRecord.changed(number, name: name, priority: priority, flags: flags)
+        if StoreMutants.active(.changeNotWritten) { _ = apply([record]) } else { try commit([record]) }
         return try expectSnapshot(number)
     }
 
@@ -76,7 +77,7 @@ extension SnapshotStore {
         try expectAlive()
         if state.writers.contains(writer) { return }
         guard state.writers.count < StoreLimits.writers else { throw .tooManyWriters }
-        try commit([.writerAdded(writer)])
+        try commit([.writerAdded(writer)], isFlushed: !StoreMutants.active(.writerNotFlushed))
     }
 
     package mutating func clearWriter(_ writer: WriterRecord) throws(StoreError) {
@@ -112,7 +113,9 @@ extension SnapshotStore {
         return snapshot
     }
 
-    private func snapshot(uuid: Bits128) -> Snapshot? { state.snapshots.first { $0.about.uuid == uuid } }
+    private func snapshot(uuid: Bits128) -> Snapshot? {
+        StoreMutants.active(.uuidForgotten) ? nil : state.snapshots.first { $0.about.uuid == uuid }
+    }
 
     private func expectPossible(_ request: SnapshotRequest) throws(StoreError) {
         try expectFree(request.name)

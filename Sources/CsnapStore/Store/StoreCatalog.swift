@@ -57,7 +57,7 @@ enum StoreCatalog {
         let isSweeping = try reader.flag()
         let again = try reader.flag()
         let cursor: EntryKey? = try reader.optional()
-        if isSweeping { state.sweep = SweepState(cursor: cursor, again: again) }
+        if isSweeping, !StoreMutants.active(.sweepNotResumed) { state.sweep = SweepState(cursor: cursor, again: again) }
         try windows(&reader, &state)
         try nodes(&reader, &state, geometry)
         try space(&reader, &state)

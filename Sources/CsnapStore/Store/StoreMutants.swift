@@ -32,6 +32,43 @@ package enum StoreMutant: String, CaseIterable, Sendable {
     case sweepTooMuch
     /// Checksums of saved data are not looked at.
     case dataNotVerifiedAtReading
+    /// A deletion is answered before it is durable: the next grant skips copies that are needed after all.
+    case deletionNotFlushed
+    /// A writer is welcomed before its record is durable.
+    case writerNotFlushed
+    /// A snapshot's new name and priority are acknowledged, but not written.
+    case changeNotWritten
+    /// A command that is repeated after a fail-over makes a second snapshot.
+    case uuidForgotten
+    /// What an earlier dead tenure may still write to is ordinary space for the next but one.
+    case quarantineNotInherited
+    /// The journal that a checkpoint will pass is free before its anchor is durable.
+    case journalFreedBeforeAnchor
+    /// Both copies of an anchor are written before the first is durable.
+    case anchorCopiesTogether
+    /// The same, of a claim.
+    case claimCopiesTogether
+    /// Copy-out takes the windows that are kept for takeovers and deletion.
+    case reserveUsed
+    /// The checksum of a group of the journal is not looked at.
+    case journalNotVerified
+    /// The checksum of a tree node is not looked at.
+    case nodesNotVerified
+    /// An interrupted deletion is not taken up again.
+    case sweepNotResumed
+    /// What a tenure listed that never counted is honoured, too.
+    case allCutsHonoured
+}
+
+extension StoreAnchor {
+    /// Of the mutant `allCutsHonoured`: the lower cut of the two wins.
+    mutating func honour(_ other: StoreAnchor) {
+        for index in pieces.indices {
+            for piece in other.pieces where piece.tenure == pieces[index].tenure {
+                if let cut = piece.cut { pieces[index].cut = min(cut, pieces[index].cut ?? .max) }
+            }
+        }
+    }
 }
 
 /// Which rule, if any, this process runs without. Always none in a build without CSNAP_MUTANTS.

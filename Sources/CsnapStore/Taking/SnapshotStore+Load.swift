@@ -35,6 +35,11 @@ extension SnapshotStore {
         for place in damage?.anchors ?? [] where damage?.slots.contains(where: { $0.slot == place.slot }) == true {
             throw .damaged(offset: place.offset)
         }
+        if StoreMutants.active(.allCutsHonoured), let base = best {
+            for claim in claims where claim.tenure < base.tenure {
+                for other in try anchors(inSlot: claim.slot) { best?.honour(other) }
+            }
+        }
         return best
     }
 
@@ -72,9 +77,6 @@ extension SnapshotStore {
         tree = TreeRoot(pointer: base.root, level: base.rootLevel)
         state.quarantine = base.quarantine
         freePassedJournals(needed: [])
-        for window in base.pieces.flatMap({ $0.windows }) {
-            state.windows[Int(window)] = Window(kind: .journal, used: 1)
-        }
         var pieces: [JournalPiece] = []
         var windows: [UInt32] = []
         for piece in base.pieces {
@@ -88,6 +90,10 @@ extension SnapshotStore {
             replayed.cut = last
             pieces.append(replayed)
             windows += outcome.windows
+        }
+        // Only now: a window may have held data when an earlier piece began, and be a later one's journal.
+        for window in base.pieces.flatMap({ $0.windows }) + windows {
+            state.windows[Int(window)] = Window(kind: .journal, used: 1)
         }
         return (pieces, windows)
     }

@@ -100,6 +100,7 @@ extension SnapshotStore {
         on base: StoreAnchor?, _ pieces: [JournalPiece], in windows: [UInt32], _ settled: [SettleFact]
     ) throws(StoreError) {
         if let base {
+            if StoreMutants.active(.quarantineNotInherited) { state.quarantine = [] }
             state.quarantine.append(Quarantine(tenure: base.tenure, owner: base.owner, windows: state.open.all))
             if StoreMutants.active(.windowsNotQuarantined) { state.quarantine = [] }
         }
@@ -119,9 +120,10 @@ extension SnapshotStore {
             pieces: pieces + [journal.piece], quarantine: state.quarantine)
         try writeAnchor()
         try expectNotSurpassed()
-        // Each takeover adds a piece; they never reach the limit while takeovers succeed.
-        if anchor.pieces.count > StoreAnchor.pieceLimit / 2 {
-            // In a full store there may be no room for it: then the pieces stay, and there is place for some more.
+        // Each takeover adds a piece. A checkpoint may rewrite the whole tree, so the taking waits for it only if the
+        // next one would find no room; `maintain` begins it long before.
+        if anchor.pieces.count == StoreAnchor.pieceLimit {
+            // In a full store there may be no room for it either; then the next takeover says so.
             do throws(StoreError) { try checkpointNow() } catch { if error.isFatal { throw error } }
         }
     }

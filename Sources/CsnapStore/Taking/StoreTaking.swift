@@ -180,7 +180,8 @@ package struct StoreTaking: Equatable, Sendable {
                 format: format, superblock: superblock,
                 rest: (0..<2).flatMap { copy -> [StoreRequest] in
                     let bytes = superblock.encoded(copy: copy)
-                    return [.write(offset: format.offset(ofSlot: slot, copy: copy), bytes: bytes), .flush]
+                    let write = StoreRequest.write(offset: format.offset(ofSlot: slot, copy: copy), bytes: bytes)
+                    return copy == 0 && StoreMutants.active(.claimCopiesTogether) ? [write] : [write, .flush]
                 }))
     }
 

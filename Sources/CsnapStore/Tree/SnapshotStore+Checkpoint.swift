@@ -6,6 +6,7 @@ extension SnapshotStore {
         checkpoint = Checkpoint(
             overlay: overlay, state: state, piece: journal.pieceFromHere, bytes: journal.liveBytes)
         overlay = Overlay()
+        if StoreMutants.active(.journalFreedBeforeAnchor) { freePassedJournals(needed: journal.pieceFromHere.windows) }
         // What changes from now on is for the next one.
         for page in state.space.pages.indices { state.space.clearChanged(page) }
     }

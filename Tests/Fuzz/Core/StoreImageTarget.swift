@@ -14,7 +14,7 @@ enum StoreImageTarget {
         let image: DiskImage
         let origin: SimulatedDisk
         let model: StoreModel
-        let epoch: UInt64
+        let tenure: Tenure
         let format: StoreFormat
         /// Offsets of the blocks that are not all zeros.
         let blocks: [Int]
@@ -33,7 +33,7 @@ enum StoreImageTarget {
                 !image.bytes(min(block, image.size - offset), at: offset).allSatisfy { $0 == 0 }
             }
             return Base(
-                image: image, origin: world.originDisk, model: world.model, epoch: world.epoch, format: format,
+                image: image, origin: world.originDisk, model: world.model, tenure: world.tenure, format: format,
                 blocks: blocks)
         } catch {
             preconditionFailure("\(error)")
@@ -55,7 +55,7 @@ enum StoreImageTarget {
     private static func take(_ image: DiskImage) {
         let world: StoreWorld
         do throws(StoreRefusal) {
-            world = try StoreWorld(SimulatedDisk(image), base.origin, base.model, epoch: base.epoch + 1)
+            world = try StoreWorld(SimulatedDisk(image), base.origin, base.model, base.tenure.next)
         } catch {
             precondition(!error.sentence("/store").isEmpty)
             return
