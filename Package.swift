@@ -93,7 +93,9 @@ let package = Package(
             name: "csnapctl", dependencies: ["CsnapRuntime", "CsnapSandbox", argumentParser], swiftSettings: settings),
         .executableTarget(
             name: "csnap-sim",
-            dependencies: ["CsnapSimulation", "CsnapStoreSimulation", "CsnapStore", argumentParser],
+            dependencies: [
+                "CsnapSimulation", "CsnapStoreSimulation", "CsnapStore", "CsnapCore", "CShims", argumentParser,
+            ],
             swiftSettings: settings),
 
         .testTarget(name: "TidyTests", swiftSettings: settings),

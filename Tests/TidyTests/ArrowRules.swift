@@ -23,7 +23,8 @@ enum ArrowRules {
         "csnap-agent": main, "csnap-server": main, "csnap-client": main,
         "csnapctl": ["CsnapSandbox", "Glibc"],
         "csnap-sim": [
-            "CsnapSimulation", "CsnapStoreSimulation", "CsnapStore", "CsnapCore", "ArgumentParser", "Foundation",
+            "CsnapSimulation", "CsnapStoreSimulation", "CsnapStore", "CsnapCore", "CShims", "ArgumentParser",
+            "Foundation",
             "Glibc",
         ],
     ]
