@@ -130,6 +130,18 @@ struct SnapshotStoreTests {
         #expect(late.report.problems == [])
     }
 
+    @Test("a node that serves again settles its earlier kernels when its present one is old, nobody else's")
+    func ownKernels() throws {
+        // Every takeover of this world is on the next of three nodes, with a kernel of its own.
+        var world = try StoreWorld(StoreWorld.format(windows: 40))
+        for _ in 0..<3 { try world.perform(.takeOver) }
+        #expect(world.store.unsettled.map { $0.tenure.epoch.value } == [1, 2, 3])
+        try world.store.settleOwn(isKernelOld: false)
+        #expect(world.store.unsettled.count == 3)
+        try world.store.settleOwn(isKernelOld: true)
+        #expect(world.store.unsettled.map { $0.tenure.epoch.value } == [2, 3])
+    }
+
     @Test("an heir keeps every window of the journal that it inherits")
     func inheritedJournal() throws {
         // Found by `csnap-sim data`: only the windows in which a journal began were kept, and the next heir was refused.

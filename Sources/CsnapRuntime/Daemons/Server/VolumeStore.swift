@@ -35,23 +35,12 @@ struct VolumeStore {
             claim, device: GatedDevice(device: store, gate: gate), origin: GatedDevice(device: origin, gate: nil),
             settled: [])
         do throws(StoreError) {
-            try settleOwn(claim.owner)
+            // We hold `server.lock`.
+            let settle = SessionLimits().settle
+            try self.store.settleOwn(isKernelOld: BootClock.now().nanoseconds >= settle.nanoseconds)
         } catch {
             throw .device(error.code)
         }
-    }
-
-    /// Holding `server.lock` we know that every earlier server of this node on this kernel is gone with its requests.
-    private mutating func settleOwn(_ owner: StoreOwner) throws(StoreError) {
-        var facts: [SettleFact] = []
-        for dead in store.unsettled where dead.tenure != store.facts.tenure {
-            let isSameKernel =
-                dead.owner.machineID == owner.machineID && dead.owner.kernelBootID == owner.kernelBootID
-            // Node 0: a repair without a configuration; it held the store's lock alone.
-            let isOwn = [owner.process.node, NodeID(0)].contains(dead.owner.process.node)
-            if isSameKernel, isOwn { facts.append(.tenure(dead.tenure)) }
-        }
-        if !facts.isEmpty { try store.settle(facts) }
     }
 
     var about: SessionVolume {
