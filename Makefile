@@ -3,7 +3,7 @@ BIN := .build/release
 SWIFT := swift
 PROFILES ?= fast
 
-.PHONY: run build test unit tsan fuzz lint embedded check format scenarios canary audit flood leaks kills soak-scenarios soak-snapshots sim store-sim mutants ext4 containers bench-failover bench-loss bench-idle bench-nbd bench-data install clean
+.PHONY: run build test unit tsan fuzz lint embedded check format scenarios canary audit flood leaks kills soak-scenarios soak-snapshots sim data-sim store-sim mutants ext4 containers bench-failover bench-loss bench-idle bench-nbd bench-data install clean
 
 run: build
 	$(BIN)/csnapctl sandbox --scenario outline
@@ -15,7 +15,7 @@ build:
 # The stages in order, with their seconds in a table at the end; the first that fails ends it.
 test:
 	scripts/setup test
-	@MAKE='$(MAKE)' scripts/stages lint build embedded unit sim store-sim mutants scenarios canary audit 'flood LONG=3' \
+	@MAKE='$(MAKE)' scripts/stages lint build embedded unit sim data-sim store-sim mutants scenarios canary audit 'flood LONG=3' \
 	    'leaks LONG="40 50"' 'kills LONG=15' ext4 containers
 
 LONG ?=
@@ -29,6 +29,11 @@ SEEDS ?= 1..400
 sim: build
 	$(BIN)/csnap-sim run --seeds $(SEEDS) --jobs 2
 
+# The snapshot path in a simulated world: other seeds with `make data-sim DATA_SEEDS=1..20000`.
+DATA_SEEDS ?= 1..400
+data-sim: build
+	$(BIN)/csnap-sim data --seeds $(DATA_SEEDS) --jobs 2
+
 # The snapshot store on simulated disks; ten thousand longer sequences besides with `make store-sim RANDOM_IMAGES=10000`.
 RANDOM_IMAGES ?= 100
 store-sim: build
@@ -38,6 +43,7 @@ store-sim: build
 mutants:
 	CSNAP_MUTANTS=1 $(SWIFT) build -c release --scratch-path .build-mutants --product csnap-sim
 	.build-mutants/release/csnap-sim mutants
+	.build-mutants/release/csnap-sim data --mutants
 	.build-mutants/release/csnap-sim store --mutants --jobs 2
 
 # Every decoder against made-up bytes, for 10 s or LONG each.

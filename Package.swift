@@ -82,6 +82,12 @@ let package = Package(
             swiftSettings: settings),
         .target(name: "CsnapSimulation", dependencies: ["CsnapCore"], swiftSettings: settings),
         .target(name: "CsnapStoreSimulation", dependencies: ["CsnapStore", "CsnapCore"], swiftSettings: settings),
+        .target(
+            name: "CsnapDataSimulation",
+            dependencies: [
+                "CsnapRuntime", "CsnapSimulation", "CsnapStoreSimulation", "CsnapSession", "CsnapStore", "CsnapCore",
+            ],
+            swiftSettings: settings),
 
         .executableTarget(
             name: "csnap-agent", dependencies: ["CsnapRuntime", argumentParser], swiftSettings: settings),
@@ -94,7 +100,8 @@ let package = Package(
         .executableTarget(
             name: "csnap-sim",
             dependencies: [
-                "CsnapSimulation", "CsnapStoreSimulation", "CsnapStore", "CsnapCore", "CShims", argumentParser,
+                "CsnapSimulation", "CsnapStoreSimulation", "CsnapDataSimulation", "CsnapStore", "CsnapCore", "CShims",
+                argumentParser,
             ],
             swiftSettings: settings),
 
@@ -114,6 +121,9 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "CsnapSimulationTests", dependencies: ["CsnapSimulation", "CsnapCore"], swiftSettings: settings),
+        .testTarget(
+            name: "CsnapDataSimulationTests", dependencies: ["CsnapDataSimulation", "CsnapCore"],
+            swiftSettings: settings),
         .testTarget(
             name: "CsnapSandboxTests", dependencies: ["CsnapSandbox", "CsnapRuntime", "CsnapSession", "CsnapCore"],
             swiftSettings: settings),

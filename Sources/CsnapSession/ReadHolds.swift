@@ -12,8 +12,8 @@ struct ReadOwner: Equatable, Comparable, Sendable {
 
 /// The snapshot reads of one volume that have not ended, and the origin chunks that no write may touch until then.
 ///
-/// A broken connection ends none: the client may be in the middle of its disk read. END_READ does, the same client's
-/// next HELLO, STRIKE, and the server's end (docs/data-plane.md, "Server").
+/// A broken connection ends none: the client may be in the middle of its disk read. END_READ does, BYE, the next HELLO
+/// of its node for that volume, STRIKE, and the server's end (docs/data-plane.md, "Server").
 struct ReadHolds: Equatable, Sendable {
     private struct Read: Equatable, Sendable {
         var snapshot: UInt64
@@ -58,24 +58,34 @@ struct ReadHolds: Equatable, Sendable {
 
     /// Whether a hold went; false too for a read that this client does not have.
     mutating func end(_ owner: ReadOwner, _ request: UInt64) -> Bool {
+        if SessionMutants.active(.anybodyEndsRead) { remove { $0.request == request } }
         let key = Key(owner: owner, request: request)
         let had = reads[key].map { !$0.held.isEmpty } ?? false
         reads[key] = nil
         return had
     }
 
-    /// The client said HELLO anew: it has thrown away what it was reading.
-    mutating func drop(client: Bits128, of node: NodeID) {
-        drop { $0.client == client && $0.process.node == node }
+    /// The node's client said HELLO or BYE. It has thrown away what it was reading; and it holds its volume's lock, so
+    /// nobody before it reads there any more.
+    mutating func drop(clientOf node: NodeID) { drop { $0.process.node == node } }
+
+    func count(of process: NodeBoot) -> Int {
+        reads.keys.reduce(0) { $0 + (Self.belongs($1.owner, to: process) ? 1 : 0) }
     }
 
     /// STRIKE: all of this boot and of lower ones of its node.
     mutating func drop(_ process: NodeBoot) {
-        drop { $0.process.node == process.node && $0.process.boot <= process.boot }
+        drop { Self.belongs($0, to: process) }
     }
 
-    mutating func drop(_ isGone: (ReadOwner) -> Bool) {
-        for key in reads.keys where isGone(key.owner) { reads[key] = nil }
+    private static func belongs(_ owner: ReadOwner, to process: NodeBoot) -> Bool {
+        owner.process.node == process.node && owner.process.boot <= process.boot
+    }
+
+    mutating func drop(_ isGone: (ReadOwner) -> Bool) { remove { isGone($0.owner) } }
+
+    private mutating func remove(_ isGone: (Key) -> Bool) {
+        for key in reads.keys where isGone(key) { reads[key] = nil }
     }
 
     /// Whether a read holds one of these chunks.

@@ -110,7 +110,7 @@ extension SessionTable {
     private mutating func begin(_ id: UInt64) -> [SessionAction] {
         guard var barrier = barriers[id] else { return [] }
         for volume in barrier.volumes {
-            let lost = lostWriters(volume)
+            let lost = SessionMutants.active(.lostWritersIgnored) ? [] : lostWriters(volume)
             if !lost.isEmpty {
                 return finish(id, .refused(.writerLost, culprit: Self.list(lost.map { $0.words })))
             }
@@ -142,6 +142,7 @@ extension SessionTable {
 
     /// Queries that are not granted are forgotten; their clients ask again after END.
     private mutating func handBack(_ volume: Int) {
+        if SessionMutants.active(.waitingWriteNotLookedAtAgain) { return }
         volumes[volume].heldUp.removeAll()
         volumes[volume].full.removeAll()
         for (ticket, order) in orders {
@@ -157,8 +158,8 @@ extension SessionTable {
     mutating func acknowledged(
         _ attempt: BarrierAttempt, _ volume: Int, _ id: ConnectionID
     ) -> [SessionAction] {
-        guard let making = volumes[volume].barrier, var barrier = barriers[making], barrier.attempt == attempt,
-            barrier.phase == .gathering
+        guard let making = volumes[volume].barrier, var barrier = barriers[making], barrier.phase == .gathering,
+            barrier.attempt == attempt || SessionMutants.active(.ackOfAnyAttempt)
         else { return [] }
         barrier.missing[id] = nil
         barriers[making] = barrier
@@ -171,6 +172,9 @@ extension SessionTable {
         guard let making = volumes[session.volume].barrier, let barrier = barriers[making],
             barrier.phase == .gathering, barrier.missing[id] != nil
         else { return [] }
+        if SessionMutants.active(.lostClientCounted), let attempt = barrier.attempt {
+            return acknowledged(attempt, session.volume, id)
+        }
         let process = session.owner.process
         let culprit = LostWriter(node: process.node, boot: process.boot, age: .zero).words
         return finish(making, .refused(.writerLost, culprit: culprit))

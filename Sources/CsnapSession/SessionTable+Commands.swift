@@ -60,10 +60,12 @@ extension SessionTable {
         case .write(let write, _):
             switch result {
             case .copied: return copied(write, volume, ticket)
+            case .full where SessionMutants.active(.fullStoreGranted): return copied(write, volume, ticket)
             case .full:
                 if volumes[volume].full.isEmpty { volumes[volume].fullUntil = now + limits.fullRetry }
                 volumes[volume].full[ticket] = write
                 return []
+            case .failed where SessionMutants.active(.failedCopyGranted): return copied(write, volume, ticket)
             case .failed(let error):
                 return answered(write) == nil ? [] : [failure(write.request, error, write.connection)]
             default: return unexpected()

@@ -21,7 +21,9 @@ extension SessionTable {
         guard sessions(of: hello.process) < limits.sessionsPerBoot else {
             return actions + refuse(id, .tooManySessions)
         }
-        volumes[volume].holds.drop(client: hello.client, of: hello.process.node)
+        if !SessionMutants.active(.holdsKeptAtHello) {
+            volumes[volume].holds.drop(clientOf: hello.process.node)
+        }
         actions += holdsChanged(volume)
         connections[id] = .greeting(hello, volume: volume)
         actions += recordWriter(hello, volume)
@@ -42,11 +44,12 @@ extension SessionTable {
 
     /// Welcomes whoever need not wait any more: its writer is on record, and no barrier is open.
     mutating func welcomeWaiting(_ volume: Int) -> [SessionAction] {
-        guard !volumes[volume].isStill else { return [] }
+        guard !volumes[volume].isStill || SessionMutants.active(.welcomeInBarrier) else { return [] }
         var actions: [SessionAction] = []
         for (id, connection) in connections {
             guard case .greeting(let hello, volume) = connection,
-                volumes[volume].writers.isRecorded(hello.writer), !isExcluded(hello.process.node, volume)
+                volumes[volume].writers.isRecorded(hello.writer) || SessionMutants.active(.welcomeBeforeRecord),
+                !isExcluded(hello.process.node, volume)
             else { continue }
             invariant(.admissionRecorded, isAdmitted(hello.process), "a session of a boot that is not admitted")
             lastSession += 1
@@ -108,11 +111,15 @@ extension SessionTable {
         for (ticket, full) in volumes[session.volume].full where full.connection == id {
             volumes[session.volume].full[ticket] = nil
         }
+        if SessionMutants.active(.holdsEndWithConnection) {
+            volumes[session.volume].holds.drop(clientOf: session.owner.process.node)
+        }
         let process = session.owner.process
         if !isHere(session.writer, session.volume) {
             volumes[session.volume].lost[session.writer] = LostSession(boot: process.boot, since: now)
         }
         return [.sessions(process, count: sessions(of: process))] + lost(id, session) + reuse(session.volume)
+            + (SessionMutants.active(.writerClearedAtDisconnect) ? byeOf(session) : [])
     }
 
     mutating func endSessions(of process: NodeBoot, _ reason: SessionEnd) -> [SessionAction] {

@@ -16,9 +16,10 @@ extension SessionTable {
         let volume = session.volume
         if let error = volumes[volume].about.error(in: ranges) { return [failure(request, error, id)] }
         let frame = ClientFrame.queryWrite(request: request, epoch: tenure.epoch, ranges: ranges)
-        guard isActive else { return keep(frame, session, id) }
+        guard isActive || SessionMutants.active(.answeredBeforeActivation) else { return keep(frame, session, id) }
         // From BEGIN to END nothing is granted; the client asks again after END.
-        guard !volumes[volume].isStill, !session.writes.contains(request) else { return [] }
+        let mayAsk = !volumes[volume].isStill || SessionMutants.active(.grantInBarrier)
+        guard mayAsk, !session.writes.contains(request) else { return [] }
         guard session.writes.count < limits.waitingQueries else { return end(id, .tooManyQueries) }
         var session = session
         session.writes.append(request)
@@ -90,7 +91,7 @@ extension SessionTable {
 
     /// The chunks are saved: granted, unless a read still needs them on the origin.
     mutating func copied(_ write: PendingWrite, _ volume: Int, _ ticket: UInt64) -> [SessionAction] {
-        guard !volumes[volume].holds.hold(write.ranges) else {
+        guard !volumes[volume].holds.hold(write.ranges) || SessionMutants.active(.grantDespiteHold) else {
             volumes[volume].heldUp[ticket] = write
             return []
         }
@@ -150,6 +151,10 @@ extension SessionTable {
         var actions: [SessionAction] = []
         for (ticket, write) in volumes[volume].heldUp where !volumes[volume].holds.hold(write.ranges) {
             volumes[volume].heldUp[ticket] = nil
+            if SessionMutants.active(.waitingWriteNotLookedAtAgain) {
+                actions += copied(write, volume, ticket)
+                continue
+            }
             actions.append(order(.copyOut(write.ranges), volume, for: .write(write, volume: volume)))
         }
         return actions + reuse(volume)
@@ -165,6 +170,7 @@ extension SessionTable {
     mutating func reuse(_ volume: Int) -> [SessionAction] {
         guard !volumes[volume].freed.isEmpty else { return [] }
         var oldest = volumes[volume].holds.oldestTicket ?? .max
+        if SessionMutants.active(.reuseUnderReaders) { oldest = .max }
         for (ticket, order) in orders {
             if case .read(_, volume) = order { oldest = min(oldest, ticket) }
         }

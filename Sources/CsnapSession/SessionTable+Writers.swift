@@ -22,7 +22,9 @@ extension SessionTable {
     /// Nothing of this client is at the disk. If no other of its writer is here, the writer is cleared.
     mutating func byeOf(_ session: Session) -> [SessionAction] {
         let volume = session.volume
-        return hasConnection(of: session.writer, volume) ? [] : clear(session.writer, volume)
+        if !SessionMutants.active(.holdsKeptAtBye) { volumes[volume].holds.drop(clientOf: session.owner.process.node) }
+        let woken = holdsChanged(volume)
+        return woken + (hasConnection(of: session.writer, volume) ? [] : clear(session.writer, volume))
     }
 
     mutating func clear(_ writer: SessionWriter, _ volume: Int) -> [SessionAction] {

@@ -105,9 +105,10 @@ package struct SessionTable: Equatable, Sendable {
         if admissions[process.node].map({ $0.boot <= process.boot }) ?? true {
             admissions[process.node] = Admission(boot: process.boot, isStruck: true)
         }
-        var actions = endSessions(of: process, .struck) + [.struck(process)]
+        var actions = SessionMutants.active(.strikeKeepsSessions) ? [] : endSessions(of: process, .struck)
+        actions.append(.struck(process))
         for volume in volumes.indices {
-            volumes[volume].holds.drop(process)
+            if !SessionMutants.active(.strikeKeepsHolds) { volumes[volume].holds.drop(process) }
             if isFenced {
                 actions += clearWriters(of: process.node, volume)
                 actions.append(order(.settle(process), volume, for: .reuse))
@@ -184,6 +185,11 @@ package struct SessionTable: Equatable, Sendable {
             case .stranger, .greeting, .session, .commander: sum
             }
         }
+    }
+
+    /// Reads of clients of this boot, or of lower ones of its node, that have not ended.
+    package func reads(of process: NodeBoot) -> Int {
+        volumes.reduce(0) { $0 + $1.holds.count(of: process) }
     }
 
     package var sessionCount: Int {

@@ -92,15 +92,19 @@ struct WriterTable: Equatable, Sendable {
     func settled(at now: Instant, after settle: Interval) -> [SessionWriter] {
         var settled: [SessionWriter] = []
         for (writer, state) in states {
-            if case .surpassed(let since) = state, now - since >= settle { settled.append(writer) }
+            if case .surpassed(let since) = state, now - since >= wait(settle) { settled.append(writer) }
         }
         return settled
+    }
+
+    private func wait(_ settle: Interval) -> Interval {
+        SessionMutants.active(.surpassedWriterClearedAtOnce) ? .zero : settle
     }
 
     func nextSettling(after settle: Interval) -> Instant? {
         var next: Instant?
         for state in states.values {
-            if case .surpassed(let since) = state { next = min(next ?? .distantFuture, since + settle) }
+            if case .surpassed(let since) = state { next = min(next ?? .distantFuture, since + wait(settle)) }
         }
         return next
     }

@@ -67,6 +67,11 @@ package struct DiskWrite: Sendable {
     package var offset: Int
     package var bytes: [UInt8]
 
+    package init(offset: Int, bytes: [UInt8]) {
+        self.offset = offset
+        self.bytes = bytes
+    }
+
     /// Only some sectors of it: those for which `keeps` says so.
     package func torn(_ keeps: (Int) -> Bool) -> [DiskWrite] {
         stride(from: 0, to: bytes.count, by: DiskImage.sector).filter { keeps($0 / DiskImage.sector) }.map { start in

@@ -8,7 +8,7 @@ struct SimulationTool: AsyncParsableCommand {
         commandName: "csnap-sim", abstract: "The agent's production core in a simulated world.",
         subcommands: [
             RunCommand.self, TraceCommand.self, MutantsCommand.self, ScenariosCommand.self,
-            StoreCommand.self, StoreFileCommand.self,
+            StoreCommand.self, StoreFileCommand.self, DataCommand.self,
         ])
 }
 

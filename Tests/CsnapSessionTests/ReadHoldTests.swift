@@ -48,6 +48,23 @@ struct ReadHoldTests {
         #expect(back.contains(Rig.grant(6, to: 2)) && back.contains(Rig.grant(8, to: 3)))
     }
 
+    @Test("the hello of a killed client's successor ends its holds; that of another node does not")
+    func successor() {
+        // Found by `csnap-sim data`: they stayed until the server ended, and every write of those chunks waited.
+        var rig = Self.waiting()
+        _ = rig.served.closed(ConnectionID(1))
+        #expect(!rig.join(Rig.nodes[1], client: 22, on: 21).contains(Rig.grant(6, to: 2)))
+        var other = Self.waiting()
+        _ = other.served.closed(ConnectionID(1))
+        #expect(other.join(Rig.nodes[0], client: 11, on: 11).contains(Rig.grant(6, to: 2)))
+    }
+
+    @Test("a client that says goodbye in the middle of a read holds nothing any more")
+    func goodbye() {
+        var rig = Self.waiting()
+        #expect(rig.served.received(.bye, on: ConnectionID(1)).contains(Rig.grant(6, to: 2)))
+    }
+
     @Test("STRIKE: sessions close, waiting writes are cancelled, holds dropped, the waiters woken")
     func strike() {
         var rig = Self.waiting()

@@ -21,9 +21,11 @@ struct SnapshotRig {
     }
 
     /// HELLO of this node's client (its uuid is the node's number) on a new connection.
-    mutating func join(_ node: NodeBoot, on id: UInt64, kernel: UInt64 = 1) -> [SessionAction] {
+    mutating func join(
+        _ node: NodeBoot, client: UInt64? = nil, on id: UInt64, kernel: UInt64 = 1
+    ) -> [SessionAction] {
         let opened = served.opened(ConnectionID(id))
-        let hello = SessionTableTests.hello(node, client: UInt64(node.node.value), kernel: kernel)
+        let hello = SessionTableTests.hello(node, client: client ?? UInt64(node.node.value), kernel: kernel)
         return opened + served.received(hello, on: ConnectionID(id))
     }
 

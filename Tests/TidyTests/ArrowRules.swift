@@ -20,11 +20,14 @@ enum ArrowRules {
         ],
         "CsnapSimulation": ["CsnapCore"],
         "CsnapStoreSimulation": ["CsnapStore", "CsnapCore"],
+        "CsnapDataSimulation": [
+            "CsnapRuntime", "CsnapSimulation", "CsnapStoreSimulation", "CsnapSession", "CsnapStore", "CsnapCore",
+        ],
         "csnap-agent": main, "csnap-server": main, "csnap-client": main,
         "csnapctl": ["CsnapSandbox", "Glibc"],
         "csnap-sim": [
-            "CsnapSimulation", "CsnapStoreSimulation", "CsnapStore", "CsnapCore", "CShims", "ArgumentParser",
-            "Foundation",
+            "CsnapSimulation", "CsnapStoreSimulation", "CsnapDataSimulation", "CsnapStore", "CsnapCore", "CShims",
+            "ArgumentParser", "Foundation",
             "Glibc",
         ],
     ]

@@ -1,5 +1,5 @@
 /// What is to happen, in the order of (time, sequence): equal times keep the order of their insertion.
-struct EventQueue<Payload> {
+package struct EventQueue<Payload> {
     private struct Entry {
         var time: TrueTime
         var sequence: UInt64
@@ -15,9 +15,11 @@ struct EventQueue<Payload> {
     private var free: [Int] = []
     private var sequence: UInt64 = 0
 
-    var nextTime: TrueTime { heap.first?.time ?? never }
+    package init() {}
 
-    mutating func insert(_ payload: consuming Payload, at time: TrueTime) {
+    package var nextTime: TrueTime { heap.first?.time ?? never }
+
+    package mutating func insert(_ payload: consuming Payload, at time: TrueTime) {
         let slot: Int
         if let reused = free.popLast() {
             slot = reused
@@ -32,7 +34,7 @@ struct EventQueue<Payload> {
         heap.withUnsafeMutableBufferPointer { Self.siftUp($0, entry) }
     }
 
-    mutating func pop() -> (time: TrueTime, payload: Payload)? {
+    package mutating func pop() -> (time: TrueTime, payload: Payload)? {
         guard let first = heap.first, let last = heap.popLast() else { return nil }
         if !heap.isEmpty { heap.withUnsafeMutableBufferPointer { Self.siftDown($0, last) } }
         free.append(first.slot)

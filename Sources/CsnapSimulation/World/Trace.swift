@@ -6,12 +6,14 @@ package struct Trace {
     /// Lines before this true time are not kept.
     package var from: TrueTime = 0
 
-    mutating func mix(_ word: UInt64) {
+    package init() {}
+
+    package mutating func mix(_ word: UInt64) {
         hash = (hash ^ word) &* 0x0000_0100_0000_01b3
         hash ^= hash >> 29
     }
 
-    mutating func line(_ time: TrueTime, _ text: @autoclosure () -> String) {
+    package mutating func line(_ time: TrueTime, _ text: @autoclosure () -> String) {
         guard isRecording, time >= from else { return }
         lines.append(format(time) + "  " + text())
     }

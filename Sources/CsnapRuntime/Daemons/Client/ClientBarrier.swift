@@ -22,12 +22,17 @@ extension ClientCore {
         guard session == .open, attempt.tenure == gate.adopted else { return }
         barrier = ClientBarrier(attempt: attempt)
         queries.askAgain()
-        if gate.holdWrites() { actions.append(.flushOrigin(attempt)) }
+        if gate.holdWrites() || SessionMutants.active(.ackBeforeDrained) { flush(attempt) }
     }
 
     /// The last write has returned.
     mutating func drained() {
-        if let barrier { actions.append(.flushOrigin(barrier.attempt)) }
+        if let barrier { flush(barrier.attempt) }
+    }
+
+    private mutating func flush(_ attempt: BarrierAttempt) {
+        if SessionMutants.active(.ackBeforeFlushed) { return flushed(attempt, error: 0) }
+        actions.append(.flushOrigin(attempt))
     }
 
     /// The origin is flushed (0), or could not be. Then nothing is said: the server gives up at its deadline and names
@@ -56,6 +61,7 @@ extension ClientCore {
             bitmap = UnsharedBitmap(
                 storeUUID: old.storeUUID, generation: generation, chunkSize: old.chunkSize,
                 originSize: self.originSize)
+            if SessionMutants.active(.bitmapKeptAtEnd) { bitmap?.insert(allOf: old) }
         }
         grow(to: originSize)
         leaveBarrier()
@@ -91,7 +97,8 @@ extension ClientCore {
     /// The disk read that `.readMapped` asked for has returned. True: its data may be shown. False: it is void, since
     /// the lease ran out or the server changed meanwhile; `.readMapped` comes again.
     package mutating func finishRead(_ id: UInt64, now: Instant) -> Bool {
-        guard let end = reads.finish(id, isOpen: gate.isOpen(now)) else { return false }
+        let isOpen = gate.isOpen(now) || SessionMutants.active(.readNotCheckedAfterwards)
+        guard let end = reads.finish(id, isOpen: isOpen) else { return false }
         if end.tellServer, session == .open {
             actions.append(.send(.endRead(request: id, epoch: gate.adopted.epoch)))
         }

@@ -297,6 +297,7 @@ package struct ClientCore: Equatable, Sendable {
         retryAt = now + pause
         queries.unsend()
         endReads()
+        if SessionMutants.active(.goOnAfterAck) { leaveBarrier() }
     }
 
     package mutating func receive(_ frame: ServerFrame, now: Instant) {
@@ -364,7 +365,9 @@ package struct ClientCore: Equatable, Sendable {
                 note(.sessionLost, "the server's chunk size \(welcome.chunkSize) is none; session refused")
                 return abandon(now, pause: Self.refusedPause)
             }
+            let old = bitmap
             bitmap = fresh
+            if SessionMutants.active(.bitmapKeptAtWelcome), let old { bitmap?.insert(allOf: old) }
             queries.askAgain()
         }
         if welcome.originSize < originSize {

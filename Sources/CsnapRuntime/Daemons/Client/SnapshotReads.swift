@@ -41,7 +41,7 @@ struct SnapshotReads: Equatable, Sendable {
     /// The disk read has returned: whether its data holds, and whether the server is to hear of it; nil: unknown.
     mutating func finish(_ id: UInt64, isOpen: Bool) -> (holds: Bool, tellServer: Bool)? {
         guard case .reading(let isVoid) = reads[id]?.state else { return nil }
-        let holds = isOpen && !isVoid
+        let holds = isOpen && (!isVoid || SessionMutants.active(.voidReadShown))
         if holds { reads[id] = nil } else { reads[id]?.state = .unasked }
         return (holds, !isVoid)
     }

@@ -41,6 +41,11 @@ struct UnsharedBitmap: Equatable, Sendable {
 
     /// A grant of this generation came for the range; what lies beyond the origin is ignored.
     mutating func insert(_ range: ChunkRange) { bits.insert(range) }
+
+    /// For mutants: what another generation knew.
+    mutating func insert(allOf other: UnsharedBitmap) {
+        for chunk in 0..<other.chunks where other.contains(chunk) { insert(ChunkRange(first: chunk, count: 1)) }
+    }
 }
 
 /// One bit for each chunk, in memory that somebody else keeps.
@@ -65,6 +70,7 @@ struct ChunkBits: Equatable, @unchecked Sendable {
     func shared(in range: ChunkRange) -> ChunkRange? {
         var first: UInt64?
         var last: UInt64 = 0
+        if SessionMutants.active(.oneGrantedChunkIsEnough), contains(range.first) { return nil }
         for chunk in range.first..<range.first + UInt64(range.count) where !contains(chunk) {
             if first == nil { first = chunk }
             last = chunk

@@ -1,0 +1,67 @@
+import CsnapCore
+import CsnapSession
+
+/// The reads of snapshots that run, as their frames tell: what nobody may write or use again meanwhile.
+struct HoldLedger {
+    private struct Read {
+        var process: NodeBoot
+        var client: Bits128
+        var request: UInt64
+        var chunks: [ChunkRange]
+        /// Of the store, in bytes.
+        var places: [Range<UInt64>]
+    }
+
+    private var reads: [Read] = []
+
+    /// A client that greets, or goes, has thrown away what it was reading; nobody before it reads any more.
+    mutating func anew(_ hello: SessionHello) { reads.removeAll { $0.process.node == hello.process.node } }
+
+    mutating func mapped(_ hello: SessionHello, _ request: UInt64, _ ranges: [ChunkRange], _ pieces: [MapPiece]) {
+        var read = Read(process: hello.process, client: hello.client, request: request, chunks: [], places: [])
+        var chunks = ranges.flatMap { Array($0.first..<$0.end) }[...]
+        for piece in pieces {
+            let part = chunks.prefix(Int(piece.count))
+            chunks = chunks.dropFirst(Int(piece.count))
+            switch piece.place {
+            case .origin: read.chunks += part.map { ChunkRange(first: $0, count: 1) }
+            case .store(let address):
+                read.places.append(address..<address + UInt64(piece.count) * UInt64(DataWorld.chunkSize))
+            case .zero: break
+            }
+        }
+        reads.append(read)
+    }
+
+    mutating func ended(_ hello: SessionHello, _ request: UInt64) {
+        reads.removeAll { $0.client == hello.client && $0.process == hello.process && $0.request == request }
+    }
+
+    mutating func struck(_ process: NodeBoot) {
+        reads.removeAll { $0.process.node == process.node && $0.process.boot <= process.boot }
+    }
+
+    /// Holds end with their server.
+    mutating func serverGone() { reads = [] }
+
+    /// D6: who reads one of these chunks from the origin.
+    func holder(of ranges: [ChunkRange]) -> String? {
+        for read in reads {
+            for chunk in read.chunks where ranges.contains(where: { $0.first <= chunk.first && chunk.first < $0.end }) {
+                return "node \(read.process.node.value)"
+            }
+        }
+        return nil
+    }
+
+    /// D9: a place that somebody may look at was written.
+    func overwritten(by writes: [Range<UInt64>]) -> String? {
+        for read in reads {
+            for place in read.places where writes.contains(where: { $0.overlaps(place) }) {
+                return "byte \(place.lowerBound) of the store is used again, and node "
+                    + "\(read.process.node.value) reads there"
+            }
+        }
+        return nil
+    }
+}

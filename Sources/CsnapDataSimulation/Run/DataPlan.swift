@@ -1,0 +1,48 @@
+package import CsnapCore
+
+package enum DataFault: Int, CaseIterable, Sendable {
+    case serverKills, serverDeathsInWrites, nodeCrashes, clientKills, clientStops, connections, cuts
+    case originErrors, storeErrors, powerCuts, strikes, fences
+}
+
+/// What one world is like. Drawn from a seed: each class of faults is off with probability one half.
+package struct DataPlan: Sendable {
+    package var nodes = 3
+    /// Of the store, 32 KiB each; few of them are full soon.
+    package var windows = 160
+    package var faults: [DataFault] = []
+    /// Longest time between two faults, in milliseconds; also the other bounds.
+    package var period = 800
+    package var slowMessages = 20
+    package var slowDisk = 60
+    package var slowStore = 20
+    package var slowFlush = 30
+    /// A barrier's deadline.
+    package var patience = 200
+
+    package init() {}
+
+    package init(_ random: inout Generator) {
+        nodes = 2 + random.next(below: 2)
+        if random.next(below: 4) == 0 { windows = 48 }
+        for fault in DataFault.allCases where random.next(below: 2) == 0 { faults.append(fault) }
+        period = [300, 800, 2000][random.next(below: 3)]
+        slowMessages = [5, 40, 150][random.next(below: 3)]
+        slowDisk = [10, 100, 700][random.next(below: 3)]
+        slowStore = [5, 60][random.next(below: 2)]
+        slowFlush = [5, 100, 400][random.next(below: 3)]
+        patience = [60, 200, 1000][random.next(below: 3)]
+    }
+
+    func has(_ fault: DataFault) -> Bool { faults.contains(fault) }
+}
+
+/// A rule that the world's own shells keep, and that a mutant removes.
+package enum DataRules {
+    #if CSNAP_MUTANTS
+        // Set once, before any world runs; then only read.
+        nonisolated(unsafe) package static var looksBeforeEntering = false
+    #else
+        package static var looksBeforeEntering: Bool { false }
+    #endif
+}

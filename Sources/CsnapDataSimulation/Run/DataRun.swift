@@ -1,0 +1,120 @@
+import CsnapCore
+package import CsnapSession
+import CsnapSimulation
+package import CsnapStore
+
+/// What one seed came to.
+package struct DataResult: Sendable {
+    package var seed: UInt64
+    package var violation: DataViolation?
+    package var statistics: DataStatistics
+    package var hash: UInt64
+    package var lines: [String]
+    package var faults: [DataFault]
+}
+
+/// One seed: its world, some seconds of faults, then peace.
+package struct DataRun: Sendable {
+    package var seed: UInt64
+    package var seconds: Int64
+    /// Nil: drawn from the seed.
+    package var plan: DataPlan?
+    package var isRecording: Bool
+
+    package init(seed: UInt64, seconds: Int64 = 10, plan: DataPlan? = nil, recording: Bool = false) {
+        self.seed = seed
+        self.seconds = seconds
+        self.plan = plan
+        isRecording = recording
+    }
+
+    package func run() -> DataResult {
+        var random = Generator(seed: seed &* 0x1000_0001)
+        let drawn = DataPlan(&random)
+        let plan = plan ?? drawn
+        let world = DataWorld(plan, seed: seed, recording: isRecording)
+        world.run(seconds: seconds)
+        return DataResult(
+            seed: seed, violation: world.violation, statistics: world.statistics, hash: world.trace.hash,
+            lines: world.trace.lines, faults: plan.faults)
+    }
+}
+
+/// A rule that is removed, and where to look for the damage.
+package struct DataMutantPlan: Sendable {
+    package enum Rule: Sendable {
+        case session(SessionMutant)
+        case store(StoreMutant)
+        case looksBeforeEntering
+    }
+
+    package var name: String
+    var rule: Rule
+    /// On in every world; the others are drawn.
+    var faults: [DataFault] = []
+    /// Nothing but `faults`.
+    var isPure = false
+    var change: @Sendable (inout DataPlan) -> Void = { _ in }
+
+    package static var all: [DataMutantPlan] {
+        SessionMutant.allCases.map { plan(for: $0) } + [
+            DataMutantPlan(name: "looksBeforeEntering", rule: .looksBeforeEntering),
+            DataMutantPlan(name: StoreMutant.grantBeforeFlush.rawValue, rule: .store(.grantBeforeFlush)),
+        ]
+    }
+
+    private static func plan(for mutant: SessionMutant) -> DataMutantPlan {
+        var plan = DataMutantPlan(name: mutant.rawValue, rule: .session(mutant))
+        switch mutant {
+        case .ackOfAnyAttempt:
+            plan.change = {
+                $0.patience = 60
+                $0.slowFlush = 100
+                $0.slowMessages = 150
+            }
+        case .lostClientCounted, .holdsEndWithConnection, .goOnAfterAck, .voidReadShown:
+            plan.faults = [.connections]
+            plan.change = { $0.slowDisk = 100 }
+        case .lostWritersIgnored, .writerClearedAtDisconnect: plan.faults = [.nodeCrashes, .clientKills]
+        case .surpassedWriterClearedAtOnce: plan.faults = [.nodeCrashes]
+        case .welcomeInBarrier, .bitmapKeptAtWelcome: plan.faults = [.connections, .serverKills]
+        case .failedCopyGranted: plan.faults = [.originErrors]
+        case .fullStoreGranted: plan.change = { $0.windows = 48 }
+        case .strikeKeepsHolds, .strikeKeepsSessions, .readNotCheckedAfterwards:
+            plan.faults = [.cuts, .strikes]
+            plan.change = { $0.slowDisk = 700 }
+        case .ackBeforeFlushed: plan.faults = [.powerCuts]
+        case .answeredBeforeActivation: plan.faults = [.serverKills]
+        case .holdsKeptAtHello: plan.faults = [.connections]
+        case .holdsKeptAtBye: plan.faults = [.clientStops]
+        case .grantInBarrier, .waitingWriteNotLookedAtAgain, .welcomeBeforeRecord, .grantDespiteHold, .anybodyEndsRead,
+            .reuseUnderReaders, .ackBeforeDrained, .bitmapKeptAtEnd, .oneGrantedChunkIsEnough:
+            plan.change = { $0.slowDisk = 100 }
+        }
+        return plan
+    }
+
+    /// Removes the rule from this process, for good.
+    package func remove() -> Bool {
+        #if CSNAP_MUTANTS
+            switch rule {
+            case .session(let mutant): SessionMutants.removed = mutant
+            case .store(let mutant): StoreMutants.removed = mutant
+            case .looksBeforeEntering: DataRules.looksBeforeEntering = true
+            }
+            return true
+        #else
+            return false
+        #endif
+    }
+
+    /// Runs one seed without the rule.
+    package func run(seed: UInt64, recording: Bool = false) -> DataResult {
+        var random = Generator(seed: seed &* 0x1000_0001)
+        var plan = DataPlan(&random)
+        if isPure { plan.faults = [] }
+        plan.faults += faults.filter { !plan.has($0) }
+        change(&plan)
+        return DataRun(seed: seed, plan: plan, recording: recording).run()
+    }
+}

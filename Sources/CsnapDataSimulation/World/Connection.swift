@@ -1,0 +1,91 @@
+import CsnapCore
+import CsnapSession
+
+/// A stream between a client and a server: in order, each direction at its own speed, and broken at any moment.
+final class Connection {
+    /// One direction.
+    private struct Lane {
+        var last: Int64 = 0
+        /// What is under way never arrives.
+        var isCut = false
+    }
+
+    let id: ConnectionID
+    let server: ServerShell
+    private unowned let world: DataWorld
+    private var toServer = Lane()
+    private var toClient = Lane()
+    private(set) var isOver = false
+    private var received: ((ServerFrame) -> Void)?
+    private var lost: (() -> Void)?
+
+    /// To a server; `opened` or `lost` is called, then `received` for each frame.
+    init(
+        to server: ServerShell, _ world: DataWorld, opened: @escaping () -> Void,
+        received: @escaping (ServerFrame) -> Void, lost: @escaping () -> Void
+    ) {
+        self.server = server
+        self.world = world
+        self.received = received
+        self.lost = lost
+        id = world.nextConnection()
+        world.after(world.latency()) { [self] in
+            guard !server.isDead, server.isListening, !isOver else { return loseAtClient() }
+            server.accept(self)
+            world.after(world.latency()) { [self] in if !isOver, !toClient.isCut { opened() } }
+        }
+    }
+
+    func send(_ frame: ClientFrame) {
+        guard !isOver else { return }
+        toServer.last = max(toServer.last, world.now + world.latency())
+        world.after(toServer.last - world.now) { [self] in
+            if !toServer.isCut { server.receive(frame, on: self) }
+        }
+    }
+
+    func send(_ frame: ServerFrame) {
+        toClient.last = max(toClient.last, world.now + world.latency())
+        world.after(toClient.last - world.now) { [self] in
+            if !toClient.isCut, !isOver { received?(frame) }
+        }
+    }
+
+    /// The client closes it: what it sent still arrives.
+    func close() {
+        guard !isOver else { return }
+        isOver = true
+        end(toServer.last) { [self] in server.lost(self) }
+        received = nil
+        lost = nil
+    }
+
+    /// The server closes it, or its process is gone: what it sent still arrives.
+    func closeAtServer() {
+        toServer.isCut = true
+        end(toClient.last) { [self] in loseAtClient() }
+    }
+
+    /// It breaks. A half-open one is not noticed by the server for long.
+    func cut(isHalfOpen: Bool) {
+        toServer.isCut = true
+        toClient.isCut = true
+        world.after(world.milliseconds(0, 20)) { [self] in loseAtClient() }
+        world.after(isHalfOpen ? world.milliseconds(300, 3000) : world.milliseconds(0, 20)) { [self] in
+            server.lost(self)
+        }
+    }
+
+    private func end(_ last: Int64, _ body: @escaping () -> Void) {
+        world.after(max(last - world.now, 0) + world.milliseconds(0, 2), body)
+    }
+
+    private func loseAtClient() {
+        guard !isOver else { return }
+        isOver = true
+        let lost = lost
+        received = nil
+        self.lost = nil
+        lost?()
+    }
+}

@@ -1,0 +1,132 @@
+import CsnapCore
+import CsnapSession
+import CsnapStore
+
+/// A taken store as a server uses it, as `VolumeStore` does in the daemon: orders in, results out.
+struct SimulatedVolume {
+    private(set) var store: SnapshotStore<SimulatedPath>
+
+    init(
+        _ claim: StoreClaim, store: SimulatedPath, origin: SimulatedPath, isKernelOld: Bool
+    ) throws(StoreRefusal) {
+        self.store = try SnapshotStore.take(claim, device: store, origin: origin, settled: [])
+        do throws(StoreError) {
+            try self.store.settleOwn(isKernelOld: isKernelOld)
+        } catch {
+            throw .device(5)
+        }
+    }
+
+    var about: SessionVolume {
+        let facts = store.facts
+        return SessionVolume(
+            name: DataWorld.volume, storeUUID: facts.store, originSize: facts.originSize,
+            chunkSize: facts.geometry.chunkSize, generation: facts.generation,
+            writers: store.writers.map {
+                SessionWriter(node: $0.node, machineID: $0.machineID, kernelBootID: $0.kernelBootID)
+            })
+    }
+
+    mutating func maintain() throws(StoreError) {
+        do throws(StoreError) { _ = try store.maintain() } catch { if error.isFatal { throw error } }
+    }
+
+    mutating func copyOut(_ group: [[ChunkRange]]) throws(StoreError) -> [StoreResult] {
+        try store.grant(group.map { ranges in ranges.map { $0.first..<$0.end } }).map { outcome in
+            switch outcome {
+            case .granted: .copied
+            case .originRead: .failed(.originFailed)
+            case .damaged: .failed(.storeDamaged)
+            case .full: .full
+            case .outOfRange: .failed(.outOfRange)
+            }
+        }
+    }
+
+    mutating func perform(_ order: StoreOrder) throws(StoreError) -> StoreResult {
+        do throws(StoreError) {
+            return try obey(order)
+        } catch {
+            if error.isFatal { throw error }
+            switch order {
+            case .map:
+                if case .noSuchSnapshot = error { return .failed(.unknownSnapshot) }
+                return .failed(.storeDamaged)
+            case .recordWriter, .clearWriter, .settle, .reuse: return .failed(.storeFull)
+            default: return .outcome(.refused(error == .full ? .storeFull : .storeFailed, culprit: DataWorld.volume))
+            }
+        }
+    }
+
+    /// Nobody in this world orders anything else.
+    private mutating func obey(_ order: StoreOrder) throws(StoreError) -> StoreResult {
+        switch order {
+        case .copyOut(let ranges): return try copyOut([ranges])[0]
+        case .map(let snapshot, let ranges): return .mapped(try map(SnapshotNumber(snapshot), ranges))
+        case .recordWriter(let writer):
+            try store.addWriter(writer.record)
+            return .writerRecorded
+        case .clearWriter(let writer):
+            try store.clearWriter(writer.record)
+            return .writerCleared
+        case .settle(let process):
+            try store.settle([.node(process)])
+            return .done
+        case .find(let name, let uuid):
+            if let made = store.snapshots.first(where: { $0.about.uuid == uuid }) {
+                return .outcome(.snapshot(made.entry))
+            }
+            return named(name) == nil ? .absent : .outcome(.refused(.nameTaken, culprit: name))
+        case .commit(let name, let uuid, let priority):
+            let made = try store.create(SnapshotRequest(uuid: uuid, name: name, priority: priority))
+            return .committed(made.entry, generation: store.facts.generation)
+        case .delete(let name, let inUse):
+            guard let snapshot = named(name) else { return .outcome(.refused(.unknownSnapshot, culprit: name)) }
+            if let use = inUse.first(where: { $0.number == snapshot.number.value }) {
+                return .outcome(.refused(.inUse, culprit: use.culprit))
+            }
+            try store.delete(snapshot.number)
+            return .changed(snapshot.entry)
+        case .rename(let from, let to):
+            guard let old = named(from) else { return .outcome(.refused(.unknownSnapshot, culprit: from)) }
+            return .changed(try store.change(old.number, name: to, priority: 0, flags: []).entry)
+        case .list(let after):
+            return .outcome(
+                .snapshots(store.snapshots.filter { $0.number.value > after }.map { $0.entry }, hasMore: false))
+        case .reuse(let stamp):
+            store.readersForgot(upTo: stamp)
+            return .done
+        default: preconditionFailure("nobody in this world orders \(order)")
+        }
+    }
+
+    private func named(_ name: String) -> Snapshot? { store.snapshots.first { $0.about.name == name } }
+
+    private mutating func map(_ number: SnapshotNumber, _ ranges: [ChunkRange]) throws(StoreError) -> [MapPiece] {
+        var pieces: [MapPiece] = []
+        for range in ranges {
+            for part in try store.locate(number, range.first..<range.end) {
+                let place: MapPiece.Place =
+                    switch part.place {
+                    case .store(let offset): .store(offset)
+                    case .origin: .origin
+                    case .zero: .zero
+                    }
+                pieces.append(MapPiece(count: UInt32(part.chunks.count), place: place))
+            }
+        }
+        return pieces
+    }
+}
+
+extension SessionWriter {
+    fileprivate var record: WriterRecord {
+        WriterRecord(node: node, machineID: machineID, kernelBootID: kernelBootID)
+    }
+}
+
+extension Snapshot {
+    fileprivate var entry: SnapshotEntry {
+        SnapshotEntry(number: number.value, uuid: about.uuid, name: about.name, size: size, createdAt: about.created)
+    }
+}
