@@ -9,8 +9,8 @@ struct LocalNode: Equatable, Sendable {
     var resumed = false
     /// The end of the client lease, as our clients know it.
     var leaseUntil = Instant.distantPast
-    /// The latest end of any lease that a client of ours was ever told of.
-    var toldUntil = Instant.distantPast
+    /// The latest end of any lease that a client of ours was ever told of, by this boot or the one before.
+    var toldUntil: Instant
     /// The end of the lease that every resumed client knows of.
     var allToldUntil = Instant.distantPast
     var clients = SortedTable<ClientID, LocalClient>()
@@ -51,6 +51,7 @@ struct LocalNode: Equatable, Sendable {
     init(livingClients: [String], timing: Timing, at now: Instant) {
         unheard = livingClients
         earlierUntil = !livingClients.isEmpty ? now + timing.hardWithDrift : now
+        toldUntil = earlierUntil
         nextRequest = now
         suspendedSince = now
         mayTalk = livingClients.isEmpty
@@ -317,7 +318,7 @@ extension Agent {
     /// the next one if it may wait so long. So a node at rest costs one datagram each way a period.
     mutating func askForLease(withRenewalOf holder: NodeBoot) {
         let asked = node.requests.last?.sentAt ?? .distantPast
-        guard wantsClientLease, leaseHolder == holder, asked < now else { return }
+        guard wantsClientLease, leaseHolder == holder, now - asked >= timing.retry else { return }
         sendClientLease(mayWait: holder != own && node.leaseUntil - now > timing.hard / 2)
     }
 

@@ -20,7 +20,7 @@ struct DrivenAgent {
 
     init(
         node: UInt32, boot: UInt64 = 2, voters: [UInt32]? = nil, timing: Timing = .fast, serves: Bool = true,
-        change: (inout StoredState) -> Void = { _ in }
+        livingClients: [String] = [], change: (inout StoredState) -> Void = { _ in }
     ) {
         process = NodeBoot(node: NodeID(node), boot: Boot(boot))
         let bits = Bits128(high: 5, low: UInt64(node))
@@ -37,7 +37,7 @@ struct DrivenAgent {
             settings: AgentSettings(
                 process: process, startBits: bits, machineID: bits, kernelBootID: bits, address: Self.address(node),
                 peers: (1...5).filter { $0 != node }.map(Self.address), serves: serves, hasVolumes: true,
-                timing: timing, maximumVoters: 5, seed: UInt64(node), livingClients: [],
+                timing: timing, maximumVoters: 5, seed: UInt64(node), livingClients: livingClients,
                 previousServerProvenDead: false), stored: stored, at: now)
         step(.wake)
     }
