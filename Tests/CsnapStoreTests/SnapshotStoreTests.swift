@@ -144,7 +144,7 @@ struct SnapshotStoreTests {
 
     @Test("an heir keeps every window of the journal that it inherits")
     func inheritedJournal() throws {
-        // Found by `csnap-sim data`: only the windows in which a journal began were kept, and the next heir was refused.
+        // Found by `csnap-sim data`: only windows in which a journal began were kept, and the next heir was refused.
         var world = try StoreWorld(StoreWorld.format(windows: 40))
         for _ in 0..<30 { try world.perform(.writer) }
         try world.perform(.takeOver)

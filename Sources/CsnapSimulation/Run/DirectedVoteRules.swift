@@ -54,8 +54,8 @@ enum DirectedVoteRules {
         return lone.proposed == [1, 2, 4].map { NodeID($0) } ? nil : "a lost voter is not replaced"
     }
 
-    /// While an admitted boot holds a client lease, gossip tells of a higher boot of its node: an earlier process, whose
-    /// state file was lost since (§6).
+    /// While an admitted boot holds a client lease, gossip tells of a higher boot of its node: an earlier process, of
+    /// before its state file was lost (§6).
     private static func hearsay(_ timing: Timing) -> String? {
         var lone = LoneAgent(node: 1, voters: [1], timing: timing)
         lone.run(for: .seconds(10))
