@@ -6,6 +6,7 @@ extension SnapshotStore {
         try expectAlive()
         if let there = snapshot(uuid: request.uuid) { return there }
         try expectPossible(request)
+        try flushOrigin()
         let snapshot = Snapshot(
             number: SnapshotNumber(state.generation), about: request, size: state.originSize)
         try commit([.created(snapshot)])
@@ -18,7 +19,14 @@ extension SnapshotStore {
         if self.snapshot(uuid: snapshot.about.uuid) != nil || state.prepared.contains(snapshot) { return }
         try expectPossible(snapshot.about)
         guard state.prepared.count < StoreLimits.prepared else { throw .tooManySnapshots }
+        try flushOrigin()
         try commit([.prepared(snapshot)])
+    }
+
+    /// Whoever is in the barrier has flushed; who stopped or was lost before has not, and a snapshot's chunks lie on the
+    /// origin until they are copied out.
+    private mutating func flushOrigin() throws(StoreError) {
+        do throws(BlockDeviceError) { try origin.flush() } catch { throw .originFlush(error) }
     }
 
     /// Second step; idempotent by the uuid. First in the store that decides, then in the others.

@@ -35,13 +35,14 @@ package enum StoreError: Error, Equatable, Sendable {
     /// A snapshot's data could not be read, or is not what was saved.
     case damagedData(SnapshotNumber, chunk: UInt64)
     case originRead(chunk: UInt64, BlockDeviceError)
+    /// What programs wrote before a snapshot could not be made durable.
+    case originFlush(BlockDeviceError)
 
     package var isFatal: Bool {
         switch self {
         case .device, .surpassed, .ended: true
         case .damaged, .full, .noSuchSnapshot, .noSuchPrepared, .nameTaken, .impossibleName, .tooManySnapshots,
-            .tooManyWriters,
-            .pinned, .outOfRange, .wouldShrink, .damagedData, .originRead:
+            .tooManyWriters, .pinned, .outOfRange, .wouldShrink, .damagedData, .originRead, .originFlush:
             false
         }
     }

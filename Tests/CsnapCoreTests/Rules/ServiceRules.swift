@@ -128,14 +128,14 @@ import Testing
         var node = founder(starts: false)
         #expect(node.starts.count == 1)
         node.pass(node.timing.reconnect)
-        #expect(node.reports.contains(.serverFailed(.storeUnreachable)))
+        #expect(node.reports.contains(.serverFailed(.storeUnreachable, volume: "")))
         #expect(node.status.waits.contains { $0.kind == .store })
         #expect(node.status.members.first?.record.eligible == false)
     }
 
     @Test("A store that shows a higher tenure: the same node claims above it at once") func storeTenure() {
         var node = founder(starts: false)
-        node.step(.server(.failed(.storeTenure, epochSeen: Epoch(40))))
+        node.step(.server(.failed(.storeTenure, volume: "data", epochSeen: Epoch(40))))
         node.step(.serverGone)
         node.step(.server(.inert))
         node.pass(.milliseconds(50))
@@ -146,7 +146,7 @@ import Testing
     @Test("A store that surpasses every epoch is a failure, not a race without end") func storeTenureForEver() {
         var node = founder(starts: false)
         for epoch: UInt64 in 1...20 {
-            node.step(.server(.failed(.storeTenure, epochSeen: Epoch(epoch * 10))))
+            node.step(.server(.failed(.storeTenure, volume: "data", epochSeen: Epoch(epoch * 10))))
             node.step(.serverGone)
             node.step(.server(.inert))
             node.pass(.milliseconds(50))

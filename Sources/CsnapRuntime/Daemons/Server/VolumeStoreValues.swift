@@ -83,7 +83,7 @@ extension StoreError {
         switch self {
         case .noSuchSnapshot: .unknownSnapshot
         case .full, .tooManyWriters: .storeFull
-        case .originRead: .originFailed
+        case .originRead, .originFlush: .originFailed
         case .outOfRange: .outOfRange
         case .damaged, .damagedData: .storeDamaged
         case .device, .surpassed, .ended, .noSuchPrepared, .nameTaken, .impossibleName, .tooManySnapshots, .pinned,
@@ -110,7 +110,7 @@ extension StoreError {
         case .pinned: .inUse
         case .wouldShrink: .originSmaller
         case .device, .surpassed, .ended, .damaged, .noSuchPrepared, .tooManyWriters, .outOfRange,
-            .damagedData, .originRead:
+            .damagedData, .originRead, .originFlush:
             .storeFailed
         }
     }
