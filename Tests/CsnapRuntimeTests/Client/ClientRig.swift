@@ -24,8 +24,9 @@ final class ClientRig: Sendable {
     }
 
     init(
-        key: [UInt8]? = nil, size: UInt64 = ClientRig.size, engine: DiskEngine? = nil, parent: String = "/var/tmp",
-        originDirectory: String? = nil, offersSnapshots: Bool = false
+        key: [UInt8]? = nil, size: UInt64 = ClientRig.size, engine: DiskEngine? = nil,
+        pool: WorkerPool = WorkerPool(threads: 4), parent: String = "/var/tmp", originDirectory: String? = nil,
+        offersSnapshots: Bool = false
     ) throws {
         directory = try Self.makeDirectory(parent)
         runtime = RuntimeDirectory(directory)
@@ -38,7 +39,7 @@ final class ClientRig: Sendable {
         var options = Self.options(runtime, origin: origin, key: key, engine: engine)
         // Any file will do: its snapshots are not read.
         if offersSnapshots { options.store = origin }
-        daemon = try ClientDaemon(options: options, log: { log.add($0.text) })
+        daemon = try ClientDaemon(options: options, pool: pool, log: { log.add($0.text) })
         Wire.thread { [self] in
             daemon.run()
             ended.store(true, ordering: .releasing)

@@ -1,5 +1,6 @@
 import CsnapCore
 import CsnapRuntime
+import Dispatch
 import Foundation
 import Glibc
 import Synchronization
@@ -56,6 +57,38 @@ import Testing
         #expect(rig.stored(100 * 65536, 4096) == block)
         // Asked for together, not one by one.
         #expect(rig.server.queries.count < 60)
+        peer.end()
+        #expect(rig.stop())
+    }
+
+    /// A request passes the gate, waits for a thread behind a disk that hangs, and the lease ends meanwhile.
+    @Test func whoWaitedForAThreadAsksTheGateAgain() throws {
+        let (pool, hanging, over) = (WorkerPool(threads: 1), DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+        let rig = try ClientRig(engine: .pool, pool: pool)
+        #expect(rig.attach(one))
+        rig.resume(one)
+        let peer = NBDPeer(rig.socket)
+        peer.write(block, at: 0)
+        #expect(peer.reply() == 0)
+        pool.run { hanging.wait() }
+        let later = [UInt8](repeating: 0x5A, count: 4096)
+        peer.write(later, at: 0)
+        // Refused at once; so what came before is on its way to the disk.
+        peer.request(0, offset: ClientRig.size, length: 512)
+        #expect(peer.reply() != 0)
+        let two = ClientRig.tenure(2)
+        rig.agent.say(.suspend(two))
+        #expect(rig.agent.heard(.suspended(two, writesInFlight: 1)))
+        hanging.signal()
+        pool.run { over.signal() }
+        over.wait()
+        #expect(rig.stored(0, 4096) == block, "the write's turn came and passed")
+        #expect(!peer.hasReply(within: 100), "it is held, and no error")
+        rig.agent.say(.server(two, rig.server.address))
+        #expect(rig.agent.heard(.connected(two)))
+        rig.resume(two)
+        #expect(peer.reply() == 0)
+        #expect(rig.stored(0, 4096) == later)
         peer.end()
         #expect(rig.stop())
     }

@@ -8,7 +8,7 @@ import Synchronization
 package final class ClientDaemon: Sendable {
     private static let stackSize = 512 << 10
     /// Threads for calls that block; all disk I/O is on them where there is no ring.
-    private static let workers = 16
+    package static let workers = 16
     /// How long a stop waits for writes that are at the disk.
     private static let drain = Interval.seconds(10)
 
@@ -26,8 +26,10 @@ package final class ClientDaemon: Sendable {
     private let stopping = Atomic<Bool>(false)
 
     /// Takes the volume's lock, opens the origin, listens. Throws `ClientError`.
+    /// `pool`: the threads of requests that block.
     package init(
-        options: ClientOptions, log: @escaping @Sendable (ClientNote) -> Void
+        options: ClientOptions, pool: WorkerPool = WorkerPool(threads: ClientDaemon.workers),
+        log: @escaping @Sendable (ClientNote) -> Void
     ) throws(ClientError) {
         self.options = options
         self.log = log
@@ -49,8 +51,7 @@ package final class ClientDaemon: Sendable {
             listener = try NBDListener(
                 path: options.runtime.volumeSocket(options.volume),
                 context: ConnectionContext(
-                    monitor: monitor, watch: watch, device: device, pool: WorkerPool(threads: Self.workers),
-                    exports: exports, engine: engine))
+                    monitor: monitor, watch: watch, device: device, pool: pool, exports: exports, engine: engine))
         } catch {
             throw .system(error)
         }

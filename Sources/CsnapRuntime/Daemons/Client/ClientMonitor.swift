@@ -171,6 +171,10 @@ final class ClientMonitor: @unchecked Sendable {
         case slow
     }
 
+    /// Whether a request that passed the gate and then waited may still go to the disk. False also while the gate is
+    /// just being looked at: then it asks again.
+    func mayGoOn() -> Bool { fast.mayRead() }
+
     /// What a write learns at the gate.
     enum Admission: Equatable {
         /// It is counted: do it, then `leave`.

@@ -36,16 +36,10 @@ final class PollShell {
                 if isInline {
                     flow.finished(operation.request, device.perform(operation.kind))
                 } else {
-                    run(operation)
+                    flow.run(operation, on: pool, device)
                 }
-            case .blocking: run(operation)
+            case .blocking: flow.run(operation, on: pool, device)
             }
-        }
-    }
-
-    private func run(_ operation: DiskOperation) {
-        pool.run { [device, mailbox = flow.mailbox] in
-            mailbox.post(operation.request, device.perform(operation.kind))
         }
     }
 

@@ -246,6 +246,18 @@ final class RequestFlow {
         return DiskOperation(request: index, kind: .blocking(work))
     }
 
+    /// What `finished` gets for an operation that came too late to the disk: its request is at the gate again.
+    static let cameTooLate = -ECANCELED
+
+    /// Does it on a thread of the pool. It may wait long for one, behind calls of a disk that hangs, and meanwhile the
+    /// lease may have ended: so the gate is looked at again.
+    func run(_ operation: DiskOperation, on pool: WorkerPool, _ device: OriginDevice) {
+        pool.run { [monitor, mailbox] in
+            let result = monitor.mayGoOn() ? device.perform(operation.kind) : Self.cameTooLate
+            mailbox.post(operation.request, result)
+        }
+    }
+
     /// An operation has returned, or a backend has answered: bytes or 0; -errno on failure.
     func finished(_ index: Int, _ result: Int32) {
         atWork -= 1
@@ -253,6 +265,10 @@ final class RequestFlow {
         if !isBackend { watch.end(ticket(index)) }
         if ending == .now { return leaveGate(index) }
         if result == -EINTR || result == -EAGAIN { return operate(index) }
+        if result == Self.cameTooLate, !isBackend {
+            leaveGate(index)
+            return admit(index)
+        }
         if result < 0 { return fail(index, -result) }
         if isBackend { return answer(index, status: Int(result)) }
         switch requests[index].command.action {

@@ -78,10 +78,7 @@ final class RingShell {
                 csnap_ring_write(
                     ring, device.descriptor, data, length, offset, fixed(data, length), durable ? 1 : 0, tag)
             case .flush: csnap_ring_flush(ring, device.descriptor, tag)
-            case .blocking(let work):
-                pool.run { [device, flow = flow.mailbox] in
-                    flow.post(operation.request, work.perform(device))
-                }
+            case .blocking: flow.run(operation, on: pool, device)
             }
         }
     }
