@@ -44,7 +44,7 @@ mutants:
 	CSNAP_MUTANTS=1 $(SWIFT) build -c release --scratch-path .build-mutants --product csnap-sim
 	.build-mutants/release/csnap-sim mutants
 
-# The same for the data path: not part of `make test` while some removals are not caught (docs/testing.md §9).
+# The same for the data path: not part of `make test` while some removals are not caught (docs/testing.md §10).
 data-mutants:
 	CSNAP_MUTANTS=1 $(SWIFT) build -c release --scratch-path .build-mutants --product csnap-sim
 	.build-mutants/release/csnap-sim data --mutants

@@ -2,21 +2,14 @@ import CsnapCore
 import CsnapDataSimulation
 import Testing
 
+/// Many seeds are `make data-sim`, in release: here they would hold the threads of all other tests for minutes.
 @Suite("The data path in virtual time")
 struct DataSeedTests {
-    @Test("every oracle is content under these seeds", arguments: 1...8 as ClosedRange<UInt64>)
-    func seeds(seed: UInt64) {
-        let result = DataRun(seed: seed, seconds: 4).run()
-        #expect(result.violation?.text == nil)
-        #expect(result.statistics[.snapshots] > 0)
-        #expect(result.statistics[.reads] > 0)
-    }
-
     @Test("one seed, one trace; another seed, another")
     func deterministic() {
-        let first = DataRun(seed: 3, seconds: 2).run()
-        #expect(DataRun(seed: 3, seconds: 2).run().hash == first.hash)
-        #expect(DataRun(seed: 4, seconds: 2).run().hash != first.hash)
+        let first = DataRun(seed: 3, seconds: 1).run()
+        #expect(DataRun(seed: 3, seconds: 1).run().hash == first.hash)
+        #expect(DataRun(seed: 4, seconds: 1).run().hash != first.hash)
     }
 
     @Test("two and three nodes without any fault: no refusal but a busy one, no takeover", arguments: [2, 3])

@@ -99,7 +99,7 @@ struct LostClientTests {
         }
     }
 
-    /// Used by one thread at a time.
+    /// Safe: only one thread at a time uses it.
     final class Unchecked: @unchecked Sendable {
         let value: NBDClient?
         init(_ value: NBDClient?) { self.value = value }

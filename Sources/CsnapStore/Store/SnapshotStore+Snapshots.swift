@@ -23,7 +23,7 @@ extension SnapshotStore {
         try commit([.prepared(snapshot)])
     }
 
-    /// Whoever is in the barrier has flushed; who stopped or was lost before has not, and a snapshot's chunks lie on the
+    /// Whoever is in the barrier has flushed; who stopped or was lost before has not. A snapshot's chunks lie on the
     /// origin until they are copied out.
     private mutating func flushOrigin() throws(StoreError) {
         do throws(BlockDeviceError) { try origin.flush() } catch { throw .originFlush(error) }

@@ -376,8 +376,7 @@ package struct ClientCore: Equatable, Sendable {
         session = .open
         pingAt = now + Self.pingPeriod
         lastRefusal = nil
-        actions.append(.tell(.connected(gate.adopted)))
-        actions.append(.wake)
+        actions += [.tell(.connected(gate.adopted)), .wake]
         // It waited for the end of any barrier, and its generation told the outcome.
         leaveBarrier()
         ask()
