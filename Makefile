@@ -30,7 +30,7 @@ sim: build
 	$(BIN)/csnap-sim run --seeds $(SEEDS) --jobs 2
 
 # The snapshot path in a simulated world: other seeds with `make data-sim DATA_SEEDS=1..20000`.
-DATA_SEEDS ?= 1..400
+DATA_SEEDS ?= 1..300
 data-sim: build
 	$(BIN)/csnap-sim data --seeds $(DATA_SEEDS) --jobs 2
 
