@@ -101,12 +101,13 @@ struct ReadHolds: Equatable, Sendable {
     /// Snapshots that are being read, and by which nodes.
     var readers: SortedTable<UInt64, [NodeID]> {
         var readers = SortedTable<UInt64, [NodeID]>()
-        for (key, read) in reads {
-            let node = key.owner.process.node
-            let known = readers[read.snapshot] ?? []
-            if !known.contains(node) { readers[read.snapshot] = known + [node] }
-        }
+        for (key, read) in reads { Self.note(key.owner, reading: read.snapshot, in: &readers) }
         return readers
+    }
+
+    static func note(_ owner: ReadOwner, reading snapshot: UInt64, in readers: inout SortedTable<UInt64, [NodeID]>) {
+        let known = readers[snapshot] ?? []
+        if !known.contains(owner.process.node) { readers[snapshot] = known + [owner.process.node] }
     }
 
     /// Per node, for people.

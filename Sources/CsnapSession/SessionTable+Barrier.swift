@@ -132,7 +132,7 @@ extension SessionTable {
         return barrier.missing.keys.map { .send(.barrierBegin(attempt), to: $0) }
     }
 
-    private func sessions(on volumes: [Int]) -> [(ConnectionID, Session)] {
+    func sessions(on volumes: [Int]) -> [(ConnectionID, Session)] {
         var found: [(ConnectionID, Session)] = []
         for (id, connection) in connections {
             if case .session(let session) = connection, volumes.contains(session.volume) { found.append((id, session)) }

@@ -36,7 +36,7 @@ extension SessionTable {
         return [self.order(order, volume, for: .command(answer))]
     }
 
-    private func index(_ volume: String) -> Int? { volumes.firstIndex { $0.about.name == volume } }
+    func index(_ volume: String) -> Int? { volumes.firstIndex { $0.about.name == volume } }
 
     private mutating func createSeveral(
         _ names: [String], name: String, uuid: Bits128, priority: Int32, _ answer: CommandAnswer
@@ -140,12 +140,7 @@ extension SessionTable {
 
     /// Clients offer the snapshots as exports: they ask what there is from this number on.
     func changed(_ number: UInt64, _ volume: Int) -> [SessionAction] {
-        var actions: [SessionAction] = []
-        for (id, connection) in connections {
-            guard case .session(let session) = connection, session.volume == volume else { continue }
-            actions.append(.send(.snapshotsChanged(epoch: tenure.epoch, from: number), to: id))
-        }
-        return actions
+        sessions(on: [volume]).map { .send(.snapshotsChanged(epoch: tenure.epoch, from: number), to: $0.0) }
     }
 
     /// Only our own code could answer an order with something else.
@@ -156,9 +151,7 @@ extension SessionTable {
     /// The store knows what lies in it; who is connected and who reads, the table does.
     private func completed(_ outcome: CommandOutcome, _ volume: Int) -> CommandOutcome {
         guard case .volume(var report) = outcome else { return outcome }
-        report.sessions = connections.values.reduce(0) { sum, connection in
-            if case .session(let session) = connection, session.volume == volume { sum + 1 } else { sum }
-        }
+        report.sessions = UInt32(sessions(on: [volume]).count)
         report.waitingWrites = UInt32(volumes[volume].heldUp.count + volumes[volume].full.count)
         report.heldUp = age(volumes[volume].heldUp.values)
         report.full = age(volumes[volume].full.values)

@@ -133,9 +133,7 @@ extension SessionTable {
         var readers = volumes[volume].holds.readers
         for order in orders.values {
             guard case .read(let read, volume) = order else { continue }
-            let node = read.owner.process.node
-            let known = readers[read.snapshot] ?? []
-            if !known.contains(node) { readers[read.snapshot] = known + [node] }
+            ReadHolds.note(read.owner, reading: read.snapshot, in: &readers)
         }
         var uses: [SnapshotUse] = []
         for (number, nodes) in readers {

@@ -357,7 +357,7 @@ package struct HoldReport: Equatable, Sendable {
 
 /// How a snapshot's name must look: an NBD export and a word of the command line.
 package enum SnapshotName {
-    package static let limit = 64
+    package static let limit = Limits.snapshotName
 
     /// 1 to 64 letters, digits, `-`, `_`, `.`, `:`, `+`, `@`; no `.` or `-` in front.
     package static func isValid(_ name: String) -> Bool {

@@ -25,6 +25,8 @@ package enum Limits {
     package static let rememberedVolumes = 64
     /// Highest local health (Lifeguard).
     package static let localHealth: UInt8 = 8
+    /// Bytes of a snapshot's name.
+    package static let snapshotName = 64
     /// Bytes of a volume's name.
     package static let volumeName = 255
     /// Highest epoch taken from outside; nobody reaches it by counting, and `next` cannot overflow.

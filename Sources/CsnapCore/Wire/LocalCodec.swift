@@ -146,9 +146,6 @@ extension ServerToAgent: WireValue {
 }
 
 extension StoreNotice: WireValue {
-    /// Bytes of a snapshot's name.
-    private static let nameLimit = 64
-
     package func encode(to writer: inout ByteWriter) {
         writer.string(volume)
         switch kind {
@@ -166,7 +163,7 @@ extension StoreNotice: WireValue {
         volume = try reader.string(limit: Limits.volumeName)
         switch try reader.byte() {
         case 0: kind = .space(percent: try reader.byte(), isHolding: try reader.flag())
-        case 1: kind = .dropped(snapshot: try reader.string(limit: Self.nameLimit))
+        case 1: kind = .dropped(snapshot: try reader.string(limit: Limits.snapshotName))
         case let other: throw .unknownKind(other)
         }
     }

@@ -1,4 +1,5 @@
 import CsnapCore
+import CsnapRuntime
 import CsnapSession
 import CsnapStore
 
@@ -32,15 +33,7 @@ struct SimulatedVolume {
     }
 
     mutating func copyOut(_ group: [[ChunkRange]]) throws(StoreError) -> [StoreResult] {
-        try store.grant(group.map { ranges in ranges.map { $0.first..<$0.end } }).map { outcome in
-            switch outcome {
-            case .granted: .copied
-            case .originRead: .failed(.originFailed)
-            case .damaged: .failed(.storeDamaged)
-            case .full: .full
-            case .outOfRange: .failed(.outOfRange)
-            }
-        }
+        try store.grant(group.map { ranges in ranges.map { $0.first..<$0.end } }).map { StoreResult($0) }
     }
 
     mutating func perform(_ order: StoreOrder) throws(StoreError) -> StoreResult {
@@ -64,35 +57,36 @@ struct SimulatedVolume {
         case .copyOut(let ranges): return try copyOut([ranges])[0]
         case .map(let snapshot, let ranges): return .mapped(try map(SnapshotNumber(snapshot), ranges))
         case .recordWriter(let writer):
-            try store.addWriter(writer.record)
+            try store.addWriter(WriterRecord(writer))
             return .writerRecorded
         case .clearWriter(let writer):
-            try store.clearWriter(writer.record)
+            try store.clearWriter(WriterRecord(writer))
             return .writerCleared
         case .settle(let process):
             try store.settle([.node(process)])
             return .done
         case .find(let name, let uuid):
             if let made = store.snapshots.first(where: { $0.about.uuid == uuid }) {
-                return .outcome(.snapshot(made.entry))
+                return .outcome(.snapshot(SnapshotEntry(made)))
             }
             return named(name) == nil ? .absent : .outcome(.refused(.nameTaken, culprit: name))
         case .commit(let name, let uuid, let priority):
             let made = try store.create(SnapshotRequest(uuid: uuid, name: name, priority: priority))
-            return .committed(made.entry, generation: store.facts.generation)
+            return .committed(SnapshotEntry(made), generation: store.facts.generation)
         case .delete(let name, let inUse):
             guard let snapshot = named(name) else { return .outcome(.refused(.unknownSnapshot, culprit: name)) }
             if let use = inUse.first(where: { $0.number == snapshot.number.value }) {
                 return .outcome(.refused(.inUse, culprit: use.culprit))
             }
             try store.delete(snapshot.number)
-            return .changed(snapshot.entry)
+            return .changed(SnapshotEntry(snapshot))
         case .rename(let from, let to):
             guard let old = named(from) else { return .outcome(.refused(.unknownSnapshot, culprit: from)) }
-            return .changed(try store.change(old.number, name: to, priority: 0, flags: []).entry)
+            return .changed(SnapshotEntry(try store.change(old.number, name: to, priority: 0, flags: [])))
         case .list(let after):
             return .outcome(
-                .snapshots(store.snapshots.filter { $0.number.value > after }.map { $0.entry }, hasMore: false))
+                .snapshots(
+                    store.snapshots.filter { $0.number.value > after }.map { SnapshotEntry($0) }, hasMore: false))
         case .reuse(let stamp):
             store.readersForgot(upTo: stamp)
             return .done
@@ -105,28 +99,8 @@ struct SimulatedVolume {
     private mutating func map(_ number: SnapshotNumber, _ ranges: [ChunkRange]) throws(StoreError) -> [MapPiece] {
         var pieces: [MapPiece] = []
         for range in ranges {
-            for part in try store.locate(number, range.first..<range.end) {
-                let place: MapPiece.Place =
-                    switch part.place {
-                    case .store(let offset): .store(offset)
-                    case .origin: .origin
-                    case .zero: .zero
-                    }
-                pieces.append(MapPiece(count: UInt32(part.chunks.count), place: place))
-            }
+            for part in try store.locate(number, range.first..<range.end) { pieces.append(MapPiece(part)) }
         }
         return pieces
-    }
-}
-
-extension SessionWriter {
-    fileprivate var record: WriterRecord {
-        WriterRecord(node: node, machineID: machineID, kernelBootID: kernelBootID)
-    }
-}
-
-extension Snapshot {
-    fileprivate var entry: SnapshotEntry {
-        SnapshotEntry(number: number.value, uuid: about.uuid, name: about.name, size: size, createdAt: about.created)
     }
 }

@@ -61,14 +61,11 @@ package enum ControlRequest: Equatable, Sendable {
                     volume: try text(parameters, "volume"), name: try text(parameters, "name"),
                     uuid: try uuid(parameters)))
         case "io.csnap.Agent.MoveRevert":
-            guard let cursor = parameters["cursor"]?.integer, cursor >= 0 else { throw .invalidParameter("cursor") }
-            guard parameters["uuid"] != nil else { throw .invalidParameter("uuid") }
+            guard let cursor = try number(parameters, "cursor") else { throw .invalidParameter("cursor") }
             self = .snapshot(
-                .moveRevert(
-                    volume: try text(parameters, "volume"), uuid: try uuid(parameters), cursor: UInt64(cursor)))
+                .moveRevert(volume: try text(parameters, "volume"), uuid: try knownUUID(parameters), cursor: cursor))
         case "io.csnap.Agent.EndRevert":
-            guard parameters["uuid"] != nil else { throw .invalidParameter("uuid") }
-            self = .snapshot(.endRevert(volume: try text(parameters, "volume"), uuid: try uuid(parameters)))
+            self = .snapshot(.endRevert(volume: try text(parameters, "volume"), uuid: try knownUUID(parameters)))
         case "io.csnap.Agent.DeleteSnapshot":
             self = .snapshot(.delete(volume: try text(parameters, "volume"), name: try text(parameters, "name")))
         case "io.csnap.Agent.RenameSnapshot":
@@ -89,10 +86,7 @@ package enum ControlRequest: Equatable, Sendable {
             )
         case "io.csnap.Agent.ResizeVolume": self = .snapshot(.resize(volume: try text(parameters, "volume")))
         case "io.csnap.Agent.CheckVolume":
-            guard let uuid = parameters["uuid"]?.string.flatMap({ Bits128(hex: $0) }) else {
-                throw .invalidParameter("uuid")
-            }
-            self = .snapshot(.check(volume: try text(parameters, "volume"), uuid: uuid))
+            self = .snapshot(.check(volume: try text(parameters, "volume"), uuid: try knownUUID(parameters)))
         case "io.csnap.Agent.GetVolume": self = .snapshot(.examine(volume: try text(parameters, "volume")))
         default: self = .command(try ControlRequest.command(call.method, parameters))
         }
@@ -158,8 +152,12 @@ private func number(_ parameters: JSONValue, _ name: String) throws(ControlError
 
 /// The caller may give the uuid, to ask again what became of it.
 private func uuid(_ parameters: JSONValue) throws(ControlError) -> Bits128 {
-    guard let value = parameters["uuid"] else { return RandomBits.draw() }
-    guard let uuid = value.string.flatMap({ Bits128(hex: $0) }) else { throw .invalidParameter("uuid") }
+    parameters["uuid"] == nil ? RandomBits.draw() : try knownUUID(parameters)
+}
+
+/// Of something that there is already.
+private func knownUUID(_ parameters: JSONValue) throws(ControlError) -> Bits128 {
+    guard let uuid = parameters["uuid"]?.string.flatMap({ Bits128(hex: $0) }) else { throw .invalidParameter("uuid") }
     return uuid
 }
 

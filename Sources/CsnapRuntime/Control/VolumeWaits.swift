@@ -76,7 +76,5 @@ extension WaitReport {
         return waits
     }
 
-    private static func nodeWords(_ nodes: [UInt32]) -> String {
-        nodes.map { "node \($0)" }.joined(separator: ", ")
-    }
+    private static func nodeWords(_ nodes: [UInt32]) -> String { nodes.map { NodeID($0) }.text }
 }

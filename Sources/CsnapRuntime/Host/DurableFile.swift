@@ -2,13 +2,14 @@ package import Glibc
 
 /// Files that are either the old or the new one after a power cut, never a mixture.
 package enum DurableFile {
-    /// Writes `path`.new, fsyncs it, renames it over `path`, fsyncs the directory.
+    /// Writes `draft` (`path`.new), fsyncs it, renames it over `path`, fsyncs the directory.
     ///
     /// On failure `path` holds what it held before, unless the last step failed: then it may hold either.
     package static func replace(
-        _ path: String, with bytes: [UInt8], mode: mode_t = 0o600, owner: (user: uid_t, group: gid_t)? = nil
+        _ path: String, with bytes: [UInt8], mode: mode_t = 0o600, owner: (user: uid_t, group: gid_t)? = nil,
+        draft: String? = nil
     ) throws(SystemError) {
-        let temporary = path + ".new"
+        let temporary = draft ?? path + ".new"
         let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode)
         guard descriptor >= 0 else { throw SystemError("cannot create", temporary) }
         do throws(SystemError) {

@@ -21,6 +21,13 @@ struct AgentOptions: ParsableArguments {
         return try ConfigurationPaths.controlSocket(config)
     }
 
+    /// The NBD socket of this node's client of that volume, in the same directory.
+    func volumeSocket(_ volume: String) throws -> String {
+        let socket = try path()
+        let directory = socket.lastIndex(of: "/").map { String(socket[..<$0]) } ?? "."
+        return RuntimeDirectory(directory).volumeSocket(volume)
+    }
+
     /// Runs `body` with a connection; says what it waits for after one second.
     func call<Result>(waitingFor what: String, _ body: (AgentCaller) throws -> Result) throws -> Result {
         let begun = boottime()

@@ -2,7 +2,6 @@ import Glibc
 
 /// How far a long work is, on one line of a terminal; nothing anywhere else.
 package final class ProgressBar {
-    private static let width = 30
     private static let interval: Int64 = 100_000_000
     private let title: String
     private let isTerminal = isatty(2) == 1
@@ -16,18 +15,11 @@ package final class ProgressBar {
         guard isTerminal, now - Self.interval > shown else { return }
         shown = now
         let share = total == 0 ? 1 : min(1, Double(done) / Double(total))
-        let filled = Int(share * Double(Self.width))
-        let bar = String(repeating: "#", count: filled) + String(repeating: ".", count: Self.width - filled)
-        put("\r\(title) [\(bar)] \(Int(share * 100)) %")
+        Terminal.put("\r\(title) [\(Terminal.bar(share, rest: "."))] \(Int(share * 100)) %", to: 2)
     }
 
     /// Leaves no trace on the line.
     package func end() {
-        if isTerminal, shown != .min { put("\r\u{1b}[K") }
-    }
-
-    private func put(_ text: String) {
-        let bytes = Array(text.utf8)
-        _ = write(2, bytes, bytes.count)
+        if isTerminal, shown != .min { Terminal.put("\r\u{1b}[K", to: 2) }
     }
 }

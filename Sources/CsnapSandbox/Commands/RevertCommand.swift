@@ -22,7 +22,7 @@ extension SnapshotCommand {
 
         func run() throws {
             Interruption.watch()
-            let socket = try RevertSession.volumeSocket(agent.path(), volume)
+            let socket = try agent.volumeSocket(volume)
             if RevertSession.isUsed(socket) {
                 throw CommandFailure(
                     text: "csnapctl: a program on this node uses \(volume) (\(socket)): stop it first", code: 4)
@@ -77,7 +77,7 @@ struct RevertSession {
     func run() throws -> RevertResult {
         let begun = boottime()
         let revert = try caller.beginRevert(volume, name)
-        let before = "before-revert-\(ScheduleTurn.date(at: UInt64(max(0, time(nil)))))"
+        let before = "before-revert-\(ClockText.utc(UInt64(max(0, time(nil)))))"
         let kept: SnapshotItem
         do {
             kept = try caller.createSnapshot(volume, before, uuid: revert.uuid)
@@ -148,12 +148,6 @@ struct RevertSession {
     }
 
     // MARK: This node
-
-    /// Beside the agent's control socket.
-    static func volumeSocket(_ control: String, _ volume: String) -> String {
-        let directory = control.lastIndex(of: "/").map { String(control[..<$0]) } ?? "."
-        return "\(directory)/\(volume).nbd"
-    }
 
     /// Whether somebody is connected to this Unix socket: a connection carries the path by which its socket was bound,
     /// and the client binds beside the name and renames.

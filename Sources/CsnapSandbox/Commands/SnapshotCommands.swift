@@ -224,12 +224,25 @@ enum ByteText {
 
 /// Dates for people, in local time.
 enum ClockText {
+    /// Of this node's time zone.
     static func text(_ seconds: UInt64) -> String {
         var time = time_t(clamping: seconds)
         var parts = tm()
         localtime_r(&time, &parts)
-        var buffer = [CChar](repeating: 0, count: 32)
-        let length = strftime(&buffer, buffer.count, "%Y-%m-%d %H:%M:%S", &parts)
+        return text(&parts, "%Y-%m-%d %H:%M:%S")
+    }
+
+    /// "2026-11-29T13:00:07Z".
+    static func utc(_ seconds: UInt64) -> String {
+        var time = time_t(clamping: seconds)
+        var parts = tm()
+        gmtime_r(&time, &parts)
+        return text(&parts, "%Y-%m-%dT%H:%M:%SZ")
+    }
+
+    private static func text(_ parts: inout tm, _ format: String) -> String {
+        var buffer = [CChar](repeating: 0, count: 40)
+        let length = strftime(&buffer, buffer.count, format, &parts)
         return String(decoding: buffer[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 }

@@ -174,9 +174,7 @@ private struct SnapshotSender {
 extension SnapshotCommand.Options {
     /// An export of this node's client of the volume.
     func device(_ volume: String, _ export: String) throws -> NBDClient {
-        let socket = try agent.path()
-        let directory = socket.lastIndex(of: "/").map { String(socket[..<$0]) } ?? "."
-        let path = RuntimeDirectory(directory).volumeSocket(volume)
+        let path = try agent.volumeSocket(volume)
         do {
             return try NBDClient(path: path, export: export) { Interruption.isRequested }
         } catch {

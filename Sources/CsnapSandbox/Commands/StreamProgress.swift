@@ -2,7 +2,6 @@ import Glibc
 
 /// A bar on standard error, if that is a terminal; nothing else.
 struct StreamProgress {
-    private static let width = 30
     private let total: UInt64
     private let isShown = isatty(2) == 1
     private let begun = boottime()
@@ -25,20 +24,14 @@ struct StreamProgress {
     mutating func end(_ position: UInt64) {
         guard isShown else { return }
         draw(position, boottime())
-        put("\n")
+        Terminal.put("\n", to: 2)
     }
 
     private func draw(_ position: UInt64, _ now: Int64) {
-        let done = Int(Double(position) / Double(total) * Double(Self.width))
-        let bar = String(repeating: "#", count: done) + String(repeating: "-", count: Self.width - done)
+        let bar = Terminal.bar(Double(position) / Double(total), rest: "-")
         let seconds = max(Double(now - begun) / 1e9, 0.001)
         let rate = ByteText.short(UInt64(Double(moved) / seconds))
-        put("\r[\(bar)] \(position * 100 / total) %  \(ByteText.short(moved)), \(rate)/s  ")
-    }
-
-    private func put(_ text: String) {
-        let bytes = Array(text.utf8)
-        _ = write(2, bytes, bytes.count)
+        Terminal.put("\r[\(bar)] \(position * 100 / total) %  \(ByteText.short(moved)), \(rate)/s  ", to: 2)
     }
 }
 

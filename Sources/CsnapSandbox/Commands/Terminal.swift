@@ -26,7 +26,13 @@ package enum Terminal {
         if isatty(1) == 1 { put("\u{1b}[H\u{1b}[J", to: 1) }
     }
 
-    private static func put(_ text: String, to descriptor: Int32) {
+    /// `#` for what is done, as many of `rest` as are missing to `width`.
+    static func bar(_ share: Double, width: Int = 30, rest: Character) -> String {
+        let done = Int(share * Double(width))
+        return String(repeating: "#", count: done) + String(repeating: rest, count: width - done)
+    }
+
+    static func put(_ text: String, to descriptor: Int32) {
         let bytes = Array(text.utf8)
         var sent = 0
         while sent < bytes.count {

@@ -38,18 +38,16 @@ package struct ScheduleDirectory {
     /// Whole on disk, or not at all.
     package func write(_ volume: String, _ rule: RetentionRule) throws {
         if mkdir(path, 0o755) != 0, errno != EEXIST { throw CommandFailure.failed("csnapctl: \(path): \(lastError())") }
-        let target = file(volume)
-        let draft = path + "/." + volume + ".new"
         let text = "hourly: \(rule.hourly)\ndaily: \(rule.daily)\nweekly: \(rule.weekly)\n"
-        guard let file = fopen(draft, "we") else { throw CommandFailure.failed("csnapctl: \(draft): \(lastError())") }
-        let isWritten = fputs(text, file) >= 0 && fflush(file) == 0 && fsync(fileno(file)) == 0
-        let isClosed = fclose(file) == 0
-        guard isWritten, isClosed, chmod(draft, 0o644) == 0, rename(draft, target) == 0 else {
-            let reason = lastError()
-            unlink(draft)
-            throw CommandFailure.failed("csnapctl: \(target): \(reason)")
+        do throws(SystemError) {
+            // Hidden, for `volumes`.
+            try DurableFile.replace(
+                file(volume), with: Array(text.utf8), mode: 0o644, draft: path + "/." + volume + ".new")
+        } catch {
+            throw CommandFailure.failed("csnapctl: \(error)")
         }
-        syncDirectory()
+        // Whatever the umask.
+        chmod(file(volume), 0o644)
     }
 
     /// False: there was none.
@@ -58,15 +56,8 @@ package struct ScheduleDirectory {
             if errno == ENOENT { return false }
             throw CommandFailure.failed("csnapctl: \(file(volume)): \(lastError())")
         }
-        syncDirectory()
+        try? DurableFile.syncDirectory(of: file(volume))
         return true
-    }
-
-    private func syncDirectory() {
-        let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard descriptor >= 0 else { return }
-        fsync(descriptor)
-        close(descriptor)
     }
 
     private func file(_ volume: String) -> String { path + "/" + volume }

@@ -1,6 +1,5 @@
 import CsnapCore
 package import CsnapRuntime
-import Glibc
 
 /// One turn of a volume's schedule, on the node that serves: make what is due, delete what is no longer kept.
 package struct ScheduleTurn: Encodable, Equatable {
@@ -77,17 +76,7 @@ package struct ScheduleTurn: Encodable, Equatable {
     }
 
     /// "auto-2026-11-29T13:00:07Z".
-    package static func name(at seconds: UInt64) -> String { "auto-" + date(at: seconds) }
-
-    /// "2026-11-29T13:00:07Z".
-    static func date(at seconds: UInt64) -> String {
-        var time = time_t(clamping: seconds)
-        var parts = tm()
-        gmtime_r(&time, &parts)
-        var buffer = [CChar](repeating: 0, count: 40)
-        let length = strftime(&buffer, buffer.count, "%Y-%m-%dT%H:%M:%SZ", &parts)
-        return String(decoding: buffer[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    }
+    package static func name(at seconds: UInt64) -> String { "auto-" + ClockText.utc(seconds) }
 
     private static func isDated(_ name: String) -> Bool {
         name.wholeMatch(of: #/auto-\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ/#) != nil

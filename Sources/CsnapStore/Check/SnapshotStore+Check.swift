@@ -94,13 +94,18 @@ extension SnapshotStore {
         if !work.nodes.set(window, index, used: true) { work.found(.sharedPlace(offset: offset)) }
     }
 
+    /// Whatever the cache knows of it.
+    mutating func nodeFromDisk(_ pointer: NodePointer, level: UInt8) throws(StoreError) -> TreeNode {
+        cache.remove(pointer)
+        return try node(pointer, level: level)
+    }
+
     private mutating func checkNode(
         _ pointer: NodePointer, level: UInt8, first: EntryKey?, below upper: EntryKey?, _ work: inout CheckWork
     ) throws(StoreError) {
         let read: TreeNode
         do throws(StoreError) {
-            cache.remove(pointer)
-            read = try node(pointer, level: level)
+            read = try nodeFromDisk(pointer, level: level)
         } catch {
             try note(error, &work)
             return

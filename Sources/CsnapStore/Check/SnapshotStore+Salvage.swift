@@ -31,8 +31,7 @@ extension SnapshotStore {
     ) throws(StoreError) {
         let read: TreeNode
         do throws(StoreError) {
-            cache.remove(pointer)
-            read = try node(pointer, level: level)
+            read = try nodeFromDisk(pointer, level: level)
         } catch {
             guard case .damaged = error else { throw error }
             salvage.lost.append((from, below))

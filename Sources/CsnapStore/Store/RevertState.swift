@@ -46,7 +46,7 @@ extension SnapshotStore {
     }
 
     /// Neither where it goes nor what was before it may go.
-    func isOfRevert(_ snapshot: Snapshot) -> Bool {
+    package func isOfRevert(_ snapshot: Snapshot) -> Bool {
         guard let revert = state.revert else { return false }
         return snapshot.number == revert.target || snapshot.about.uuid == revert.uuid
     }

@@ -53,7 +53,7 @@ package enum StoreLimits {
     package static let snapshots = 8192
     package static let writers = 1024
     /// Bytes of UTF-8.
-    package static let nameLength = 64
+    package static let nameLength = Limits.snapshotName
     /// Dead tenures whose late writes are still possible (docs/data-plane.md, "Settling").
     package static let unsettledTenures = 32
     package static let prepared = 16

@@ -161,8 +161,8 @@ package enum StoreLevel: UInt8, Comparable, Sendable {
     package init(percent: Int) {
         self =
             switch percent {
-            case ..<80: .ample
-            case ..<95: .low
+            case ..<Int(FillingStore.warning): .ample
+            case ..<Int(FillingStore.urgent): .low
             case ..<100: .critical
             default: .full
             }

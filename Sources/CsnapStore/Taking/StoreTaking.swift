@@ -89,8 +89,7 @@ extension StoreRefusal {
         case .tenure(let other, _): max(other.epoch, tenure.epoch)
         case .slotOfBase, .claimWasLost: tenure.epoch
         case .blank, .notAStore, .version, .truncated, .damagedSlot, .foreign, .originTruncated, .stale, .damaged,
-            .unsettled,
-            .noRoomToRepair, .ownedElsewhere, .device:
+            .unsettled, .noRoomToRepair, .ownedElsewhere, .device:
             .none
         }
     }

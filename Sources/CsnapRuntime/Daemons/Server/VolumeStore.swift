@@ -90,15 +90,7 @@ struct VolumeStore {
         let outcomes = try store.grant(group.map { ranges in ranges.map { $0.first..<$0.end } })
         lastFull = outcomes.contains(.full) ? BootClock.now() : nil
         if lastFull != nil, whenFull == .drop { try dropOne() }
-        return outcomes.map { outcome in
-            switch outcome {
-            case .granted: .copied
-            case .originRead: .failed(.originFailed)
-            case .damaged: .failed(.storeDamaged)
-            case .full: .full
-            case .outOfRange: .failed(.outOfRange)
-            }
-        }
+        return outcomes.map { StoreResult($0) }
     }
 
     /// Gives up the snapshot of lowest priority that nobody reads, unless space is on its way already.
@@ -192,7 +184,7 @@ struct VolumeStore {
             return .reverting(nil)
         case .delete(let name, let inUse):
             guard let snapshot = named(name) else { return Self.unknown(name) }
-            if let revert = store.revert, revert.target == snapshot.number || revert.uuid == snapshot.about.uuid {
+            if let revert = store.revert, store.isOfRevert(snapshot) {
                 return .outcome(.refused(.inUse, culprit: "\(name): node \(revert.node.value) reverts the volume"))
             }
             if let use = inUse.first(where: { $0.number == snapshot.number.value }) {

@@ -1,6 +1,6 @@
 import CsnapCore
-import CsnapSession
-import CsnapStore
+package import CsnapSession
+package import CsnapStore
 import Glibc
 
 /// A device of the server: no write begins unless the lease allows it. The origin is only read, so it has no gate.
@@ -28,13 +28,13 @@ struct GatedDevice: BlockDevice {
 }
 
 extension WriterRecord {
-    init(_ writer: SessionWriter) {
+    package init(_ writer: SessionWriter) {
         self.init(node: writer.node, machineID: writer.machineID, kernelBootID: writer.kernelBootID)
     }
 }
 
 extension SnapshotEntry {
-    init(_ snapshot: Snapshot) {
+    package init(_ snapshot: Snapshot) {
         self.init(
             number: snapshot.number.value, uuid: snapshot.about.uuid, name: snapshot.about.name, size: snapshot.size,
             createdAt: snapshot.about.created, priority: snapshot.about.priority,
@@ -52,7 +52,7 @@ extension CheckState {
 }
 
 extension MapPiece {
-    init(_ part: ChunkLocation) {
+    package init(_ part: ChunkLocation) {
         let place: Place =
             switch part.place {
             case .store(let offset): .store(offset)
@@ -60,6 +60,20 @@ extension MapPiece {
             case .zero: .zero
             }
         self.init(count: UInt32(part.chunks.count), place: place)
+    }
+}
+
+extension StoreResult {
+    /// Of a copy-out.
+    package init(_ outcome: GrantOutcome) {
+        self =
+            switch outcome {
+            case .granted: .copied
+            case .originRead: .failed(.originFailed)
+            case .damaged: .failed(.storeDamaged)
+            case .full: .full
+            case .outOfRange: .failed(.outOfRange)
+            }
     }
 }
 
