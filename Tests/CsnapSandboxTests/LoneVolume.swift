@@ -112,35 +112,21 @@ final class LoneVolume {
     private static func freePort(_ type: __socket_type) throws -> UInt16 {
         let descriptor = Glibc.socket(AF_INET, Int32(type.rawValue), 0)
         defer { close(descriptor) }
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let bound = withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, length) == 0 && getsockname(descriptor, $0, &length) == 0
-            }
-        }
-        try #require(bound)
-        return address.sin_port.bigEndian
+        return try Loopback.bind(descriptor)
     }
 }
 
-/// A program of somebody else.
-enum Foreign {
+/// A program that is run to its end.
+enum Program {
     struct Run {
         var code: Int32
+        /// Of both streams.
         var output: String
     }
 
-    /// Nil, and said aloud, if it is not installed.
-    static func run(_ tool: String, _ arguments: [String]) throws -> Run? {
-        guard access("/usr/bin/" + tool, X_OK) == 0 else {
-            print("SKIPPED: \(tool) is not installed; no test against it was made")
-            return nil
-        }
+    static func run(_ path: String, _ arguments: [String]) throws -> Run {
         let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/" + tool)
+        process.executableURL = URL(fileURLWithPath: path)
         process.arguments = arguments
         let pipe = Pipe()
         process.standardOutput = pipe
@@ -150,5 +136,36 @@ enum Foreign {
         let output = pipe.fileHandleForReading.readDataToEndOfFile()
         process.waitUntilExit()
         return Run(code: process.terminationStatus, output: String(decoding: output, as: UTF8.self))
+    }
+
+    static func csnapctl(_ words: [String]) throws -> Run { try run(Tool.directory + "/csnapctl", words) }
+}
+
+/// A program of somebody else.
+enum Foreign {
+    /// Nil, and said aloud, if it is not installed.
+    static func run(_ tool: String, _ arguments: [String]) throws -> Program.Run? {
+        guard access("/usr/bin/" + tool, X_OK) == 0 else {
+            print("SKIPPED: \(tool) is not installed; no test against it was made")
+            return nil
+        }
+        return try Program.run("/usr/bin/" + tool, arguments)
+    }
+}
+
+enum Loopback {
+    /// Binds it to 127.0.0.1; the port that it got.
+    static func bind(_ descriptor: Int32) throws -> UInt16 {
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let bound = withUnsafeMutablePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                Glibc.bind(descriptor, $0, length) == 0 && getsockname(descriptor, $0, &length) == 0
+            }
+        }
+        try #require(bound)
+        return UInt16(bigEndian: address.sin_port)
     }
 }

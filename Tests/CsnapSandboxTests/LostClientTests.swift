@@ -79,14 +79,21 @@ struct LostClientTests {
 
         /// A snapshot is made now, and has the write that was held.
         func expectMade(_ name: String, with block: BlockPattern) throws {
-            try stage.wait("a snapshot is made") {
-                do {
-                    _ = try AgentCaller(path: self.group.directory.controlSocket(1)).createSnapshot(
-                        SandboxGroup.volume, name)
-                    return true
-                } catch ControlError.refused {
-                    return false
+            var refusal = "none"
+            do {
+                try stage.wait("a snapshot is made") {
+                    do {
+                        _ = try AgentCaller(path: self.group.directory.controlSocket(1)).createSnapshot(
+                            SandboxGroup.volume, name)
+                        return true
+                    } catch ControlError.refused(_, let message) {
+                        refusal = message
+                        return false
+                    }
                 }
+            } catch {
+                Issue.record("the last refusal: \(refusal)")
+                throw error
             }
             var device: NBDClient?
             try stage.wait("it is offered") {

@@ -8,18 +8,8 @@ import Testing
 @Suite(.serialized, .enabled(if: Tool.isBuilt), .timeLimit(.minutes(10)))
 struct SendReceiveTests {
     /// A shell's answer: its exit code, and all that it said.
-    private func shell(_ line: String) throws -> (code: Int32, output: String) {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/bin/bash")
-        process.arguments = ["-o", "pipefail", "-c", line]
-        let pipe = Pipe()
-        process.standardOutput = pipe
-        process.standardError = pipe
-        process.standardInput = FileHandle.nullDevice
-        try process.run()
-        let output = pipe.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        return (process.terminationStatus, String(decoding: output, as: UTF8.self))
+    private func shell(_ line: String) throws -> Program.Run {
+        try Program.run("/bin/bash", ["-o", "pipefail", "-c", line])
     }
 
     private func command(_ words: String, _ volume: LoneVolume) -> String {

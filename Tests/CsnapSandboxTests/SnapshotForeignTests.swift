@@ -140,7 +140,7 @@ struct SnapshotForeignTests {
     /// What fio wrote and snapshotted verifies after it was overwritten, and while the server dies.
     @Test func fioVerifiesAnOverwrittenImage() throws {
         let volume = try LoneVolume()
-        func fio(_ export: String, _ words: String...) throws -> Foreign.Run? {
+        func fio(_ export: String, _ words: String...) throws -> Program.Run? {
             try Foreign.run(
                 "fio",
                 ["--name=v", "--ioengine=nbd", "--uri=\(volume.uri(export))", "--bs=4k", "--iodepth=16", "--size=4M"]

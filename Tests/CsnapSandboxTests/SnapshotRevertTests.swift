@@ -6,21 +6,8 @@ import Testing
 /// `csnapctl snapshot revert` and `schedule` on a group of one node: real processes, real bytes.
 @Suite(.serialized, .enabled(if: Tool.isBuilt), .timeLimit(.minutes(4)))
 struct SnapshotRevertTests {
-    private func csnapctl(_ volume: LoneVolume, _ words: String...) throws -> (code: Int32, output: String) {
-        try run(words + ["--socket", volume.socket])
-    }
-
-    private func run(_ words: [String]) throws -> (code: Int32, output: String) {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: Tool.directory + "/csnapctl")
-        process.arguments = words
-        let pipe = Pipe()
-        process.standardOutput = pipe
-        process.standardError = pipe
-        try process.run()
-        let output = pipe.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        return (process.terminationStatus, String(decoding: output, as: UTF8.self))
+    private func csnapctl(_ volume: LoneVolume, _ words: String...) throws -> Program.Run {
+        try Program.csnapctl(words + ["--socket", volume.socket])
     }
 
     private func image(_ volume: LoneVolume, _ export: String) throws -> Data {
@@ -52,7 +39,7 @@ struct SnapshotRevertTests {
         let refused = try csnapctl(volume, "snapshot", "revert", "data", "0")
         #expect(refused.code == 4 && refused.output.contains("stop it first"), "\(refused.output)")
         inUse.disconnect()
-        var run = (code: Int32(4), output: "")
+        var run = Program.Run(code: 4, output: "")
         try waitUntil("the connection has ended", seconds: 30) {
             run = try csnapctl(volume, "snapshot", "revert", "data", "0", "--json")
             return run.code != 4
@@ -95,7 +82,7 @@ struct SnapshotRevertTests {
         let delete = try csnapctl(volume, "snapshot", "delete", "0")
         #expect(delete.code == 4 && delete.output.contains("node 1 reverts the volume"), "\(delete.output)")
 
-        var run = (code: Int32(4), output: "")
+        var run = Program.Run(code: 4, output: "")
         try waitUntil("the connections have ended", seconds: 30) {
             run = try csnapctl(volume, "snapshot", "revert", "data", "0")
             return run.code != 4
@@ -111,7 +98,7 @@ struct SnapshotRevertTests {
         let volume = try LoneVolume()
         let schedules = volume.directory + "/schedule.d"
         let place = ["--directory", schedules]
-        let set = try run(["snapshot", "schedule", "set", "data", "--hourly", "1"] + place)
+        let set = try Program.csnapctl(["snapshot", "schedule", "set", "data", "--hourly", "1"] + place)
         #expect(set.code == 0, "\(set.output)")
         func turn() throws -> [String: Any] {
             let run = try csnapctl(
@@ -139,9 +126,9 @@ struct SnapshotRevertTests {
         #expect(
             try volume.caller.snapshots("data").map(\.name) == ["mine", "keep", ScheduleTurn.name(at: now + 3600)])
 
-        let shown = try run(["snapshot", "schedule", "show", "--json"] + place)
+        let shown = try Program.csnapctl(["snapshot", "schedule", "show", "--json"] + place)
         #expect(shown.output.contains("\"hourly\":1"), "\(shown.output)")
-        #expect(try run(["snapshot", "schedule", "remove", "data"] + place).code == 0)
+        #expect(try Program.csnapctl(["snapshot", "schedule", "remove", "data"] + place).code == 0)
         let none = try csnapctl(volume, "snapshot", "schedule", "run", "data", "--directory", schedules)
         #expect(none.code == 1 && none.output.contains("has no schedule"), "\(none.output)")
     }

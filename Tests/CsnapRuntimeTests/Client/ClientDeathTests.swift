@@ -126,7 +126,7 @@ final class FrozenDisk {
         unlink(place + ".img")
     }
 
-    private static func run(_ arguments: String...) -> Bool {
+    static func run(_ arguments: String...) -> Bool {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
         process.arguments = arguments

@@ -142,12 +142,12 @@ import Testing
     @Test(arguments: DiskEngine.allCases) func aFullDiskIsThatRequestsError(engine: DiskEngine) throws {
         let place = try ClientRig.makeDirectory("/var/tmp")
         defer { rmdir(place) }
-        guard shell("mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", place) else {
+        guard FrozenDisk.run("mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", place) else {
             print("SKIPPED: mounting a tmpfs needs root; no full disk was tried")
             return
         }
         // The daemon may still have its origin open.
-        defer { _ = shell("umount", "-l", place) }
+        defer { _ = FrozenDisk.run("umount", "-l", place) }
         let rig = try ClientRig(engine: engine, parent: place)
         #expect(rig.attach(one))
         rig.resume(one)
@@ -195,16 +195,6 @@ import Testing
         #expect(eventually { rig.hanging.last?.requests == 0 })
         peer.end()
         #expect(rig.stop())
-    }
-
-    private func shell(_ arguments: String...) -> Bool {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = arguments
-        process.standardError = FileHandle.nullDevice
-        guard (try? process.run()) != nil else { return false }
-        process.waitUntilExit()
-        return process.terminationStatus == 0
     }
 
     /// Writers on four connections at full speed, while the gate closes and opens: once 0 writes in flight were

@@ -39,22 +39,28 @@ struct ServerSnapshotTests {
         return (client, commander)
     }
 
-    @Test("a snapshot is made in a barrier, holds its chunk for a reader, then keeps it, also for the next server")
-    func story() throws {
-        let fixture = try ServerFixture()
-        let (client, commander) = try Self.start(fixture)
-        let create = SnapshotCommand.create(volume: "data", name: "monday", uuid: Self.uuid)
-        try commander.send(.command(request: 1, epoch: Self.epoch, create))
+    /// The first snapshot of `start`'s server, in a barrier; its outcome is left to be heard.
+    static func makeMonday(_ client: TestSession, _ commander: TestSession) throws {
+        let create = SnapshotCommand.create(volume: "data", name: "monday", uuid: uuid)
+        try commander.send(.command(request: 1, epoch: epoch, create))
         let attempt = BarrierAttempt(tenure: ServerFixture.tenure, counter: 1)
         #expect(try client.hear() == .barrierBegin(attempt))
         try client.send(.barrierAck(attempt))
         #expect(try client.hear() == .barrierEnd(attempt, generation: 2))
-        #expect(try client.hear() == .snapshotsChanged(epoch: Self.epoch, from: 1))
+        #expect(try client.hear() == .snapshotsChanged(epoch: epoch, from: 1))
+    }
+
+    @Test("a snapshot is made in a barrier, holds its chunk for a reader, then keeps it, also for the next server")
+    func story() throws {
+        let fixture = try ServerFixture()
+        let (client, commander) = try Self.start(fixture)
+        try Self.makeMonday(client, commander)
         guard case .outcome(1, _, .snapshot(let made)) = try commander.hear() else {
             Issue.record("no snapshot")
             return
         }
         #expect(made.name == "monday" && made.number == 1 && made.uuid == Self.uuid && made.size == 1 << 20)
+        let create = SnapshotCommand.create(volume: "data", name: "monday", uuid: Self.uuid)
         #expect(try Self.ask(commander, create) == .snapshot(made), "the same command again finds it")
 
         #expect(try Self.map(client, 5) == .origin)

@@ -130,13 +130,7 @@ struct ServerStoreTests {
     func failsWhileServing() throws {
         let fixture = try ServerFixture()
         let (client, commander) = try ServerSnapshotTests.start(fixture)
-        let create = SnapshotCommand.create(volume: "data", name: "monday", uuid: ServerSnapshotTests.uuid)
-        try commander.send(.command(request: 1, epoch: ServerSnapshotTests.epoch, create))
-        let attempt = BarrierAttempt(tenure: ServerFixture.tenure, counter: 1)
-        #expect(try client.hear() == .barrierBegin(attempt))
-        try client.send(.barrierAck(attempt))
-        #expect(try client.hear() == .barrierEnd(attempt, generation: 2))
-        #expect(try client.hear() == .snapshotsChanged(epoch: ServerSnapshotTests.epoch, from: 1))
+        try ServerSnapshotTests.makeMonday(client, commander)
         // The slots are gone: the first copy-out, which has to look at them, is the end.
         #expect(truncate(fixture.storePath, 1 << 20) == 0)
         try client.query(9)
