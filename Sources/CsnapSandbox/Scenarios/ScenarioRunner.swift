@@ -40,6 +40,7 @@ package struct ScenarioRunner {
         stage.stopFollowers()
         group.stopProcesses()
         judgeEvidence(stage, &result)
+        checkStore(stage)
         result.timeline = TimelineMerger.merge(
             stage.followers.values.flatMap(\.snapshot), marks: stage.marks, fault: stage.faultAt ?? boottime())
         result.failures = stage.failures
@@ -119,6 +120,18 @@ package struct ScenarioRunner {
         result.serversAtOnceMax = ServiceOverlap.atOnce(intervals)
         stage.expect(result.serversAtOnceMax <= 1, "\(result.serversAtOnceMax) servers at once")
         stage.expect(!intervals.isEmpty, "no server left evidence of its service (service.record)")
+    }
+
+    /// Whatever happened, the store that is left is whole.
+    private func checkStore(_ stage: Stage) {
+        do {
+            let directory = stage.group.directory
+            let check = try VolumeChecker(path: directory.store, origin: directory.origin)
+                .check(SandboxGroup.volume, progress: { _, _ in })
+            for problem in check.problems { stage.fail("the store: \(problem.code): \(problem.text)") }
+        } catch {
+            stage.fail("the store cannot be checked: \(error)")
+        }
     }
 }
 
