@@ -3,7 +3,7 @@ BIN := .build/release
 SWIFT := swift
 PROFILES ?= fast
 
-.PHONY: run build test unit tsan fuzz lint embedded check format scenarios canary audit flood leaks kills soak-scenarios soak-snapshots sim data-sim store-sim mutants data-mutants ext4 containers bench-failover bench-loss bench-idle bench-nbd bench-data install clean
+.PHONY: run build test unit tsan fuzz lint embedded check format scenarios canary failpoints audit flood leaks kills soak-scenarios soak-snapshots sim data-sim store-sim mutants data-mutants ext4 containers bench-failover bench-loss bench-idle bench-nbd bench-data install clean
 
 run: build
 	$(BIN)/csnapctl sandbox --scenario outline
@@ -15,8 +15,8 @@ build:
 # The stages in order, with their seconds in a table at the end; the first that fails ends it.
 test:
 	scripts/setup test
-	@MAKE='$(MAKE)' scripts/stages lint build embedded unit sim data-sim store-sim mutants scenarios canary audit 'flood LONG=3' \
-	    'leaks LONG="40 50"' 'kills LONG=15' ext4 containers
+	@MAKE='$(MAKE)' scripts/stages lint build embedded unit sim data-sim store-sim mutants scenarios canary \
+	    'failpoints LONG=rotate' audit 'flood LONG=3' 'leaks LONG="40 50"' 'kills LONG=15' ext4 containers
 
 LONG ?=
 
@@ -68,6 +68,11 @@ scenarios: build
 canary: build
 	CSNAP_MUTANTS=1 $(SWIFT) build -c release --scratch-path .build-mutants --product csnap-server
 	scripts/canary $(BIN) .build-mutants/release/csnap-server
+
+# Each durable step of a server fails in every way, in the mutants' build; all of them, or with LONG=rotate a fifth.
+failpoints:
+	CSNAP_MUTANTS=1 $(SWIFT) build -c release --scratch-path .build-mutants
+	scripts/failpoints .build-mutants/release $(LONG)
 
 # Nothing is opened, resolved or started on the fail-over path but what docs/testing.md lists.
 audit: build

@@ -8,7 +8,7 @@ let strict: [SwiftSetting] = [
     .treatAllWarnings(as: .error),
 ]
 
-/// `make mutants` and the canary set this; no other build does (CONTRIBUTING.md, "Mutants").
+/// `make mutants`, the canary and `make failpoints` set this; no other build does (CONTRIBUTING.md, "Mutants").
 let mutants: [SwiftSetting] =
     Context.environment["CSNAP_MUTANTS"] == "1" ? [.define("CSNAP_MUTANTS")] : []
 

@@ -161,8 +161,8 @@ import Testing
         let names = Repository.sources.filter { $0.path.hasPrefix("Sources/CsnapSandbox/Scenarios/") }
             .flatMap { $0.text.captures(#"let name = "([a-z-]+)""#) }
         #expect(names.count > 10)
-        let script = Repository.text("scripts/scenarios")
-        for name in names { #expect(script.matches("\"\(name)\""), "scripts/scenarios does not play \(name)") }
+        let scripts = Repository.text("scripts/scenarios") + Repository.text("scripts/failpoints")
+        for name in names { #expect(scripts.matches("\"\(name)\""), "no script plays \(name)") }
     }
 
     @Test func everyFolderIsATarget() {

@@ -60,12 +60,19 @@ package final class StateFile: Sendable {
     package func write(_ state: StoredState, done: @escaping @Sendable (SystemError?) -> Void) {
         queue.async { [path] in
             do throws(SystemError) {
+                try Self.reach(.before, path)
                 try DurableFile.replace(path, with: StoredStateCodec.encode(state))
+                try Self.reach(.after, path)
                 done(nil)
             } catch {
                 done(error)
             }
         }
+    }
+
+    private static func reach(_ side: Failpoints.Side, _ path: String) throws(SystemError) {
+        let code = Failpoints.reach(Failpoints.state, side)
+        if code != 0 { throw SystemError("told to fail at", path, code: code) }
     }
 
     /// Keeps a file that is not to be believed under another name; its new path.

@@ -2,7 +2,9 @@ import CsnapCore
 
 extension StoreAnchor {
     /// "CSNAPAN1" in the order of its bytes.
-    private static let magic: UInt64 = 0x314E_4150_414E_5343
+    static let magic: UInt64 = 0x314E_4150_414E_5343
+    /// Behind magic, version, copy, store, tenure and owner.
+    static let sequenceOffset = 88
 
     func encoded(copy: Int) -> [UInt8] {
         var writer = ByteWriter(capacity: StoreLayout.blockSize)

@@ -43,7 +43,7 @@ package struct Superblock: Equatable, Sendable {
 
 extension Superblock {
     /// "CSNAPSB1" in the order of its bytes.
-    private static let magic: UInt64 = 0x3142_5350_414E_5343
+    static let magic: UInt64 = 0x3142_5350_414E_5343
 
     /// One block; slot and copy are in it, so that a misdirected write is no superblock.
     func encoded(copy: Int) -> [UInt8] {

@@ -10,7 +10,7 @@ import CsnapCore
 struct JournalGroup: Equatable, Sendable {
     static let headerSize = 64
     /// "CSJG" in the order of its bytes.
-    private static let magic: UInt32 = 0x474A_5343
+    static let magic: UInt32 = 0x474A_5343
 
     var tenure: Tenure
     var number: UInt64

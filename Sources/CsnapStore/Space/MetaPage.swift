@@ -12,7 +12,7 @@ struct MetaPage: Equatable, Sendable {
 
     static let headerSize = 32
     /// "CSPG" in the order of its bytes.
-    private static let magic: UInt32 = 0x4750_5343
+    static let magic: UInt32 = 0x4750_5343
 
     var kind: Kind
     var payload: [UInt8]

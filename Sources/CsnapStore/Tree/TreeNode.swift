@@ -10,7 +10,7 @@ struct TreeNode: Equatable, Sendable {
     static let headerSize = 32
     static let cellSize = 32
     /// "CSTN" in the order of its bytes.
-    private static let magic: UInt32 = 0x4E54_5343
+    static let magic: UInt32 = 0x4E54_5343
 
     let pointer: NodePointer
     let level: UInt8

@@ -32,6 +32,7 @@ package struct AgentStart: Sendable {
         _ configuration: CsnapConfiguration, file: String, flags: [String] = [], server executable: String? = nil,
         logger: Logger
     ) throws(AgentStartError) -> AgentStart {
+        Failpoints.watch(configuration.runtimeDirectory)
         try refuseOwnVolumes(configuration, logger: logger)
         let locks = try makeDirectoriesAndLock(configuration)
         try outwaitEarlierPromises(configuration, logger: logger)

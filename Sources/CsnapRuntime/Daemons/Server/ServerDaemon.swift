@@ -27,6 +27,7 @@ package enum ServerDaemon {
             plain.critical("\(error)")
             return ServerExit.usage.rawValue
         }
+        Failpoints.watch(configuration.runtimeDirectory)
         let logger = Log.make(identifier: "csnap-server", configuration: configuration)
         Latency.lockMemory(logger)
         var agent = AgentChannel(descriptor: agentDescriptor)

@@ -17,10 +17,10 @@ struct GatedDevice: BlockDevice {
     func write(_ buffer: UnsafeRawBufferPointer, at offset: UInt64) throws(BlockDeviceError) {
         gate?.waitToWrite()
         defer { gate?.written() }
-        try check(device.write(buffer, at: offset))
+        try check(Failpoints.around(StoreStep(buffer).rawValue) { device.write(buffer, at: offset) })
     }
 
-    func flush() throws(BlockDeviceError) { try check(device.flush()) }
+    func flush() throws(BlockDeviceError) { try check(Failpoints.around(Failpoints.flush) { device.flush() }) }
 
     private func check(_ code: Int32) throws(BlockDeviceError) {
         if code != 0 { throw .system(code) }
