@@ -101,7 +101,7 @@ extension Agent {
                 continue
             }
             if pending == nil {
-                let due = loss == .left ? now : clientLeaseEnd(of: node)
+                let due = loss == .left && Mutants.active(.hearsayEndsBoot) ? now : clientLeaseEnd(of: node)
                 let eviction = PendingEviction(process: process, cause: loss, notBefore: due, ordered: false)
                 holder?.evictions[node] = eviction
             }
@@ -119,12 +119,13 @@ extension Agent {
         }
     }
 
-    /// Why an admitted node is lost, for all that gossip says; the lease wait makes it safe.
+    /// Why an admitted node is lost, for all that gossip says; the lease wait makes it safe. What is heard of its boot, or
+    /// of a higher one, may tell of an earlier process, whose state file was lost since: no proof that the clients of
+    /// this one are suspended.
     private func loss(of process: NodeBoot) -> EvictionCause? {
         guard let record = membership.record(of: process.node) else { return .leasePassed }
-        // Hearsay of a higher boot may tell of an earlier process, whose state file was lost since: no proof that this
-        // boot's clients are suspended. If it is a later one it will be admitted, and replaces this boot at once.
-        if record.process.boot > process.boot { return Mutants.active(.hearsayEndsBoot) ? .left : .leasePassed }
+        // If it is a later one it will be admitted, and replaces this boot at once.
+        if record.process.boot > process.boot { return .leasePassed }
         switch membership.state(of: process.node) {
         case .alive, .suspect: return nil
         case .unreachable, nil: return .leasePassed

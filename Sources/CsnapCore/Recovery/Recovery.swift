@@ -162,9 +162,9 @@ extension Agent {
         if participant.fenced { return .fenced }
         let state = membership.state(of: node)
         let boot = membership.record(of: node)?.process.boot
-        // It left: its clients were suspended before it said so. That another boot left says nothing of this one.
-        if node != own.node, state == .left, boot == participant.boot { return .left }
         guard now >= leaseEnd(of: node) || Mutants.active(.evictWithoutLeaseWait) else { return nil }
+        // That another boot left says nothing of this one.
+        if node != own.node, state == .left, boot == participant.boot { return .left }
         let isLost = node != own.node && (state == nil || state == .suspect || state == .unreachable)
         if isLost && participant.attempts > 3 { return .leasePassed }
         return now >= recovery.startedAt + timing.patience ? .leasePassed : nil

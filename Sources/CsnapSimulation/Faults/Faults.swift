@@ -41,11 +41,15 @@ extension World {
         statistics[.lostStates] += 1
         trace.line(now, "node \(index + 1): state file lost")
         // A learner that no configuration in force names loses nothing that still counts.
-        let latest = oracles.configurations.committed.values.last
-        let sets = nodes.compactMap(\.disk).flatMap { [$0.committed, $0.pending?.set].compactMap { $0 } }
-            .filter { $0.version >= latest?.version ?? 0 }
-        if sets.contains(where: { $0.voters.contains(nodes[index].id) }) {
+        let latest = oracles.configurations.committed.values.last?.version ?? 0
+        let disks = nodes.compactMap(\.disk)
+        func names(_ sets: [VoterSet]) -> Bool {
+            sets.contains { $0.version >= latest && $0.voters.contains(nodes[index].id) }
+        }
+        if names(disks.compactMap(\.committed)) {
             nodes[index].lostVote = true
+        } else if names(disks.compactMap { $0.pending?.set }) {
+            nodes[index].lostProposal = true
         } else {
             oracles.forgetPromises(of: index)
         }

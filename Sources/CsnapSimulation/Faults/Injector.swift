@@ -108,7 +108,8 @@ struct Injector {
             world.statistics[.powerCuts] += 1
             crashHosts(world, Array(world.nodes.indices))
         case .lostState:
-            guard world.random.next(below: 4) == 0, !world.nodes.contains(where: \.lostVote) else { return }
+            let isOneLost = world.nodes.contains { $0.lostVote || $0.lostProposal }
+            guard world.random.next(below: 4) == 0, !isOneLost else { return }
             world.crashAgent(node)
             world.loseState(node)
             world.schedule(.startAgent(node: node), after: 100_000_000)

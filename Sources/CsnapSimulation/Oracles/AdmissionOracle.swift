@@ -24,7 +24,7 @@ extension Oracles {
     private func disks(_ world: World, _ node: NodeID, where holds: (AdmissionEntry) -> Bool) -> UInt64 {
         var mask: UInt64 = 0
         for other in world.nodes {
-            let disk = other.lostVote ? other.lostDisk ?? other.disk : other.disk
+            let disk = other.lostVote || other.lostProposal ? other.lostDisk ?? other.disk : other.disk
             if let entry = disk?.admissions[node], holds(entry) { mask |= 1 << UInt64(other.index) }
         }
         return mask

@@ -24,7 +24,10 @@ extension Oracles {
     func assume(_ set: VoterSet) { configurations.committed[set.version] = set }
 
     func checkConfiguration(_ world: World, node: Int, old: StoredState?, new: StoredState) {
-        if let pending = new.pending, pending != old?.pending { note(pending.set, node) }
+        if let pending = new.pending, pending != old?.pending {
+            note(pending.set, node)
+            if pending.set.voters.contains(world.nodes[node].id) { world.nodes[node].lostProposal = false }
+        }
         guard let committed = new.committed, committed != old?.committed else { return }
         if let before = old?.committed, before.version > committed.version {
             world.fail(17, "node \(node + 1): the committed configuration falls on disk")
@@ -51,6 +54,10 @@ extension Oracles {
         configurations.committed[committed.version] = committed
         // Under this configuration and those after it the lost votes of others no longer count.
         for other in world.nodes where !committed.voters.contains(other.id) { other.lostVote = false }
+        for other in world.nodes where other.lostProposal {
+            other.lostProposal = false
+            other.lostVote = committed.voters.contains(other.id)
+        }
     }
 
     private func note(_ set: VoterSet, _ node: Int) {

@@ -54,7 +54,7 @@ enum DirectedVoteRules {
         return lone.proposed == [1, 2, 4].map { NodeID($0) } ? nil : "a lost voter is not replaced"
     }
 
-    /// While an admitted boot holds a client lease, gossip tells of a higher boot of its node: an earlier process, of
+    /// While an admitted boot holds a client lease, gossip tells that it left: an earlier process of that boot, of
     /// before its state file was lost (§6).
     private static func hearsay(_ timing: Timing) -> String? {
         var lone = LoneAgent(node: 1, voters: [1], timing: timing)
@@ -64,9 +64,11 @@ enum DirectedVoteRules {
             lone.hear([.clientLease(ClientLease(nonce: 1, tenure: tenure, clients: 1, suspended: suspended))], from: 2)
             lone.run(for: .milliseconds(10))
         }
-        lone.hear([.news([.member(LoneAgent.record(2, boot: 5))])], from: 3)
+        var earlier = LoneAgent.record(2)
+        earlier.state = .left
+        lone.hear([.news([.member(earlier)])], from: 3)
         lone.run(for: .milliseconds(10))
-        return lone.strikes > 0 ? "a boot is struck at once because gossip knows a higher one" : nil
+        return lone.strikes > 0 ? "a boot is struck at once because gossip says that it left" : nil
     }
 }
 

@@ -62,7 +62,9 @@ struct Liveness {
         for node in world.nodes where !node.isOff {
             node.isStopped = false
             if node.agent == nil, node.disk?.enabled == false || node.server == nil { world.startAgent(node.index) }
-            if node.disk?.enabled == false { world.command(node.index, .enable) }
+            // On disk, or on its way there.
+            let states = [node.disk, node.agent?.submitted].compactMap { $0 }
+            if !states.allSatisfy(\.enabled) { world.command(node.index, .enable) }
         }
     }
 

@@ -14,6 +14,9 @@ final class SimNode {
     var lostDisk: StoredState?
     /// A state file that named this node as a voter, or held a promise, is gone: it must not vote.
     var lostVote = false
+    /// A state file with a proposal that names this node is gone: it is a learner again until it has one anew, and if
+    /// the set is committed without that, it must not vote.
+    var lostProposal = false
     var agent: SimAgent?
     var server: SimServer?
     var peers: [Address]

@@ -190,8 +190,10 @@ import Testing
         #expect(node.disk?.enabled == false)
     }
 
-    @Test("Hearsay of a higher boot ends none whose clients hold a lease", arguments: [MemberState.alive, .left])
-    func hearsayOfHigherBoot(state: MemberState) {
+    @Test(
+        "Hearsay of a higher boot, or that it left, ends no boot whose clients hold a lease",
+        arguments: [(5 as UInt64, MemberState.alive), (5, .left), (1, .left)])
+    func hearsayOfEarlierProcess(boot: UInt64, state: MemberState) {
         var node = founder()
         guard let tenure = node.starts.last?.tenure else { return #expect(Bool(false), "nobody serves") }
         node.meet(2)
@@ -201,14 +203,14 @@ import Testing
         node.hear(.clientLease(ClientLease(nonce: 2, tenure: tenure, clients: 1, suspended: false)), from: 2)
         #expect(node.messages(to: 2).contains { if case .clientLeaseAck = $0 { true } else { false } })
         let leased = node.now
-        // Its state file was lost; this boot is older than the one that serves now, but was numbered higher.
-        var earlier = DrivenAgent.record(2, boot: 5)
+        // Its state file was lost; this process is older than the one that serves now, but was numbered as high.
+        var earlier = DrivenAgent.record(2, boot: boot)
         earlier.state = state
         node.hear(.news([.member(earlier)]), from: 3)
         let lease = node.timing.hardWithDrift
         node.pass(lease - .milliseconds(2)) { node in #expect(node.strikes.isEmpty) }
         node.pass(.milliseconds(20))
-        #expect(node.strikes.map(\.cause) == [.leasePassed])
+        #expect(node.strikes.map(\.cause) == [boot == 1 ? .left : .leasePassed])
         #expect(node.now - leased >= lease)
     }
 
