@@ -3,7 +3,7 @@ BIN := .build/release
 SWIFT := swift
 PROFILES ?= fast
 
-.PHONY: run build test unit tsan fuzz lint embedded check format scenarios canary failpoints audit flood leaks kills soak-scenarios soak-snapshots sim data-sim store-sim mutants data-mutants ext4 containers bench-failover bench-loss bench-idle bench-nbd bench-data install clean
+.PHONY: run build test unit process tsan fuzz lint embedded check format scenarios canary failpoints audit flood leaks kills soak-scenarios soak-snapshots sim data-sim store-sim mutants data-mutants ext4 containers bench-failover bench-loss bench-idle bench-nbd bench-data install clean
 
 run: build
 	$(BIN)/csnapctl sandbox --scenario outline
@@ -15,14 +15,18 @@ build:
 # The stages in order, with their seconds in a table at the end; the first that fails ends it.
 test:
 	scripts/setup test
-	@MAKE='$(MAKE)' scripts/stages lint build embedded unit sim data-sim store-sim mutants scenarios canary \
+	@MAKE='$(MAKE)' scripts/stages lint build embedded unit process sim data-sim store-sim mutants scenarios canary \
 	    'failpoints LONG=rotate' audit 'flood LONG=3' 'leaks LONG="40 50"' 'kills LONG=15' ext4 containers
 
 LONG ?=
 
-# Unit, rule and process tests.
+# Rules, codecs and the pure targets, many at once.
 unit:
-	$(SWIFT) test --skip 'Container'
+	$(SWIFT) test --skip 'Container|CsnapRuntimeTests|CsnapSandboxTests'
+
+# Real sockets, disks and processes: one after another, so that none waits for another's threads while its time runs.
+process:
+	$(SWIFT) test --no-parallel --filter 'CsnapRuntimeTests|CsnapSandboxTests'
 
 # The protocol in a simulated world: other seeds with `make sim SEEDS=1..20000`.
 SEEDS ?= 1..400

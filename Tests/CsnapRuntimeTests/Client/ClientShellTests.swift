@@ -112,7 +112,7 @@ import Testing
     @Test(arguments: DiskEngine.allCases) func theLongestRequestsFit(engine: DiskEngine) throws {
         let rig = try serving(engine, size: 64 << 20)
         let peer = NBDPeer(rig.socket)
-        let data = (0..<32 << 20).map { UInt8(truncatingIfNeeded: $0 >> 12 &* 7) }
+        let data = (0..<8192).flatMap { [UInt8](repeating: UInt8(truncatingIfNeeded: $0 * 7), count: 4096) }
         peer.write(data, at: 16 << 20)
         peer.write(block, at: 0)
         #expect(peer.reply() == 0)
