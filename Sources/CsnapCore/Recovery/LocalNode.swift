@@ -28,7 +28,8 @@ struct LocalNode: Equatable, Sendable {
     /// The ClientLease under way.
     var requests: [Lease.Renewal] = []
     var nextRequest: Instant
-    var requestAnswered = true
+    /// When the newest request that was answered was sent.
+    var answeredRequest = Instant.distantPast
     /// Suspended by us on the way out; nothing resumes any more.
     var isLeaving = false
     var suspensionTold = true
@@ -317,8 +318,11 @@ extension Agent {
     /// Renewals are the beat of client leases too: the request goes with our answer to a Renew, and is answered with
     /// the next one if it may wait so long. So a node at rest costs one datagram each way a period.
     mutating func askForLease(withRenewalOf holder: NodeBoot) {
+        // One that was asked just before by itself and is answered already asks again: or it would for ever ask by
+        // itself just before each Renew, in datagrams of its own.
         let asked = node.requests.last?.sentAt ?? .distantPast
-        guard wantsClientLease, leaseHolder == holder, now - asked >= timing.retry else { return }
+        let isOpen = now - asked < timing.retry && node.answeredRequest < asked
+        guard wantsClientLease, leaseHolder == holder, !isOpen else { return }
         sendClientLease(mayWait: holder != own && node.leaseUntil - now > timing.hard / 2)
     }
 
@@ -343,6 +347,7 @@ extension Agent {
         guard ack.tenure == node.adopted, node.holder == holder, !node.isLeaving,
             let sentAt = node.requests.last(where: { $0.nonce == ack.nonce })?.sentAt
         else { return }
+        node.answeredRequest = max(node.answeredRequest, sentAt)
         node.nextRequest = max(node.nextRequest, sentAt + timing.renew)
         let until = sentAt + min(timing.hard, ack.remaining)
         guard until > node.leaseUntil else { return }

@@ -322,6 +322,31 @@ import Testing
         #expect(requests(node).first?.mayWait == false)
     }
 
+    @Test("A node that asked by itself just before a Renew, and was answered, goes over to the beat of renewals")
+    func leaseRequestFindsTheBeat() throws {
+        var node = DrivenAgent(node: 2, voters: [1, 2, 3])
+        node.meet(1)
+        node.renew(4, of: 1)
+        let tenure = Tenure(epoch: Epoch(4), round: Round(1))
+        let resume = Resume(tenure: tenure, setHash: 0, address: DrivenAgent.address(1), process: node.process)
+        node.hear(.resume(resume), from: 1)
+        node.pass(node.timing.renew)
+        func requests(_ node: DrivenAgent) -> [ClientLease] {
+            node.messages(to: 1).compactMap { if case .clientLease(let ask) = $0 { ask } else { nil } }
+        }
+        let alone = try #require(requests(node).last)
+        #expect(!alone.mayWait)
+        node.forgetSent()
+        node.renew(4, of: 1)
+        #expect(requests(node).isEmpty, "its answer is on the way")
+        node.hear(
+            .clientLeaseAck(ClientLeaseAck(nonce: alone.nonce, tenure: tenure, remaining: node.timing.hard)), from: 1)
+        node.renew(4, of: 1)
+        #expect(requests(node).map(\.mayWait) == [true])
+        node.pass(node.timing.renew)
+        #expect(requests(node).count == 1, "the next Renew comes before it would ask by itself")
+    }
+
     @Test("A client goes on with the lease that the boot before told it of; who departs waits for its end")
     func leavesAfterTheLeaseOfTheBootBefore() {
         var node = DrivenAgent(node: 2, boot: 3, voters: [1, 2, 3], livingClients: ["data"])
