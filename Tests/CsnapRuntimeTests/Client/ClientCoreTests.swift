@@ -297,7 +297,7 @@ import Testing
             if actions.contains(.disconnect) { break }
         }
         #expect(now == 10_000)
-        #expect(pings == 9)
+        #expect(pings == 3)
     }
 
     @Test func aFlushNeedsTheGateButNoGrant() {

@@ -51,8 +51,8 @@ package struct ClientCore: Equatable, Sendable {
     static let reconnectPause = Interval.milliseconds(20)
     /// After a refusal that will hardly change within the tenure.
     private static let refusedPause = Interval.milliseconds(200)
-    /// Period of PING, and how long an opening or open session may say nothing.
-    private static let pingPeriod = Interval.seconds(1)
+    /// Period of PING, and how long an opening or open session may say nothing: three unanswered ones.
+    private static let pingPeriod = Interval.seconds(3)
     private static let silence = Interval.seconds(10)
 
     package let client: Bits128

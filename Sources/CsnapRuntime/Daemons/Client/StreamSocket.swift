@@ -80,13 +80,18 @@ final class StreamSocket {
     }
 
     func receive() -> Received {
-        var chunk = [UInt8](repeating: 0, count: Self.readSize)
-        while true {
-            let count = recv(descriptor, &chunk, chunk.count, 0)
-            if count > 0 { return .bytes(Array(chunk[..<count])) }
-            if count < 0 && errno == EINTR { continue }
-            return count < 0 && errno == EAGAIN ? .nothing : .closed
+        var result = 0
+        var code: Int32 = 0
+        // Not filled with zeros first: most of what comes is short.
+        let bytes = [UInt8](unsafeUninitializedCapacity: Self.readSize) { buffer, count in
+            repeat {
+                result = recv(descriptor, buffer.baseAddress, buffer.count, 0)
+                code = errno
+            } while result < 0 && code == EINTR
+            count = max(result, 0)
         }
+        if result > 0 { return .bytes(bytes) }
+        return result < 0 && code == EAGAIN ? .nothing : .closed
     }
 }
 

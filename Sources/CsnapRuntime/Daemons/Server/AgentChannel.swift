@@ -3,6 +3,8 @@ import Glibc
 
 /// Descriptor 3: frames of u32 little-endian length and body, from and to the agent.
 struct AgentChannel {
+    private static let readSize = 16 << 10
+
     let descriptor: Int32
     private var incoming: [UInt8] = []
     private var outgoing: [UInt8] = []
@@ -24,11 +26,17 @@ struct AgentChannel {
 
     /// What has come; never waits.
     mutating func read() -> Reading {
-        var buffer = [UInt8](repeating: 0, count: 16 << 10)
-        let count = Glibc.read(descriptor, &buffer, buffer.count)
-        if count < 0, errno == EAGAIN || errno == EINTR { return .messages([]) }
-        guard count > 0 else { return .ended(count == 0 ? "the agent is gone" : "the agent's socket broke") }
-        incoming += buffer[..<count]
+        var result = 0
+        var code: Int32 = 0
+        // Not filled with zeros first: most of what comes is short.
+        let bytes = [UInt8](unsafeUninitializedCapacity: Self.readSize) { buffer, count in
+            result = Glibc.read(descriptor, buffer.baseAddress, buffer.count)
+            code = errno
+            count = max(result, 0)
+        }
+        if result < 0, code == EAGAIN || code == EINTR { return .messages([]) }
+        guard result > 0 else { return .ended(result == 0 ? "the agent is gone" : "the agent's socket broke") }
+        incoming += bytes
         do {
             return .messages(try takeMessages())
         } catch {
