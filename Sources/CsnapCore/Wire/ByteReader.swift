@@ -29,6 +29,7 @@ package struct ByteReader: Sendable {
 
     @_specialize(where Value == UInt64)
     @_specialize(where Value == UInt32)
+    @_specialize(where Value == UInt16)
     package mutating func fixed<Value: FixedWidthInteger & UnsignedInteger>(
         _ type: Value.Type
     ) throws(WireError) -> Value {

@@ -12,6 +12,7 @@ package struct ByteWriter: Sendable {
 
     @_specialize(where Value == UInt64)
     @_specialize(where Value == UInt32)
+    @_specialize(where Value == UInt16)
     package mutating func fixed<Value: FixedWidthInteger & UnsignedInteger>(_ value: Value) {
         var rest = value
         for _ in 0..<(Value.bitWidth / 8) {

@@ -18,6 +18,8 @@ package struct OpenedPacket: Equatable, Sendable {
 /// Bounded: at most `Limits.members` nodes and `processesPerNode` processes of each, all holders of the key.
 package struct Opener: Sendable {
     private var identity: TransportIdentity
+    /// The keys in use, and the tag of each.
+    private var keys: [ClusterKey]
     private var tags: [UInt64]
     private var senders = SenderTable()
     /// Zero until the group is known.
@@ -29,17 +31,15 @@ package struct Opener: Sendable {
     package init(_ identity: TransportIdentity, cluster: Bits128 = .zero) {
         self.identity = identity
         self.cluster = cluster
-        tags = Self.tags(identity)
-    }
-
-    private static func tags(_ identity: TransportIdentity) -> [UInt64] {
-        identity.keys.all.map { $0.tag(cluster: identity.clusterName) }
+        keys = identity.keys.all
+        tags = keys.map { $0.tag(cluster: identity.clusterName) }
     }
 
     /// Opens with these keys from now on.
     package mutating func use(_ keys: KeyRing) {
         identity.keys = keys
-        tags = Self.tags(identity)
+        self.keys = keys.all
+        tags = self.keys.map { $0.tag(cluster: identity.clusterName) }
     }
 
     package mutating func count(_ reason: DropReason) { drops.count(reason) }
@@ -62,7 +62,7 @@ package struct Opener: Sendable {
 
     private mutating func opened(_ datagram: [UInt8], from source: Address) throws(Refusal) -> OpenedPacket {
         let header = try header(of: datagram)
-        guard let index = tags.firstIndex(of: header.clusterTag), identity.keys.all[index].id == header.keyID else {
+        guard let index = tags.firstIndex(of: header.clusterTag), keys[index].id == header.keyID else {
             throw Refusal(.stranger)
         }
         guard header.startBits != identity.startBits else { throw Refusal(.reflected) }
@@ -75,7 +75,7 @@ package struct Opener: Sendable {
         let key =
             isCached
             ? known?.key
-            : identity.keys.all[index].packetKey(
+            : keys[index].packetKey(
                 cluster: identity.clusterName, sender: header.sender, startBits: header.startBits)
         guard let key, let body = plaintext(datagram, key: key, counter: header.counter) else {
             throw Refusal(.unauthenticated)
@@ -123,9 +123,9 @@ package struct Opener: Sendable {
         let header = datagram.prefix(PacketHeader.encodedSize)
         let sealed = datagram.dropFirst(PacketHeader.encodedSize)
         guard sealed.count >= Limits.sealTag else { return nil }
-        var combined = Sealer.nonceBytes(counter, capacity: Sealer.nonceSize + sealed.count)
-        combined.raw(sealed)
-        guard let box = try? ChaChaPoly.SealedBox(combined: combined.bytes),
+        var combined = Sealer.nonceBytes(counter, capacity: Sealer.nonceSize + sealed.count).bytes
+        combined += sealed
+        guard let box = try? ChaChaPoly.SealedBox(combined: combined),
             let body = try? ChaChaPoly.open(box, using: key, authenticating: header)
         else { return nil }
         return Array(body)

@@ -1,5 +1,6 @@
 import Crypto
 package import CsnapCore
+import FoundationEssentials
 
 /// Who this process is on the wire.
 package struct TransportIdentity: Equatable, Sendable {
@@ -59,7 +60,7 @@ package struct Sealer: Sendable {
     /// `echo`: the receiver's start bits, zero if they are unknown. Nil if the cipher fails, which it does not.
     package mutating func seal(_ payload: [UInt8], echo: Bits128) -> [UInt8]? {
         counter += 1
-        let header = PacketHeader(
+        var datagram = PacketHeader(
             clusterTag: tag, cluster: cluster, keyID: identity.keys.sealing.id, sender: identity.process,
             startBits: identity.startBits, counter: counter
         ).encode()
@@ -69,10 +70,11 @@ package struct Sealer: Sendable {
         ).encode(to: &body)
         body.raw(payload)
         guard let nonce = Self.nonce(counter),
-            let box = try? ChaChaPoly.seal(body.bytes, using: key, nonce: nonce, authenticating: header)
+            let box = try? ChaChaPoly.seal(body.bytes, using: key, nonce: nonce, authenticating: datagram)
         else { return nil }
         // Ciphertext and tag; the nonce, which comes first in the box, is the header's counter.
-        return header + box.combined.dropFirst(Self.nonceSize)
+        box.combined.withUnsafeBytes { datagram.append(contentsOf: $0[Self.nonceSize...]) }
+        return datagram
     }
 
     static let nonceSize = 12

@@ -17,6 +17,31 @@ struct SenderTable: Sendable {
     private struct Node: Sendable {
         var highest: Boot
         var processes: [Process] = []
+
+        /// In place: a copy of the windows would cost more than all else that is done with a packet.
+        mutating func accept(_ header: PacketHeader, key: SymmetricKey, isProof: Bool) -> Bool {
+            if header.sender.boot > highest { self = Node(highest: header.sender.boot) }
+            guard let index = place(of: header, key: key) else { return false }
+            processes[index].window.accept(header.counter)
+            if isProof { processes[index].isProven = true }
+            if processes[index].keyID != header.keyID {
+                processes[index].keyID = header.keyID
+                processes[index].key = key
+            }
+            return true
+        }
+
+        private mutating func place(of header: PacketHeader, key: SymmetricKey) -> Int? {
+            if let index = processes.firstIndex(where: { $0.startBits == header.startBits }) { return index }
+            let process = Process(startBits: header.startBits, keyID: header.keyID, key: key)
+            if processes.count < SenderTable.processesPerNode {
+                processes.append(process)
+                return processes.count - 1
+            }
+            guard let index = processes.firstIndex(where: { !$0.isProven }) else { return nil }
+            processes[index] = process
+            return index
+        }
     }
 
     private var nodes: [NodeID: Node] = [:]
@@ -40,29 +65,7 @@ struct SenderTable: Sendable {
     mutating func accept(_ header: PacketHeader, key: SymmetricKey, isProof: Bool) -> Bool {
         let id = header.sender.node
         if nodes[id] == nil, nodes.count >= Limits.members, !forgetUnprovenNode() { return false }
-        var node = nodes[id] ?? Node(highest: header.sender.boot)
-        if header.sender.boot > node.highest { node = Node(highest: header.sender.boot) }
-        guard let index = Self.place(of: header, key: key, in: &node) else { return false }
-        node.processes[index].window.accept(header.counter)
-        if isProof { node.processes[index].isProven = true }
-        if node.processes[index].keyID != header.keyID {
-            node.processes[index].keyID = header.keyID
-            node.processes[index].key = key
-        }
-        nodes[id] = node
-        return true
-    }
-
-    private static func place(of header: PacketHeader, key: SymmetricKey, in node: inout Node) -> Int? {
-        if let index = node.processes.firstIndex(where: { $0.startBits == header.startBits }) { return index }
-        let process = Process(startBits: header.startBits, keyID: header.keyID, key: key)
-        if node.processes.count < processesPerNode {
-            node.processes.append(process)
-            return node.processes.count - 1
-        }
-        guard let index = node.processes.firstIndex(where: { !$0.isProven }) else { return nil }
-        node.processes[index] = process
-        return index
+        return nodes[id, default: Node(highest: header.sender.boot)].accept(header, key: key, isProof: isProof)
     }
 
     private mutating func forgetUnprovenNode() -> Bool {

@@ -1,4 +1,5 @@
 import Crypto
+import CsnapCore
 
 /// Why a session's transport was refused; the connection is to be closed. Nothing was obeyed.
 package enum SessionSealError: Error, Equatable, Sendable, CustomStringConvertible {
@@ -184,7 +185,6 @@ package struct SessionSeal: Sendable {
 
     /// Four zero bytes and the counter; a connection ends long before 2^64 records.
     private static func nonce(_ counter: UInt64) throws -> ChaChaPoly.Nonce {
-        let bytes = [0, 0, 0, 0] + (0..<8).map { UInt8(truncatingIfNeeded: counter >> (8 * UInt64($0))) }
-        return try ChaChaPoly.Nonce(data: bytes)
+        try ChaChaPoly.Nonce(data: Sealer.nonceBytes(counter, capacity: Sealer.nonceSize).bytes)
     }
 }
