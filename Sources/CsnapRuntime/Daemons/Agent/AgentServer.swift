@@ -31,6 +31,8 @@ final class AgentServer {
     /// When it was told the first of what it has not read, as far as we know.
     private var unreadSince: Instant?
     private var isWatched = false
+    /// It was killed because it made no progress.
+    private var isOverdue = false
     private var closing = false
 
     init(
@@ -57,6 +59,7 @@ final class AgentServer {
             }
             self.process = process
             unreadSince = nil
+            isOverdue = false
             connect(process)
         } catch {
             logger.error("the server cannot be started: \(error)")
@@ -110,7 +113,16 @@ final class AgentServer {
     private func killIfStuck(_ since: Instant) {
         isWatched = false
         guard let process, unreadSince == since, hasUnread else { return }
-        logger.error("the server makes no progress: it is killed")
+        if isOverdue {
+            // Killed, and still there: its disk does not let it go. As long as its lease is renewed nobody else serves.
+            logger.error("the server makes no progress and cannot be killed: its disk does not answer")
+            onFrame(.failed(.storeUnreachable, volume: "", epochSeen: .none))
+        } else {
+            logger.error("the server makes no progress: it is killed")
+        }
+        isOverdue = true
+        // The next look is a patience later.
+        unreadSince = BootClock.now()
         process.killGroup()
     }
 
