@@ -101,7 +101,7 @@ final class HeldDisk {
 }
 
 /// A program of the system as a child. Not by `Process`, whose wait the sandbox's own would disturb.
-final class SystemTool {
+final class SystemTool: Sendable {
     private let pid: pid_t
 
     /// Its output goes to that file.
