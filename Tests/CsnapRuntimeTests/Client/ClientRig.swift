@@ -141,8 +141,9 @@ struct NBDPeer {
         Wire.send(descriptor, head + Self.big(offset) + Self.big(length) + payload)
     }
 
-    func write(_ bytes: [UInt8], at offset: UInt64) {
-        request(1, offset: offset, length: UInt32(bytes.count), payload: bytes)
+    /// `durable`: with FUA.
+    func write(_ bytes: [UInt8], at offset: UInt64, durable: Bool = false) {
+        request(1, flags: durable ? 1 : 0, offset: offset, length: UInt32(bytes.count), payload: bytes)
     }
 
     /// The error of the next reply, waited for up to 60 s; nil: none came.

@@ -36,6 +36,40 @@ import Testing
         #expect(rig.stop())
     }
 
+    /// Durable writes that come while one is flushed share the next flush; others pass them.
+    @Test(arguments: DiskEngine.allCases) func durableWritesAmongOthers(engine: DiskEngine) throws {
+        let rig = try serving(engine)
+        let peer = NBDPeer(rig.socket)
+        for round in 0..<8 {
+            for place in 0..<64 {
+                let bytes = [UInt8](repeating: UInt8(round * 8 + place % 8), count: 4096)
+                peer.write(bytes, at: UInt64(place) * 4096, durable: place % 3 > 0)
+                if place % 16 == 15 { peer.request(3, offset: 0, length: 0) }
+            }
+            for _ in 0..<68 { #expect(peer.reply() == 0) }
+            for place in [0, 1, 62, 63] { #expect(rig.stored(place * 4096, 1) == [UInt8(round * 8 + place % 8)]) }
+        }
+        peer.write(block, at: 0, durable: true)
+        #expect(peer.reply() == 0)
+        peer.end()
+        #expect(rig.stop())
+    }
+
+    /// A peer that goes while its durable writes are written, or wait for the flush, leaves none behind in the count.
+    @Test(arguments: DiskEngine.allCases) func durableWritesOfAPeerThatGoes(engine: DiskEngine) throws {
+        let rig = try serving(engine)
+        for _ in 0..<20 {
+            let peer = NBDPeer(rig.socket)
+            for place in UInt64(0)..<32 { peer.write(block, at: place * 4096, durable: true) }
+            #expect(peer.reply() == 0)
+            peer.end()
+        }
+        let two = ClientRig.tenure(2)
+        rig.agent.say(.suspend(two))
+        #expect(rig.agent.heard(.suspended(two, writesInFlight: 0)))
+        #expect(rig.stop())
+    }
+
     /// Writes that wait for a grant stop neither reads nor writes whose chunks are granted.
     @Test(arguments: DiskEngine.allCases) func heldWritesStopNobodyElse(engine: DiskEngine) throws {
         let rig = try serving(engine)

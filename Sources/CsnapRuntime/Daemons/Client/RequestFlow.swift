@@ -12,6 +12,8 @@ final class RequestFlow {
         case payload
         case held
         case disk
+        /// A durable write whose data is written: it waits for a flush.
+        case flush
         case backend
         case reply
     }
@@ -52,6 +54,13 @@ final class RequestFlow {
     var freeRequests = RequestQueue()
     private var operations = RequestQueue()
     private var held = RequestQueue()
+    /// Durable writes that return from the disk are flushed, all that wait with one flush; else each is made durable
+    /// by the write itself.
+    var sharesFlushes = false
+    /// Those that wait for the next flush, and those for which the flush under way counts: their writes had returned
+    /// when it began.
+    private var unflushed = RequestQueue()
+    private var flushing = RequestQueue()
     var replies = RequestQueue()
     /// Bytes of the first reply that are sent.
     var sent = 0
@@ -113,6 +122,7 @@ final class RequestFlow {
             atWork -= 1
             leaveGate(index)
         }
+        while !unflushed.isEmpty { leaveGate(unflushed.removeFirst()) }
         guard let backend else { return }
         for index in 0..<ConnectionMemory.maximumRequests where requests[index].stage == .backend {
             backend.withdraw(ticket(index))
@@ -202,14 +212,26 @@ final class RequestFlow {
         operations.append(index)
     }
 
-    var hasOperations: Bool { !operations.isEmpty }
+    var hasOperations: Bool { !operations.isEmpty || hasFlush }
+
+    /// One flush at a time: those that come meanwhile share the next.
+    private var hasFlush: Bool { !unflushed.isEmpty && flushing.isEmpty }
 
     /// What to do now; nil: nothing more.
     func nextOperation() -> DiskOperation? {
-        guard !operations.isEmpty else { return nil }
+        if operations.isEmpty { return nextFlush() }
         let index = operations.removeFirst()
         watch.begin(ticket(index))
         return operation(index)
+    }
+
+    /// It goes by the number of the first request that waits for it.
+    private func nextFlush() -> DiskOperation? {
+        guard hasFlush else { return nil }
+        swap(&flushing, &unflushed)
+        atWork += 1
+        watch.begin(ticket(flushing[0]))
+        return DiskOperation(request: flushing[0], kind: .flush)
     }
 
     private func operation(_ index: Int) -> DiskOperation {
@@ -223,8 +245,9 @@ final class RequestFlow {
             return DiskOperation(
                 request: index, kind: .read(data + Int(request.done), length: left, offset: offset))
         case .write(let fua):
+            let durable = fua && !sharesFlushes
             return DiskOperation(
-                request: index, kind: .write(data + Int(request.done), length: left, offset: offset, durable: fua))
+                request: index, kind: .write(data + Int(request.done), length: left, offset: offset, durable: durable))
         case .flush, .cache: return DiskOperation(request: index, kind: .flush)
         case .trim(let fua):
             return blocking(index, .trim(offset: offset, length: UInt64(request.piece), durable: fua))
@@ -263,6 +286,7 @@ final class RequestFlow {
         atWork -= 1
         let isBackend = requests[index].stage == .backend
         if !isBackend { watch.end(ticket(index)) }
+        if requests[index].stage == .flush { return flushed(result) }
         if ending == .now { return leaveGate(index) }
         if result == -EINTR || result == -EAGAIN { return operate(index) }
         if result == Self.cameTooLate, !isBackend {
@@ -287,7 +311,23 @@ final class RequestFlow {
         // Inside the size a disk never moves nothing.
         if count == 0 { return fail(index, EIO) }
         requests[index].done += count
-        requests[index].done < requests[index].command.length ? operate(index) : answer(index)
+        if requests[index].done < requests[index].command.length { return operate(index) }
+        guard sharesFlushes, case .write(fua: true) = requests[index].command.action else { return answer(index) }
+        requests[index].stage = .flush
+        unflushed.append(index)
+    }
+
+    private func flushed(_ result: Int32) {
+        while !flushing.isEmpty {
+            let index = flushing.removeFirst()
+            if ending == .now {
+                leaveGate(index)
+            } else if result == -EINTR || result == -EAGAIN {
+                unflushed.append(index)
+            } else {
+                result < 0 ? fail(index, -result) : answer(index)
+            }
+        }
     }
 
     // MARK: - Answers

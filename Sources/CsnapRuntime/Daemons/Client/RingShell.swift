@@ -40,6 +40,9 @@ final class RingShell {
         self.device = device
         self.pool = pool
         self.flow = flow
+        // On a block device a durable write of a ring is one request with FUA. On a file the kernel finishes each in a
+        // work item of its own, with a flush of its own.
+        flow.sharesFlushes = device.isDirect && device.isRegular
         isFixed = csnap_ring_fix(ring, flow.memory.fixed, UInt64(ConnectionMemory.fixedSize)) == 0
     }
 
