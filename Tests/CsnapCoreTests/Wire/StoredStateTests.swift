@@ -7,6 +7,21 @@ import Testing
         #expect(Castagnoli.checksum([UInt8](repeating: 0, count: 32)) == 0x8a91_36aa)
     }
 
+    /// Long input is taken in lanes.
+    @Test func checksumOfAnyLengthIsThatOfItsBits() {
+        let bytes = (0..<66_000).map { UInt8(truncatingIfNeeded: $0 &* 2_654_435_761 >> 9) }
+        for count in [1, 7, 8, 33, 2047, 2048, 2049, 2079, 4095, 4096, 16_383, 65_536, 65_573] {
+            for start in [0, 3] {
+                var crc: UInt32 = ~0
+                for byte in bytes[start..<start + count] {
+                    crc ^= UInt32(byte)
+                    for _ in 0..<8 { crc = crc & 1 == 1 ? crc >> 1 ^ 0x82F6_3B78 : crc >> 1 }
+                }
+                #expect(Castagnoli.checksum(bytes, start..<start + count) == ~crc, "\(count) bytes from \(start)")
+            }
+        }
+    }
+
     @Test(arguments: UInt64(1)...50) func comesBack(seed: UInt64) throws {
         var samples = Samples(seed: seed)
         let state = samples.storedState()
