@@ -174,6 +174,8 @@ final class ServerLoop {
         for (index, store) in resources.stores.enumerated() {
             for news in store.takeNews() { heard(news, of: store, index) }
         }
+        // Answers leave now, all of one connection together, not with the next turn.
+        for (id, connection) in connections where connection.wantsToSend { flush(id) }
         guard case .taking(let taking) = phase, taking.volumes.count == resources.stores.count else { return }
         if taking.resolution == nil {
             // The table numbers the volumes as we number the stores.
