@@ -220,7 +220,7 @@ import Testing
         let told = rig.hanging.first { $0.requests > 0 }
         #expect(told.map { $0.since >= frozen && $0.since <= BootClock.now() } == true)
         #expect(BootClock.now() - frozen >= DiskWatch.bound)
-        #expect(rig.log.all.contains { $0.contains("the origin's disk hangs") })
+        #expect(eventually { rig.log.all.contains { $0.contains("the origin's disk hangs") } })
         rig.agent.forget()
         rig.restartAgent()
         #expect(eventually { rig.hanging.contains { $0.requests == 3 } }, "a new agent hears of it, too")
