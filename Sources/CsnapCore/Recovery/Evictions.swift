@@ -119,8 +119,8 @@ extension Agent {
         }
     }
 
-    /// Why an admitted node is lost, for all that gossip says; the lease wait makes it safe. What is heard of its boot, or
-    /// of a higher one, may tell of an earlier process, whose state file was lost since: no proof that the clients of
+    /// Why an admitted node is lost, for all that gossip says; the lease wait makes it safe. What is heard of its boot,
+    /// or of a higher one, may tell of an earlier process, whose state file was lost since: no proof that the clients of
     /// this one are suspended.
     private func loss(of process: NodeBoot) -> EvictionCause? {
         guard let record = membership.record(of: process.node) else { return .leasePassed }

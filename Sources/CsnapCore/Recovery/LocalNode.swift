@@ -351,7 +351,7 @@ extension Agent {
         node.nextRequest = max(node.nextRequest, sentAt + timing.renew)
         let until = sentAt + min(timing.hard, ack.remaining)
         guard until > node.leaseUntil else { return }
-        if node.suspensionTold, node.resumed, !node.clients.isEmpty {
+        if node.suspensionTold, node.resumed, !node.clients.isEmpty, until > now {
             node.suspensionTold = false
             report(.clientsResumed(node.adopted))
         }
