@@ -56,6 +56,45 @@ package struct LateWrites {
                 }
             }
         }
+        for death in Swift.stride(from: part, to: Self.fullFlushes, by: parts) {
+            runFlush(death)
+            if report.isOver { return }
+        }
+    }
+
+    /// Its checkpoints go from one window of nodes to the next.
+    private static let checkpoints: [StoreOperation] = Array(
+        repeating: [.create, .write([0..<chunks]), .checkpoint, .deleteOldest, .settle], count: 16
+    ).flatMap { $0 }
+    /// They fill the holes of the dead one's last windows.
+    private static let moreCheckpoints: [StoreOperation] = Array(
+        repeating: [.create, .write([0..<3]), .checkpoint, .deleteOldest, .maintain], count: 16
+    ).flatMap { $0 }
+    private static let chunks = StoreWorld.chunks
+    private static let fullFlushes = 120
+
+    /// A server dies in a flush of several writes, of which only the last has landed: often the record that opens the
+    /// next window. The others land when its successor has worked.
+    private mutating func runFlush(_ death: Int) {
+        do {
+            var dead = try StoreWorld(format)
+            var (before, after) = (dead.model, dead.model)
+            dead.path.fullFlushesLeft = death
+            do {
+                for operation in Self.checkpoints {
+                    (before, after) = (dead.model, dead.planned(operation))
+                    try dead.perform(operation)
+                }
+                return
+            } catch StoreWorldError.store {}
+            after.origin = before.origin
+            report.sequences += 1
+            if let problem = try inherit(dead, [before, after], Self.moreCheckpoints, 1 << 20, .onlyLast) {
+                report.problem("checkpoints, death at flush \(death): \(problem)")
+            }
+        } catch {
+            report.problem("checkpoints, death at flush \(death): \(error)")
+        }
     }
 
     /// One life, the deaths of a range.

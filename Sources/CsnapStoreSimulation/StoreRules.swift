@@ -13,6 +13,7 @@ package enum StoreRules {
         ("answers are flushed", deviceKeepsNothingUnflushed),
         ("a repeated command finds what it made", repeatedCommand),
         ("a full store can be taken over and emptied", fullStore),
+        ("the last room is for writers and deletions", lastRoom),
         ("space comes back after twenty kills", twentyKills),
         ("too many unsettled tenures are refused", tooManyUnsettled),
         ("a slow claimer's list counts for nobody", slowClaimer),
@@ -150,6 +151,61 @@ package enum StoreRules {
         if let problem = world.problem() { return problem }
         try world.perform(.write([0..<StoreWorld.chunks]))
         return world.problem()
+    }
+
+    /// Whoever could take a store has room for a writer's record and for a deletion, which makes more; even where dead
+    /// servers that nobody has settled keep all the rest away.
+    package static func lastRoom() throws -> String? {
+        for windows in [24, 32, 52] {
+            for takeovers in 0..<6 {
+                var world = try StoreWorld(StoreWorld.format(windows: windows, slots: 64))
+                guard try fillUp(&world, takeovers) else { break }
+                do {
+                    if let problem = try emptied(&world) { return "\(windows) windows, \(takeovers) dead: \(problem)" }
+                } catch {
+                    return "\(windows) windows, \(takeovers) dead: \(error)"
+                }
+            }
+        }
+        return nil
+    }
+
+    private static func emptied(_ world: inout StoreWorld) throws -> String? {
+        for _ in 0..<2 { try world.perform(.writer) }
+        while world.model.snapshots.count > 1 {
+            try world.perform(.deleteOldest)
+            for _ in 0..<200 where world.store.needsMaintenance {
+                do { try world.perform(.maintain) } catch StoreWorldError.store(.full) {}
+                world.store.readersForgot(upTo: world.store.freeStamp)
+            }
+        }
+        if let problem = world.problem() { return problem }
+        try world.perform(.write([0..<StoreWorld.chunks]))
+        return world.problem()
+    }
+
+    /// By one server after the other; false: one of them found no room at all and was refused.
+    private static func fillUp(_ world: inout StoreWorld, _ takeovers: Int) throws -> Bool {
+        try fillUp(&world)
+        for _ in 0..<takeovers {
+            do { try world.perform(.takeOver) } catch StoreWorldError.store(.full) { return false }
+            try fillUp(&world)
+        }
+        return true
+    }
+
+    /// With copies, then with records that could wait as well.
+    private static func fillUp(_ world: inout StoreWorld) throws {
+        for operations in [[StoreOperation.create, .write([0..<StoreWorld.chunks])], [.rename]] {
+            var isFull = false
+            for _ in 0..<200 where !isFull {
+                do {
+                    for operation in operations { try world.perform(operation) }
+                } catch StoreWorldError.store(.full) {
+                    isFull = true
+                }
+            }
+        }
     }
 
     /// On one kernel a reaped server has nothing under way: its space comes back with its successor.

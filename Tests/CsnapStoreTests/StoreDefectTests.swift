@@ -84,7 +84,7 @@ struct StoreDefectTests {
             try world.perform(.create)
             try world.perform(.write([0..<10]))
         }
-        try world.perform(.deleteOldest)
+        for _ in 0..<4 { try world.perform(.deleteOldest) }
         var steps = 0
         while world.store.needsMaintenance {
             let before = world.disk.requests

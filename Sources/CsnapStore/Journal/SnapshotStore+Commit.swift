@@ -10,10 +10,27 @@ extension SnapshotStore {
     /// Records of one group: an eighth of a window at most, so that half a window always has room for some.
     var groupRecordLimit: Int { max(1, min(1024, Int(geometry.windowSize) / 8 / StoreRecord.longest)) }
 
-    /// Makes records durable, then applies them. At the cap of the journal a checkpoint is finished first.
+    /// Makes records durable, then applies them. At the cap of the journal a checkpoint is finished first; where there
+    /// is no room for one, what may use the reserve goes on.
     mutating func commit(_ records: [StoreRecord], isFlushed: Bool = true) throws(StoreError) {
-        try makeRoom()
+        do throws(StoreError) {
+            try makeRoom()
+        } catch {
+            let mayGoOn = mayUseReserve(records) && !StoreMutants.active(.capHoldsAll)
+            guard error == .full, mayGoOn else { throw error }
+        }
         try append(records, isFlushed: isFlushed)
+    }
+
+    /// A quarter of its last window is used: time to have the next one.
+    var isJournalShort: Bool { !journal.hasNext && journal.offset >= Int(geometry.windowSize) / 4 }
+
+    private func opensJournal(_ records: [StoreRecord]) -> Bool {
+        records.contains { if case .opened(.journal, _) = $0 { true } else { false } }
+    }
+
+    private func mayUseReserve(_ records: [StoreRecord]) -> Bool {
+        StoreMutants.active(.reserveForAll) || records.allSatisfy { $0.mayUseReserve }
     }
 
     mutating func makeRoom() throws(StoreError) {
@@ -24,21 +41,29 @@ extension SnapshotStore {
     }
 
     /// One group: written, flushed, applied. Windows it opens may be used when this returns: the record is durable,
-    /// and the slots read after that showed no higher tenure.
+    /// and the slots read after that showed no higher tenure. Where no window can follow, all but the first quarter of
+    /// the last one is for what may use the reserve.
     mutating func append(_ records: [StoreRecord], isFlushed: Bool = true) throws(StoreError) {
         var records = records
         for record in records { try loadSpace(for: record) }
-        let opened = records.compactMap { if case .opened(_, let window) = $0 { window } else { nil } }
-        if !journal.hasNext, journal.offset > Int(geometry.windowSize) / 2,
-            let window = pick(.journal, besides: opened.first)
-        {
-            records.append(.opened(.journal, window))
+        let lastBlock = Int(geometry.windowSize) - StoreLayout.blockSize
+        if isJournalShort, !opensJournal(records) {
+            let isUrgent = mayUseReserve(records)
+            let opened = records.compactMap { if case .opened(_, let window) = $0 { window } else { nil } }
+            if let window = pick(.journal, besides: opened.first, leaving: isUrgent ? 0 : lastReserve) {
+                let next = StoreRecord.opened(.journal, window)
+                if journal.offset < lastBlock { records.append(next) } else { try append([next]) }
+            } else if !isUrgent {
+                throw .full
+            }
         }
         let opens = records.contains { if case .opened = $0 { true } else { false } }
         let group = JournalGroup(
             tenure: tenure, number: journal.number, predecessor: journal.predecessor, records: records)
         let (bytes, checksum) = group.encoded(store: format.store)
-        if journal.offset + bytes.count > Int(geometry.windowSize) {
+        // The last block of all is for the record that opens the next window, once there is one.
+        let end = journal.hasNext || opensJournal(records) ? Int(geometry.windowSize) : lastBlock
+        if journal.offset + bytes.count > end {
             guard journal.hasNext else { throw .full }
             journal.moveOn()
             state.open.journal.removeFirst()

@@ -23,6 +23,16 @@ enum StoreRecord: Equatable, Sendable {
     case generationRaised(UInt64)
     /// A revert begins, moves on or (nil) has ended.
     case reverting(RevertState?)
+
+    /// Whether it is written even where room is short: it frees space, admits or clears a writer, or ends something.
+    var mayUseReserve: Bool {
+        switch self {
+        case .remove, .deleted, .abandoned, .writerAdded, .writerCleared, .settled, .swept, .sweepEnded,
+            .generationRaised, .reverting(nil), .opened(.nodes, _), .opened(.journal, _):
+            true
+        case .put, .created, .changed, .prepared, .resized, .reverting, .opened: false
+        }
+    }
 }
 
 extension StoreRecord: WireValue {

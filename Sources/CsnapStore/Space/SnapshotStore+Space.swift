@@ -7,6 +7,10 @@ extension SnapshotStore {
         return count < 64 ? max(2, count / 8) : max(8, count / 100)
     }
 
+    /// The last of these: no journal grows into them by what could wait as well. Checkpoints need them, and what frees
+    /// space, admits or clears writers.
+    var lastReserve: Int { reserve / 2 }
+
     /// Nobody uses it, nobody may be writing or reading there.
     private func isFree(_ index: Int) -> Bool {
         state.windows[index].used == 0 && isSettled(index)
@@ -18,12 +22,11 @@ extension SnapshotStore {
         return isForgotten && !state.open.contains(UInt32(index)) && !state.isQuarantined(UInt32(index))
     }
 
-    /// The window to open next: a free one, or the sealed one of this kind with the most room. Nil: none. `besides`
-    /// is being opened just now.
-    func pick(_ kind: WindowKind, besides: UInt32? = nil) -> UInt32? {
+    /// The window to open next: a free one, if then at least `kept` are left, or the sealed one of this kind with the
+    /// most room. Nil: none. `besides` is being opened just now.
+    func pick(_ kind: WindowKind, besides: UInt32? = nil, leaving kept: Int = 0) -> UInt32? {
         let free = state.windows.indices.filter { isFree($0) && UInt32($0) != besides }
-        let isKept = kind == .data && !StoreMutants.active(.reserveUsed)
-        let isAmple = free.count > (isKept ? reserve : 0)
+        let isAmple = free.count > kept
         let partial = kind == .journal ? nil : roomiest(kind)
         // Nodes fill holes first: the tree would otherwise scatter over the store.
         if kind == .nodes, let partial, partial.room >= geometry.nodesPerWindow / 4 { return partial.window }
@@ -46,7 +49,8 @@ extension SnapshotStore {
     /// A free place for one chunk, in a window of this tenure.
     mutating func allocateUnit() throws(StoreError) -> UInt64 {
         if let unit = freeUnits.popLast() { return unit }
-        guard let window = pick(.data) else { throw .full }
+        let kept = StoreMutants.active(.reserveUsed) ? 0 : reserve
+        guard let window = pick(.data, leaving: kept) else { throw .full }
         let first = UInt64(window) * UInt64(geometry.unitsPerWindow)
         let units = first..<first + UInt64(geometry.unitsPerWindow)
         for unit in stride(from: units.lowerBound, to: units.upperBound, by: state.space.unitsPerPage) {

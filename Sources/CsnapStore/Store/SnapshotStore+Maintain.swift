@@ -7,16 +7,26 @@ extension SnapshotStore {
         !isEnded && (checkpoint != nil || needsCheckpoint || state.sweep != nil)
     }
 
-    /// The journal is half full, or in so many pieces that takeovers would soon have to wait for a checkpoint.
+    /// The journal is half full, or in so many pieces that takeovers would soon have to wait for a checkpoint; or its
+    /// last window is, and a checkpoint would give others back.
     private var needsCheckpoint: Bool {
-        journal.liveBytes >= journalCap / 2 || anchor.pieces.count > StoreAnchor.pieceLimit / 2
+        if journal.liveBytes >= journalCap / 2 || anchor.pieces.count > StoreAnchor.pieceLimit / 2 { return true }
+        let givesBack = anchor.pieces.count > 1 || journal.current > 0
+        return givesBack && isJournalShort && pick(.journal, leaving: lastReserve) == nil
     }
 
     /// One step of checkpoint or sweep: some ten milliseconds at most.
     package mutating func maintain() throws(StoreError) -> MaintenanceStep {
         try expectAlive()
         if checkpoint != nil {
-            try stepCheckpoint()
+            do throws(StoreError) {
+                try stepCheckpoint()
+            } catch {
+                // No room for it: what deleted snapshots leave makes some.
+                let mayFree = state.sweep != nil && !StoreMutants.active(.sweepAwaitsCheckpoint)
+                guard error == .full, mayFree else { throw error }
+                try stepSweep()
+            }
         } else if needsCheckpoint {
             beginCheckpoint()
         } else if state.sweep != nil {
@@ -30,7 +40,7 @@ extension SnapshotStore {
         var cursor = state.sweep?.cursor
         var records: [StoreRecord] = []
         let last = EntryKey(branch: .max, chunk: .max, end: .max)
-        for _ in 0..<min(Self.sweepPart, groupRecordLimit - 1) {
+        for _ in 0..<Self.sweepPart where records.count + 1 < groupRecordLimit {
             guard let entry = try entry(from: cursor?.successor ?? .first, to: last) else {
                 try commit(records + [.sweepEnded])
                 return
@@ -43,6 +53,12 @@ extension SnapshotStore {
             if isUseless { records.append(.remove(entry.key, offset: entry.offset)) }
             cursor = entry.key
         }
-        if let cursor { try commit(records + [.swept(cursor)]) }
+        guard let cursor else { return }
+        if records.isEmpty {
+            // Not worth a record: a successor looks at these once more.
+            state.sweep?.cursor = cursor
+        } else {
+            try commit(records + [.swept(cursor)])
+        }
     }
 }

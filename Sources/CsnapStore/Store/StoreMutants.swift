@@ -50,6 +50,12 @@ package enum StoreMutant: String, CaseIterable, Sendable {
     case claimCopiesTogether
     /// Copy-out takes the windows that are kept for takeovers and deletion.
     case reserveUsed
+    /// Any record takes the last windows and the last half of the journal.
+    case reserveForAll
+    /// At the journal's cap nothing is recorded before a checkpoint has found room.
+    case capHoldsAll
+    /// Nothing is swept before a checkpoint has found room.
+    case sweepAwaitsCheckpoint
     /// The checksum of a group of the journal is not looked at.
     case journalNotVerified
     /// The checksum of a tree node is not looked at.
