@@ -11,12 +11,22 @@ package struct DataPlan: Sendable {
     /// Of the store, 32 KiB each; few of them are full soon.
     package var windows = 160
     package var faults: [DataFault] = []
+    /// People delete snapshots when there are more.
+    package var snapshots = 6
     /// Longest time between two faults, in milliseconds; also the other bounds.
     package var period = 800
     package var slowMessages = 20
     package var slowDisk = 60
     package var slowStore = 20
     package var slowFlush = 30
+    /// Of what programs read from snapshots.
+    package var slowReads = 60
+    /// Longest pause of a program between two requests.
+    package var pace = 15
+    /// A full store gives a snapshot up that nobody asked for lately.
+    package var drops = false
+    /// The path of each node to the origin has a cache, and only that node's flush empties it.
+    package var hasOwnCaches = false
     /// A barrier's deadline.
     package var patience = 200
 
@@ -24,7 +34,10 @@ package struct DataPlan: Sendable {
 
     package init(_ random: inout Generator) {
         nodes = 2 + random.next(below: 2)
-        if random.next(below: 4) == 0 { windows = 48 }
+        if random.next(below: 4) == 0 {
+            windows = 48
+            snapshots = [6, 40][random.next(below: 2)]
+        }
         for fault in DataFault.allCases where random.next(below: 2) == 0 { faults.append(fault) }
         period = [300, 800, 2000][random.next(below: 3)]
         slowMessages = [5, 40, 150][random.next(below: 3)]
@@ -32,6 +45,9 @@ package struct DataPlan: Sendable {
         slowStore = [5, 60][random.next(below: 2)]
         slowFlush = [5, 100, 400][random.next(below: 3)]
         patience = [60, 200, 1000][random.next(below: 3)]
+        slowReads = random.next(below: 3) == 0 ? 2000 : slowDisk
+        if random.next(below: 4) == 0 { pace = 100 }
+        drops = random.next(below: 2) == 0
     }
 
     func has(_ fault: DataFault) -> Bool { faults.contains(fault) }

@@ -76,19 +76,53 @@ package struct DataMutantPlan: Sendable {
             plan.faults = [.connections]
             plan.change = { $0.slowDisk = 100 }
         case .lostWritersIgnored, .writerClearedAtDisconnect: plan.faults = [.nodeCrashes, .clientKills]
-        case .surpassedWriterClearedAtOnce: plan.faults = [.nodeCrashes]
+        case .surpassedWriterClearedAtOnce:
+            plan.faults = [.nodeCrashes]
+            plan.isPure = true
+            plan.change = {
+                $0.pace = 100
+                $0.slowDisk = 700
+                $0.patience = 1000
+            }
         case .welcomeInBarrier, .bitmapKeptAtWelcome: plan.faults = [.connections, .serverKills]
         case .failedCopyGranted: plan.faults = [.originErrors]
         case .fullStoreGranted: plan.change = { $0.windows = 48 }
-        case .strikeKeepsHolds, .strikeKeepsSessions, .readNotCheckedAfterwards:
+        case .readNotCheckedAfterwards:
+            plan.faults = [.cuts]
+            plan.isPure = true
+            plan.change = {
+                $0.period = 2000
+                $0.pace = 40
+                $0.slowReads = 2000
+                $0.slowDisk = 10
+                $0.slowFlush = 5
+                $0.slowMessages = 5
+                $0.patience = 1000
+            }
+        case .reuseUnderReaders:
+            plan.isPure = true
+            plan.change = {
+                $0.windows = 48
+                $0.snapshots = 40
+                $0.drops = true
+                $0.pace = 40
+                $0.slowReads = 2000
+            }
+        case .strikeKeepsHolds, .strikeKeepsSessions:
             plan.faults = [.cuts, .strikes]
             plan.change = { $0.slowDisk = 700 }
-        case .ackBeforeFlushed: plan.faults = [.powerCuts]
+        case .ackBeforeFlushed:
+            plan.faults = [.powerCuts]
+            plan.isPure = true
+            plan.change = { $0.hasOwnCaches = true }
         case .answeredBeforeActivation: plan.faults = [.serverKills]
         case .holdsKeptAtHello: plan.faults = [.connections]
-        case .holdsKeptAtBye: plan.faults = [.clientStops]
+        case .holdsKeptAtBye:
+            plan.faults = [.clientStops]
+            plan.isPure = true
+            plan.change = { $0.slowReads = 2000 }
         case .grantInBarrier, .waitingWriteNotLookedAtAgain, .welcomeBeforeRecord, .grantDespiteHold, .anybodyEndsRead,
-            .reuseUnderReaders, .ackBeforeDrained, .bitmapKeptAtEnd, .oneGrantedChunkIsEnough:
+            .ackBeforeDrained, .bitmapKeptAtEnd, .oneGrantedChunkIsEnough:
             plan.change = { $0.slowDisk = 100 }
         }
         return plan

@@ -156,10 +156,10 @@ final class ClientShell {
             })
     }
 
-    /// Nothing gets through; or, half-open, only the server does not notice.
-    func breakConnection(isHalfOpen: Bool) {
+    /// Nothing gets through; half-open, the server does not notice; silent, the client does not either.
+    func breakConnection(isHalfOpen: Bool, isSilent: Bool = false) {
         world.statistics[.brokenConnections] += 1
-        connection?.cut(isHalfOpen: isHalfOpen)
+        connection?.cut(isHalfOpen: isHalfOpen, isSilent: isSilent)
     }
 
     private func flush(_ attempt: BarrierAttempt) {

@@ -66,11 +66,11 @@ final class Connection {
         end(toClient.last) { [self] in loseAtClient() }
     }
 
-    /// It breaks. A half-open one is not noticed by the server for long.
-    func cut(isHalfOpen: Bool) {
+    /// It breaks. A half-open one is not noticed by the server for long; a silent one not by the client either.
+    func cut(isHalfOpen: Bool, isSilent: Bool = false) {
         toServer.isCut = true
         toClient.isCut = true
-        world.after(world.milliseconds(0, 20)) { [self] in loseAtClient() }
+        world.after(isSilent ? world.milliseconds(300, 3000) : world.milliseconds(0, 20)) { [self] in loseAtClient() }
         world.after(isHalfOpen ? world.milliseconds(300, 3000) : world.milliseconds(0, 20)) { [self] in
             server.lost(self)
         }

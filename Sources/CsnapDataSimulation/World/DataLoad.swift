@@ -27,7 +27,7 @@ final class DataLoad {
     }
 
     func work() {
-        world.after(world.milliseconds(1, 15)) { [weak self, unowned world] in
+        world.after(world.milliseconds(1, world.plan.pace)) { [weak self, unowned world] in
             guard let self, world.isBusy, !client.isDead else { return }
             step()
             work()
@@ -86,7 +86,7 @@ final class Probes {
     init(_ world: DataWorld) { self.world = world }
 
     func work() {
-        world.after(world.milliseconds(5, 40)) { [self] in
+        world.after(world.milliseconds(5, 3 * world.plan.pace)) { [self] in
             guard world.isBusy else { return }
             begin()
             work()

@@ -158,7 +158,9 @@ final class Director {
         guard let server, !server.isDead else { return }
         world.note(11, tenure.epoch.value, UInt64(tenure.round.value), "server \(tenure) is active")
         phase = .active
-        server.with { $0.activate(tenure, at: world.instant) }
+        // Its clients may hear first that all are back.
+        let delay = world.chance(1, in: 3) ? world.milliseconds(0, 40) : 0
+        world.after(delay) { [world, tenure] in server.with { $0.activate(tenure, at: world.instant) } }
         for node in world.nodes where node.standing == .joining && hasClient(node) { admitBack(node) }
     }
 

@@ -49,7 +49,7 @@ final class Injector {
         guard !node.isCut else { return }
         node.isCut = true
         node.cutSince = world.now
-        node.client?.breakConnection(isHalfOpen: true)
+        node.client?.breakConnection(isHalfOpen: true, isSilent: world.chance(1, in: 2))
         if world.director.server?.node === node { world.director.server?.die(isAbrupt: true) }
         world.after(world.milliseconds(50, 2000)) { node.isCut = false }
     }

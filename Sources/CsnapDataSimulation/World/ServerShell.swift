@@ -32,6 +32,7 @@ final class ServerShell {
         self.world = world
         self.tenure = tenure
         self.node = node
+        originPath.hasOwnCache = world.plan.hasOwnCaches
     }
 
     var isListening: Bool { table != nil }
@@ -221,10 +222,12 @@ final class ServerShell {
                 let results = try volume.copyOut(group)
                 for (order, result) in zip(orders, results) { tell(order.ticket, result) }
                 orders.removeFirst(group.count)
+                if results.contains(.full) { try drop(&volume) }
             } else if !orders.isEmpty {
                 let order = orders.removeFirst()
                 world.model.begin(order.order, origin: world.origin.image)
                 world.note(7, order.ticket, 0, "store: \(order.order)")
+                if case .map(let number, _) = order.order { volume.isRead(number, at: world.now) }
                 let result = try volume.perform(order.order)
                 if let problem = world.model.done(order.order, volume.store.snapshots) { world.fail("D5", problem) }
                 judgeCommit(order.order)
@@ -241,6 +244,18 @@ final class ServerShell {
         freed = volume.store.freeStamp
         let stamp = freed
         news { $0.freed(stamp, volume: 0) }
+    }
+
+    /// As the policy says.
+    private func drop(_ volume: inout SimulatedVolume) throws(StoreError) {
+        guard world.plan.drops, let snapshot = volume.dropCandidate(at: world.now) else { return }
+        let order = StoreOrder.delete(name: snapshot.about.name, inUse: [])
+        world.model.begin(order, origin: world.origin.image)
+        guard case .changed = try volume.perform(order) else { return }
+        world.statistics[.drops] += 1
+        world.note(9, snapshot.number.value, 0, "the full store drops snapshot \(snapshot.number.value)")
+        if let problem = world.model.done(order, volume.store.snapshots) { world.fail("D5", problem) }
+        news { $0.dropped(snapshot.number.value, volume: 0) }
     }
 
     private func tell(_ ticket: UInt64, _ result: StoreResult) {

@@ -53,6 +53,8 @@ final class DiskPath {
     var unreadable: Range<UInt64>?
     /// Writes whose fate is open: of a process that died in it, or that failed.
     var uncertain: [DiskWrite] = []
+    /// Its flush does not reach what other nodes wrote.
+    var hasOwnCache = false
     /// The oracle looks: nothing fails.
     var isOracle = false
 }
@@ -95,7 +97,7 @@ struct SimulatedPath: BlockDevice {
             path.failure = nil
             throw .system(code)
         }
-        disk.flush()
+        if !path.hasOwnCache { disk.flush() }
     }
 }
 

@@ -5,7 +5,12 @@ import CsnapStore
 
 /// A taken store as a server uses it, as `VolumeStore` does in the daemon: orders in, results out.
 struct SimulatedVolume {
+    /// A snapshot that was asked for so lately is in use; in the daemon a minute.
+    private static let inUse: Int64 = 50_000_000
+
     private(set) var store: SnapshotStore<SimulatedPath>
+    /// When a snapshot was asked for last.
+    private var lastRead: [UInt64: Int64] = [:]
 
     init(
         _ claim: StoreClaim, store: SimulatedPath, origin: SimulatedPath, isKernelOld: Bool
@@ -35,6 +40,17 @@ struct SimulatedVolume {
     mutating func copyOut(_ group: [[ChunkRange]]) throws(StoreError) -> [StoreResult] {
         try store.grant(group.map { ranges in ranges.map { $0.first..<$0.end } }).map { StoreResult($0) }
     }
+
+    /// What a full store gives up, unless space is on its way already.
+    func dropCandidate(at now: Int64) -> Snapshot? {
+        if store.awaitsSpace { return nil }
+        let inUse = lastRead.filter { now - $0.value < Self.inUse }.map { SnapshotNumber($0.key) }
+        guard let number = store.dropCandidate(inUse: inUse) else { return nil }
+        return store.snapshots.first { $0.number == number }
+    }
+
+    /// A map of that snapshot is asked for.
+    mutating func isRead(_ number: UInt64, at now: Int64) { lastRead[number] = now }
 
     mutating func perform(_ order: StoreOrder) throws(StoreError) -> StoreResult {
         do throws(StoreError) {

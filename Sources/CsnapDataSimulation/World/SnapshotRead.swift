@@ -22,7 +22,7 @@ final class SnapshotRead {
         attempt += 1
         let now = attempt
         data = [[UInt8]](repeating: [], count: Int(chunks.count))
-        let time = world.chance(1, in: 5) ? world.milliseconds(1, world.plan.slowDisk) : world.milliseconds(0, 4)
+        let time = world.chance(1, in: 5) ? world.milliseconds(1, world.plan.slowReads) : world.milliseconds(0, 4)
         var index = 0
         for piece in pieces {
             for part in 0..<Int(piece.count) {
