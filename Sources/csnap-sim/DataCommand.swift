@@ -71,21 +71,17 @@ struct DataCommand: AsyncParsableCommand {
     // MARK: - Mutants
 
     private func runMutants() throws {
-        let plans = DataMutantPlan.all.filter { only == nil || $0.name == only }
-        guard !plans.isEmpty else { throw ValidationError("no mutant is named \(only ?? "")") }
-        var caught = 0
-        for plan in plans {
-            let words =
-                ["/proc/self/exe", "data", "--mutants", "--child", "--only", plan.name, "--seeds", seeds]
-                + (control ? ["--control"] : [])
-            let status = try endOf(words)
-            guard status == 0 || status == 1 || status == 128 else { throw ExitCode(status) }
-            if status != 0 { caught += 1 }
-            let how = status == 0 ? "NOT CAUGHT" : status == 1 ? "caught" : "caught by an assertion"
-            print("\(plan.name): \(how)")
-        }
-        print("{\"mutants\": \(plans.count), \"caught\": \(caught)}")
-        if control ? caught > 0 : caught < plans.count { throw ExitCode(1) }
+        let names = DataMutantPlan.all.map { $0.name }.filter { only == nil || $0 == only }
+        guard !names.isEmpty else { throw ValidationError("no mutant is named \(only ?? "")") }
+        let tally = try MutantChildren.run(names.map { Self.mutant($0, seeds, control) }, jobs: jobs)
+        print(tally.line)
+        if control ? tally.caught > 0 : tally.hasMisses { throw ExitCode(1) }
+    }
+
+    static func mutant(_ name: String, _ seeds: String, _ control: Bool) -> MutantChildren.Child {
+        MutantChildren.Child(
+            name: name,
+            words: ["data", "--mutants", "--child", "--only", name, "--seeds", seeds] + (control ? ["--control"] : []))
     }
 
     private func runChild(_ range: ClosedRange<UInt64>) throws {
@@ -100,19 +96,6 @@ struct DataCommand: AsyncParsableCommand {
             print("  seed \(seed): \(violation.rule) at\(format(violation.time)): \(violation.text)")
             throw ExitCode(1)
         }
-    }
-
-    /// Runs this program again and waits; 0 not caught, 1 caught, 128 ended by a signal.
-    private func endOf(_ words: [String]) throws -> Int32 {
-        fflush(nil)
-        var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) }
-        arguments.append(nil)
-        defer { for argument in arguments { free(argument) } }
-        var pid: pid_t = 0
-        guard posix_spawn(&pid, "/proc/self/exe", nil, nil, arguments, environ) == 0 else { throw ExitCode(2) }
-        var status: Int32 = 0
-        while waitpid(pid, &status, 0) < 0, errno == EINTR {}
-        return status & 0x7f == 0 ? (status >> 8) & 0xff : 128
     }
 }
 

@@ -1,34 +1,45 @@
 import ArgumentParser
 import CsnapCore
+import CsnapDataSimulation
 import CsnapSimulation
 import Glibc
 
-/// A rule is removed in a child process each: an assertion of the core may end it, and that is a catch, too.
+/// Every rule of the agreement, of the data path and of the store is removed, each in a child process.
 struct MutantsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "mutants", abstract: "Remove each rule in turn; some check must notice. Needs CSNAP_MUTANTS=1.")
+        commandName: "mutants",
+        abstract: "Remove each rule in turn; some check must notice. Needs CSNAP_MUTANTS=1.",
+        discussion: "Those of the agreement, then (without --only) of the data path and of the store.")
 
-    @Option(help: "Seeds to try for each mutant.") var seeds: UInt64 = 300
-    @Option(help: "Only this one.") var only: String?
+    @Option(help: "Seeds of the agreement to try for each mutant.") var seeds: UInt64 = 300
+    @Option(help: "Only this one, of the agreement.") var only: String?
     @Flag(help: .hidden) var child = false
-    @Flag(help: "Remove nothing: every plan must then pass, or a catch means nothing.") var control = false
+    @Flag(help: "Remove nothing: every plan of the agreement must then pass, or a catch means nothing.")
+    var control = false
     @Flag(help: "Print the trace of the seed that catches it.") var trace = false
     @Option(help: "Timers: lan or fast.") var profile: ProfileName = .fast
+    @Option(help: "Children at a time.") var jobs = 1
+
+    func validate() throws { if jobs < 1 || jobs > 64 { throw ValidationError("--jobs takes 1 to 64") } }
 
     func run() throws {
         let plans = MutantPlan.all.filter { only == nil || $0.name == only }
         guard !plans.isEmpty else { throw ValidationError("no mutant is named \(only ?? "")") }
         if child { return try runChild(plans[0]) }
-        var caught = 0
-        for plan in plans {
-            let status = spawn(plan.name)
-            guard status == 0 || status == 1 || status == 128 else { throw ExitCode(status) }
-            if status != 0 { caught += 1 }
-            let how = status == 0 ? "NOT CAUGHT" : status == 1 ? "caught" : "caught by an assertion of the core"
-            print("\(plan.name): \(how)")
+        var tally = try MutantChildren.run(plans.map { mutant($0.name) }, jobs: jobs)
+        if only == nil, !control {
+            let data = DataMutantPlan.all.map { DataCommand.mutant($0.name, "1..400", false) }
+            tally += try MutantChildren.run(data + StoreCommand.allMutants, jobs: jobs)
         }
-        print("{\"mutants\": \(plans.count), \"caught\": \(caught)}")
-        if control ? caught > 0 : caught < plans.count { throw ExitCode(1) }
+        print(tally.line)
+        if control ? tally.caught > 0 : tally.hasMisses { throw ExitCode(1) }
+    }
+
+    private func mutant(_ name: String) -> MutantChildren.Child {
+        MutantChildren.Child(
+            name: name,
+            words: ["mutants", "--child", "--only", name, "--seeds", "\(seeds)", "--profile", profile.rawValue]
+                + (control ? ["--control"] : []))
     }
 
     private func runChild(_ plan: MutantPlan) throws {
@@ -46,23 +57,5 @@ struct MutantsCommand: ParsableCommand {
             print("  directed: \(text)")
             throw ExitCode(1)
         }
-    }
-
-    /// Starts this program again for one mutant and waits; 0 not caught, 1 caught, else ended by a signal.
-    private func spawn(_ name: String) -> Int32 {
-        let words =
-            [
-                "/proc/self/exe", "mutants", "--child", "--only", name, "--seeds", "\(seeds)",
-                "--profile", profile.rawValue,
-            ] + (control ? ["--control"] : [])
-        fflush(nil)
-        var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) }
-        arguments.append(nil)
-        defer { for argument in arguments { free(argument) } }
-        var pid: pid_t = 0
-        guard posix_spawn(&pid, "/proc/self/exe", nil, nil, arguments, environ) == 0 else { return 0 }
-        var status: Int32 = 0
-        while waitpid(pid, &status, 0) < 0, errno == EINTR {}
-        return status & 0x7f == 0 ? (status >> 8) & 0xff : 128
     }
 }

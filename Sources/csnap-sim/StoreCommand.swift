@@ -94,44 +94,19 @@ struct StoreCommand: AsyncParsableCommand {
         #endif
     }
 
-    /// Each in a child process: an assertion of the store may end it, and that is a catch, too. The first child removes
-    /// nothing, and must pass, or a catch means nothing.
+    /// The first child removes nothing, and must pass, or a catch means nothing.
     private func runMutants() throws {
-        var waiting = [Self.nothing] + StoreMutant.allCases.map { $0.rawValue }
-        var running: [pid_t: String] = [:]
-        var caught = 0
-        var missed: [String] = []
-        waiting.reverse()
-        while !waiting.isEmpty || !running.isEmpty {
-            if running.count < jobs, let name = waiting.popLast() {
-                running[try spawn(name)] = name
-                continue
-            }
-            var status: Int32 = 0
-            let child = waitpid(-1, &status, 0)
-            guard child > 0, let name = running.removeValue(forKey: child) else { continue }
-            let isNoticed = status != 0
-            if name == Self.nothing {
-                guard !isNoticed else { throw ValidationError("without a mutant the same checks fail") }
-                continue
-            }
-            // 64: the child did not understand.
-            guard status & 0x7f != 0 || status >> 8 & 0xff <= 1 else { throw ExitCode(2) }
-            if isNoticed { caught += 1 } else { missed.append(name) }
-            print("\(name): \(isNoticed ? "caught" : "NOT CAUGHT")")
+        guard try MutantChildren.run([Self.mutant(Self.nothing)], jobs: 1).caught == 0 else {
+            throw ValidationError("without a mutant the same checks fail")
         }
-        print("{\"mutants\": \(StoreMutant.allCases.count), \"caught\": \(caught)}")
-        if !missed.isEmpty { throw ExitCode(1) }
+        let tally = try MutantChildren.run(Self.allMutants, jobs: jobs)
+        print(tally.line)
+        if tally.hasMisses { throw ExitCode(1) }
     }
 
-    private func spawn(_ name: String) throws -> pid_t {
-        fflush(nil)
-        let words = ["/proc/self/exe", "store", "--child", name]
-        var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) }
-        arguments.append(nil)
-        defer { for argument in arguments { free(argument) } }
-        var child: pid_t = 0
-        guard posix_spawn(&child, "/proc/self/exe", nil, nil, arguments, environ) == 0 else { throw ExitCode(2) }
-        return child
+    static var allMutants: [MutantChildren.Child] { StoreMutant.allCases.map { mutant($0.rawValue) } }
+
+    private static func mutant(_ name: String) -> MutantChildren.Child {
+        MutantChildren.Child(name: name, words: ["store", "--child", name])
     }
 }
