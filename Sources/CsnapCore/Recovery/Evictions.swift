@@ -120,8 +120,8 @@ extension Agent {
     }
 
     /// Why an admitted node is lost, for all that gossip says; the lease wait makes it safe. What is heard of its boot,
-    /// or of a higher one, may tell of an earlier process, whose state file was lost since: no proof that the clients of
-    /// this one are suspended.
+    /// or of a higher one, may tell of an earlier process, whose state file was lost since: that is no proof that the
+    /// clients of this one are suspended.
     private func loss(of process: NodeBoot) -> EvictionCause? {
         guard let record = membership.record(of: process.node) else { return .leasePassed }
         // If it is a later one it will be admitted, and replaces this boot at once.
