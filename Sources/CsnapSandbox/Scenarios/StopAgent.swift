@@ -16,8 +16,8 @@ struct StopAgent: Scenario {
         let after = try stage.currentView()
         stage.expect(after.server != server, "another node should serve, not node \(server)")
         stage.expectHigherEpoch(after)
-        // Longer than a client's ping: a server that serves on without its lease is caught answering one.
-        stage.settle(seconds: 1.5)
+        // Longer than the 3 s of a client's ping: a server that serves on without its lease is caught answering one.
+        stage.settle(seconds: 4)
         stage.also("let the agent of node \(server) go on") { stage.group.node(server).signalAgent(SIGCONT) }
         try stage.waitForReturn(of: server)
         stage.settle(seconds: 1)
