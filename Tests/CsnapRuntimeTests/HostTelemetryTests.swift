@@ -95,14 +95,7 @@ struct HostServiceManagerTests {
         let path = directory.path + "/notify"
         let socket = Glibc.socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue), 0)
         defer { close(socket) }
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-        let bound = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(socket, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-        }
+        let bound = UnixAddress(path)?.with { bind(socket, $0, $1) }
         #expect(bound == 0)
         #expect(!ServiceManager.isPresent && !ServiceManager.notify(.ready))
         setenv("NOTIFY_SOCKET", path, 1)

@@ -1,3 +1,4 @@
+import CsnapRuntime
 import CsnapSandbox
 import Foundation
 import Glibc
@@ -76,15 +77,8 @@ final class HeldDisk {
     private func say(_ word: String, expect answer: String) throws {
         let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
         defer { Glibc.close(descriptor) }
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: Array(control.utf8)) }
-        let result = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-        }
-        try #require(result == 0, "cannot reach nbdkit's control socket")
+        let address = try #require(UnixAddress(control))
+        try #require(address.with { connect(descriptor, $0, $1) } == 0, "cannot reach nbdkit's control socket")
         try #require(write(descriptor, word, 1) == 1)
         var reply: UInt8 = 0
         try #require(read(descriptor, &reply, 1) == 1)
@@ -97,6 +91,15 @@ final class HeldDisk {
         if let loop { _ = try? SystemTool.output("losetup", ["--detach", loop], in: directory) }
         _ = try? SystemTool.output("umount", [mount], in: directory)
         for program in programs.reversed() { program.end() }
+    }
+}
+
+extension SandboxDirectory {
+    /// This node alone comes to its `kind`, "origin" or "store", by another path.
+    func lead(_ node: Int, to kind: String, from path: String, by other: String) throws {
+        let text = try String(contentsOfFile: configuration(node), encoding: .utf8)
+        try text.replacingOccurrences(of: "\(kind): \(path)", with: "\(kind): \(other)")
+            .write(toFile: configuration(node), atomically: true, encoding: .utf8)
     }
 }
 

@@ -1,3 +1,4 @@
+import CsnapRuntime
 import CsnapSandbox
 import CsnapStore
 import Foundation
@@ -53,15 +54,10 @@ final class LateDisk: Sendable {
 
     private static func listen(_ path: String) throws -> Int32 {
         let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: Array(path.utf8)) }
-        let result = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-        }
-        try #require(result == 0 && Glibc.listen(descriptor, 1) == 0, "cannot listen at \(path)")
+        let address = try #require(UnixAddress(path))
+        try #require(
+            address.with { bind(descriptor, $0, $1) } == 0 && Glibc.listen(descriptor, 1) == 0,
+            "cannot listen at \(path)")
         return descriptor
     }
 

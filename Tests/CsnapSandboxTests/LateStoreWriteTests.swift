@@ -28,11 +28,7 @@ struct LateStoreWriteTests {
             group = try SandboxGroup(SandboxOptions(nodes: 3, profile: "fast", binaries: Tool.binaries))
             stage = Stage(group: group) { _ in }
             disk = try LateDisk(of: group.directory.store, in: group.directory.path)
-            // Node 1 alone has this way to the store.
-            let configuration = group.directory.configuration(victim)
-            let text = try String(contentsOfFile: configuration, encoding: .utf8)
-            try text.replacingOccurrences(of: "store: \(group.directory.store)", with: "store: \(disk.path)")
-                .write(toFile: configuration, atomically: true, encoding: .utf8)
+            try group.directory.lead(victim, to: "store", from: group.directory.store, by: disk.path)
             try stage.found(1)
             try stage.join([2, 3])
             try stage.waitForVoters()
@@ -43,7 +39,7 @@ struct LateStoreWriteTests {
         func end() {
             disk.release()
             stage.stopCyclicLoads()
-            for load in stage.loads.values { load.stop() }
+            stage.stopLoads()
             stage.stopFollowers()
             group.stopProcesses()
             disk.close()
@@ -118,10 +114,9 @@ struct LateStoreWriteTests {
         /// What is left when all processes are gone.
         func check() throws -> VolumeCheck {
             stage.stopCyclicLoads()
-            for load in stage.loads.values { load.stop() }
+            stage.stopLoads()
             group.stopProcesses()
-            return try VolumeChecker(path: group.directory.store, origin: group.directory.origin)
-                .check(SandboxGroup.volume) { _, _ in }
+            return try group.directory.checkStore()
         }
     }
 
@@ -151,7 +146,7 @@ struct LateStoreWriteTests {
         try stage.startCyclicLoads()
         defer {
             stage.stopCyclicLoads()
-            for load in stage.loads.values { load.stop() }
+            stage.stopLoads()
         }
         for kill in 1...20 {
             // So that the server that dies has windows open, for its journal and for data.

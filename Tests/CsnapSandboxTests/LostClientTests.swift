@@ -23,11 +23,7 @@ struct LostClientTests {
             group = try SandboxGroup(SandboxOptions(nodes: 3, profile: "lan", binaries: Tool.binaries))
             stage = Stage(group: group) { _ in }
             disk = try HeldDisk(kind, of: group.directory.origin, in: group.directory.path)
-            // Node 3 alone has this way to the origin.
-            let configuration = group.directory.configuration(victim)
-            let text = try String(contentsOfFile: configuration, encoding: .utf8)
-            try text.replacingOccurrences(of: "origin: \(group.directory.origin)", with: "origin: \(disk.path)")
-                .write(toFile: configuration, atomically: true, encoding: .utf8)
+            try group.directory.lead(victim, to: "origin", from: group.directory.origin, by: disk.path)
             try stage.found(1)
             try stage.join([2, 3])
             try stage.waitForVoters()

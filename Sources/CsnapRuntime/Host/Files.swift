@@ -24,6 +24,20 @@ package enum Files {
         }
     }
 
+    /// What one read(2) of a stream brings, and 0 or its errno; nothing and 0 at the end. Not filled with zeros first:
+    /// most of what comes is short.
+    static func readSome(_ descriptor: Int32, atMost size: Int) -> (bytes: [UInt8], code: Int32) {
+        var code: Int32 = 0
+        let bytes = [UInt8](unsafeUninitializedCapacity: size) { buffer, count in
+            repeat {
+                let result = Glibc.read(descriptor, buffer.baseAddress, buffer.count)
+                count = max(result, 0)
+                code = result < 0 ? errno : 0
+            } while code == EINTR
+        }
+        return (bytes, code)
+    }
+
     package static func writeAll(_ bytes: [UInt8], descriptor: Int32, path: String) throws(SystemError) {
         var written = 0
         while written < bytes.count {

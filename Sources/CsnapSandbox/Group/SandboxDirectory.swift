@@ -1,3 +1,4 @@
+package import CsnapRuntime
 import FoundationEssentials
 import Glibc
 
@@ -26,6 +27,11 @@ package struct SandboxDirectory: Sendable {
     package func controlSocket(_ node: Int) -> String { runtime(node) + "/agent.sock" }
     package func volumeSocket(_ node: Int) -> String { runtime(node) + "/data.nbd" }
     package func serviceRecord(_ node: Int) -> String { runtime(node) + "/service.record" }
+
+    /// What is wrong with the store, when nobody uses it any more.
+    package func checkStore() throws -> VolumeCheck {
+        try VolumeChecker(path: store, origin: origin).check(SandboxGroup.volume, progress: { _, _ in })
+    }
 
     /// Makes the directories and the configuration of one node.
     package func prepare(

@@ -1,3 +1,4 @@
+import CsnapRuntime
 import Glibc
 
 /// A blocking NBD client, as small as loads and streams need: fixed newstyle, simple replies, one request at a time.
@@ -96,19 +97,11 @@ final class NBDConnection {
         var timeout = timeval(tv_sec: 0, tv_usec: 100_000)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
         setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &timeout, socklen_t(MemoryLayout<timeval>.size))
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        let bytes = Array(path.utf8)
-        guard descriptor >= 0, bytes.count < MemoryLayout.size(ofValue: address.sun_path) else {
+        guard descriptor >= 0, let address = UnixAddress(path) else {
             // `deinit` closes: a second close would hit what another thread just opened.
             throw SandboxError.nbd("\(path): no socket, or the path is longer than 107 bytes")
         }
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
-        let result = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-        }
+        let result = address.with { connect(descriptor, $0, $1) }
         guard result == 0 else { throw SandboxError.nbd("\(path): \(lastError())") }
     }
 

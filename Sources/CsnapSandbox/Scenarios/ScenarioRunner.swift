@@ -75,7 +75,7 @@ package struct ScenarioRunner {
     }
 
     private func stopLoads(_ stage: Stage, _ result: inout ScenarioResult) {
-        for load in stage.loads.values { load.stop() }
+        stage.stopLoads()
         for node in stage.living {
             let errors = stage.loads[node]?.snapshot.errors ?? []
             result.ioErrors += errors.count
@@ -125,9 +125,7 @@ package struct ScenarioRunner {
     /// Whatever happened, the store that is left is whole.
     private func checkStore(_ stage: Stage) {
         do {
-            let directory = stage.group.directory
-            let check = try VolumeChecker(path: directory.store, origin: directory.origin)
-                .check(SandboxGroup.volume, progress: { _, _ in })
+            let check = try stage.group.directory.checkStore()
             for problem in check.problems { stage.fail("the store: \(problem.code): \(problem.text)") }
         } catch {
             stage.fail("the store cannot be checked: \(error)")

@@ -97,6 +97,10 @@ package final class Stage {
         settle(seconds: 0.5)
     }
 
+    package func stopLoads() {
+        for load in loads.values { load.stop() }
+    }
+
     // MARK: Faults
 
     /// The moment from which everything is counted.

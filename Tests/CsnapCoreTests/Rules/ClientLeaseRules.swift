@@ -42,33 +42,29 @@ extension ServiceRules {
         node.meet(1)
         node.renew(4, of: 1)
         let tenure = Tenure(epoch: Epoch(4), round: Round(1))
-        node.hear(
-            .resume(Resume(tenure: tenure, setHash: 0, address: DrivenAgent.address(1), process: node.process)),
-            from: 1)
-        func requests(_ node: DrivenAgent) -> [ClientLease] {
-            node.messages(to: 1).compactMap { if case .clientLease(let ask) = $0 { ask } else { nil } }
-        }
+        node.resume(in: tenure, by: 1)
         node.pass(.milliseconds(1))
-        #expect(requests(node).last?.mayWait == false, "without a lease nothing may wait")
+        #expect(node.leaseRequests(to: 1).last?.mayWait == false, "without a lease nothing may wait")
         node.hear(
             .clientLeaseAck(
-                ClientLeaseAck(nonce: requests(node).last?.nonce ?? 0, tenure: tenure, remaining: node.timing.hard)),
+                ClientLeaseAck(
+                    nonce: node.leaseRequests(to: 1).last?.nonce ?? 0, tenure: tenure, remaining: node.timing.hard)),
             from: 1)
         node.pass(node.timing.renew - .milliseconds(2))
         node.forgetSent()
         node.renew(4, of: 1)
-        #expect(requests(node).map(\.mayWait) == [true])
+        #expect(node.leaseRequests(to: 1).map(\.mayWait) == [true])
         let asked = node.sent.first { $0.message.kind == .clientLease }?.at
         #expect(node.sent.contains { $0.message.kind == .renewAck && $0.at == asked }, "in one datagram")
         // No answer with the next Renew, which does not come: it asks by itself, and urgently.
         node.pass(node.timing.renew * 2)
-        #expect(requests(node).count > 1)
-        #expect(requests(node).dropFirst().allSatisfy { !$0.mayWait })
+        #expect(node.leaseRequests(to: 1).count > 1)
+        #expect(node.leaseRequests(to: 1).dropFirst().allSatisfy { !$0.mayWait })
         node.pass(node.timing.hard / 2 - node.timing.renew * 2)
         node.forgetSent()
         node.sleep(node.timing.renew)
         node.renew(4, of: 1)
-        #expect(requests(node).first?.mayWait == false)
+        #expect(node.leaseRequests(to: 1).first?.mayWait == false)
     }
 
     @Test("A node that asked by itself just before a Renew, and was answered, goes over to the beat of renewals")
@@ -77,23 +73,19 @@ extension ServiceRules {
         node.meet(1)
         node.renew(4, of: 1)
         let tenure = Tenure(epoch: Epoch(4), round: Round(1))
-        let resume = Resume(tenure: tenure, setHash: 0, address: DrivenAgent.address(1), process: node.process)
-        node.hear(.resume(resume), from: 1)
+        node.resume(in: tenure, by: 1)
         node.pass(node.timing.renew)
-        func requests(_ node: DrivenAgent) -> [ClientLease] {
-            node.messages(to: 1).compactMap { if case .clientLease(let ask) = $0 { ask } else { nil } }
-        }
-        let alone = try #require(requests(node).last)
+        let alone = try #require(node.leaseRequests(to: 1).last)
         #expect(!alone.mayWait)
         node.forgetSent()
         node.renew(4, of: 1)
-        #expect(requests(node).isEmpty, "its answer is on the way")
+        #expect(node.leaseRequests(to: 1).isEmpty, "its answer is on the way")
         node.hear(
             .clientLeaseAck(ClientLeaseAck(nonce: alone.nonce, tenure: tenure, remaining: node.timing.hard)), from: 1)
         node.renew(4, of: 1)
-        #expect(requests(node).map(\.mayWait) == [true])
+        #expect(node.leaseRequests(to: 1).map(\.mayWait) == [true])
         node.pass(node.timing.renew)
-        #expect(requests(node).count == 1, "the next Renew comes before it would ask by itself")
+        #expect(node.leaseRequests(to: 1).count == 1, "the next Renew comes before it would ask by itself")
     }
 
     @Test("Answers that come when their lease is over already resume nobody") func lateAnswersResumeNobody() {
@@ -102,13 +94,11 @@ extension ServiceRules {
         node.renew(4, of: 1)
         node.step(.client(ClientID(1), .hello(client: .zero, volume: "data", processID: 7)))
         let tenure = Tenure(epoch: Epoch(4), round: Round(1))
-        node.hear(
-            .resume(Resume(tenure: tenure, setHash: 0, address: DrivenAgent.address(1), process: node.process)),
-            from: 1)
+        node.resume(in: tenure, by: 1)
         func answerAll(_ remaining: Interval) {
-            let asked = node.messages(to: 1)
+            let asked = node.leaseRequests(to: 1)
             node.forgetSent()
-            for case .clientLease(let ask) in asked {
+            for ask in asked {
                 node.hear(
                     .clientLeaseAck(ClientLeaseAck(nonce: ask.nonce, tenure: tenure, remaining: remaining)), from: 1)
                 node.pass(.milliseconds(1))

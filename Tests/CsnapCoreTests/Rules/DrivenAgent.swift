@@ -134,6 +134,12 @@ struct DrivenAgent {
         acknowledgedRenew = sent[before...].contains { if case .renewAck = $0.message { true } else { false } }
     }
 
+    /// That holder resumes our clients.
+    mutating func resume(in tenure: Tenure, by node: UInt32) {
+        hear(
+            .resume(Resume(tenure: tenure, setHash: 0, address: Self.address(node), process: process)), from: node)
+    }
+
     var status: AgentStatus { agent.status(at: now) }
     var reports: [Report] { actions.compactMap { if case .report(let report) = $0 { report } else { nil } } }
     var exits: [ExitReason] { actions.compactMap { if case .exit(let reason) = $0 { reason } else { nil } } }
@@ -148,6 +154,11 @@ struct DrivenAgent {
     }
 
     func messages(to node: UInt32) -> [Message] { sent.filter { $0.to == node }.map(\.message) }
+
+    /// What we asked that holder for our clients.
+    func leaseRequests(to node: UInt32) -> [ClientLease] {
+        messages(to: node).compactMap { if case .clientLease(let ask) = $0 { ask } else { nil } }
+    }
 
     mutating func forgetSent() { sent = [] }
 }

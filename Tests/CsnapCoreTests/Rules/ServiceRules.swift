@@ -232,11 +232,10 @@ import Testing
         node.renew(4, of: 1)
         node.step(.client(ClientID(1), .hello(client: .zero, volume: "data", processID: 7)))
         let first = Tenure(epoch: Epoch(4), round: Round(1))
-        node.hear(
-            .resume(Resume(tenure: first, setHash: 0, address: DrivenAgent.address(1), process: node.process)), from: 1)
+        node.resume(in: first, by: 1)
         node.step(.client(ClientID(1), .suspended(first, writesInFlight: 0)))
         node.pass(.milliseconds(60))
-        let asked = node.messages(to: 1).compactMap { if case .clientLease(let ask) = $0 { ask } else { nil } }.last
+        let asked = node.leaseRequests(to: 1).last
         node.hear(
             .clientLeaseAck(ClientLeaseAck(nonce: asked?.nonce ?? 0, tenure: first, remaining: node.timing.hard)),
             from: 1)
@@ -263,9 +262,7 @@ import Testing
         node.meet(1)
         node.renew(4, of: 1)
         let tenure = Tenure(epoch: Epoch(4), round: Round(1))
-        node.hear(
-            .resume(Resume(tenure: tenure, setHash: 0, address: DrivenAgent.address(1), process: node.process)), from: 1
-        )
+        node.resume(in: tenure, by: 1)
         node.step(.client(ClientID(1), .suspended(tenure, writesInFlight: 0)))
         #expect(node.actions.contains { if case .toClient(_, .resume(tenure)) = $0 { true } else { false } })
         // The client hangs now, its gate open as long as the earlier lease runs.

@@ -1,5 +1,5 @@
 import CsnapCore
-import Glibc
+package import Glibc
 
 /// A connected (or connecting) stream socket that never blocks; for the control thread alone.
 final class StreamSocket {
@@ -80,33 +80,24 @@ final class StreamSocket {
     }
 
     func receive() -> Received {
-        var result = 0
-        var code: Int32 = 0
-        // Not filled with zeros first: most of what comes is short.
-        let bytes = [UInt8](unsafeUninitializedCapacity: Self.readSize) { buffer, count in
-            repeat {
-                result = recv(descriptor, buffer.baseAddress, buffer.count, 0)
-                code = errno
-            } while result < 0 && code == EINTR
-            count = max(result, 0)
-        }
-        if result > 0 { return .bytes(bytes) }
-        return result < 0 && code == EAGAIN ? .nothing : .closed
+        let (bytes, code) = Files.readSome(descriptor, atMost: Self.readSize)
+        if !bytes.isEmpty { return .bytes(bytes) }
+        return code == EAGAIN ? .nothing : .closed
     }
 }
 
 /// A `sockaddr_un`; nil for a path that is too long.
-struct UnixAddress {
+package struct UnixAddress {
     private var address = sockaddr_un()
 
-    init?(_ path: String) {
+    package init?(_ path: String) {
         let bytes = Array(path.utf8)
         guard bytes.count < MemoryLayout.size(ofValue: address.sun_path) else { return nil }
         address.sun_family = sa_family_t(AF_UNIX)
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
     }
 
-    func with<Result>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
+    package func with<Result>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
         withUnsafePointer(to: address) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
                 body($0, socklen_t(MemoryLayout<sockaddr_un>.size))

@@ -26,16 +26,9 @@ struct AgentChannel {
 
     /// What has come; never waits.
     mutating func read() -> Reading {
-        var result = 0
-        var code: Int32 = 0
-        // Not filled with zeros first: most of what comes is short.
-        let bytes = [UInt8](unsafeUninitializedCapacity: Self.readSize) { buffer, count in
-            result = Glibc.read(descriptor, buffer.baseAddress, buffer.count)
-            code = errno
-            count = max(result, 0)
-        }
-        if result < 0, code == EAGAIN || code == EINTR { return .messages([]) }
-        guard result > 0 else { return .ended(result == 0 ? "the agent is gone" : "the agent's socket broke") }
+        let (bytes, code) = Files.readSome(descriptor, atMost: Self.readSize)
+        if code == EAGAIN { return .messages([]) }
+        guard !bytes.isEmpty else { return .ended(code == 0 ? "the agent is gone" : "the agent's socket broke") }
         incoming += bytes
         do {
             return .messages(try takeMessages())

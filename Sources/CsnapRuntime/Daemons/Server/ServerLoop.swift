@@ -175,7 +175,7 @@ final class ServerLoop {
             for news in store.takeNews() { heard(news, of: store, index) }
         }
         // Answers leave now, all of one connection together, not with the next turn.
-        for (id, connection) in connections where connection.wantsToSend { flush(id) }
+        for id in connections.filter({ $0.value.wantsToSend }).keys { flush(id) }
         guard case .taking(let taking) = phase, taking.volumes.count == resources.stores.count else { return }
         if taking.resolution == nil {
             // The table numbers the volumes as we number the stores.
