@@ -205,6 +205,8 @@ package struct ClientCore: Equatable, Sendable {
         guard let agent, agent != process else { return }
         gate.forgetLease()
         endSession()
+        // Where to greet is for the new one to say.
+        server = nil
         note(.agentChanged, "the agent is now boot \(process.boot.value); requests wait for its RESUME")
     }
 
