@@ -14,6 +14,8 @@ struct AgentGroup {
     let nodes: [UInt32]
     /// Nodes whose state writes fail.
     var failingDisks: [UInt32] = []
+    /// Nodes whose servers do not end, whatever they are told: their disk holds them in the kernel.
+    var stuckServers: [UInt32] = []
     /// What the server of each node says that it serves; nil: it names nothing.
     var servedVolumes: [UInt32: [String]] = [:]
     private(set) var starts: [UInt32: [StartServer]] = [:]
@@ -98,6 +100,7 @@ struct AgentGroup {
             starts[node, default: []].append(start)
             let volumes = servedVolumes[node]?.map { VolumeDigest(name: $0) }
             deliver(.server(.started(start.tenure, port: 7412, volumes: volumes)), to: node, after: .milliseconds(2))
+        case .toServer(.stop) where stuckServers.contains(node), .killServer where stuckServers.contains(node): break
         case .toServer(.stop), .killServer:
             deliver(.serverGone, to: node, after: .milliseconds(2))
             deliver(.server(.inert), to: node, after: .milliseconds(20))

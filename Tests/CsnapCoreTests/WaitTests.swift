@@ -88,6 +88,19 @@ import Testing
         if let wait = group.wait(.recovering, at: 3) { #expect(wait.nodes == [NodeID(2)]) }
     }
 
+    @Test func aDeposedServerThatDoesNotEndHidesNobody() {
+        var group = group()
+        group.stuckServers = [1]
+        let failed = Event.server(.failed(.storeUnreachable, volume: "data", epochSeen: .none))
+        for _ in 1...2 { group.deliver(failed, to: 1) }
+        #expect(group.run(.seconds(1)) { $0.wait(.serverStop, at: 1) != nil })
+        #expect(group.status(1)?.claimIsRunning == false, "nobody serves yet")
+        #expect(group.run(.seconds(30)) { $0.activeServers == [2] && $0.status(1)?.clientsResumed == true })
+        #expect(group.status(1)?.claim?.server.node == NodeID(2))
+        #expect(group.status(1)?.claimIsRunning == true)
+        #expect(group.wait(.serverStop, at: 1)?.nodes == [NodeID(1)], "its own server is still ending")
+    }
+
     @Test func aDisabledNodeSaysSo() {
         var group = group(of: [1])
         group.command(.disable, at: 1)

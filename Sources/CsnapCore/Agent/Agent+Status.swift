@@ -22,7 +22,8 @@ extension Agent {
 
     private var claimIsRunning: Bool {
         guard let claim, claim.phase != .released else { return false }
-        if holder != nil { return leaseIsValid }
+        // A deposed holder whose server has not ended sees others serve, like any node.
+        if let holder, holder.epoch == claim.tenure.epoch { return leaseIsValid }
         // A holder that answers our client leases serves, whomever our own vote went to.
         if claim.tenure == node.adopted, now < node.leaseUntil { return true }
         guard let promise = stored.promise, !promise.released, promise.epoch == claim.tenure.epoch else { return false }

@@ -75,7 +75,7 @@ struct WaitWords {
         case .leaseEnd: self = .leaseEnd(nodes)
         case .suspended: self = .suspended
         case .localClients: self = .localClients
-        case .serverStop: self = .serverStop
+        case .serverStop: self = .serverStop(status)
         case .idConflict: self = .idConflict(status)
         case .stateFile: self = .stateFile
         case .store: self = .store(status)
@@ -224,9 +224,16 @@ extension WaitWords {
         "localClients", "Client processes of this node have not answered.",
         "if one hangs: `systemctl status 'csnap-client@*'`, and look at its disk.")
 
-    private static let serverStop = WaitWords(
-        "serverStop", "The server processes of this node have not ended (a disk that hangs?).",
-        "repair the disk's path or reboot this node; nothing is released before they are gone.")
+    private static func serverStop(_ status: AgentStatus) -> WaitWords {
+        let text = "The server processes of this node have not ended (a disk that hangs?)"
+        let remedy = "repair the disk's path or reboot this node; "
+        guard status.claimIsRunning, let other = status.claim?.server.node else {
+            return WaitWords("serverStop", text + ".", remedy + "nothing is released before they are gone.")
+        }
+        return WaitWords(
+            "serverStop", text + "; \([other].text) serves meanwhile.",
+            remedy + "this node cannot serve before they are gone.")
+    }
 
     private static func store(_ status: AgentStatus) -> WaitWords {
         let place = status.failedVolume.isEmpty ? "" : " at volume \(status.failedVolume)"
