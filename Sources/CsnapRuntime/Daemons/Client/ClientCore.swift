@@ -131,9 +131,7 @@ package struct ClientCore: Equatable, Sendable {
     }
 
     /// The write has returned from the disk.
-    package mutating func leave() {
-        tellZero(gate.leave())
-    }
+    package mutating func leave() { tellZero(gate.leave()) }
 
     private mutating func tellZero(_ tenure: Tenure?) {
         if let tenure { actions.append(.tell(.suspended(tenure, writesInFlight: 0))) }
