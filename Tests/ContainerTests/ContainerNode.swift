@@ -86,6 +86,7 @@ struct ContainerNode {
 
     private func path(_ inside: String) -> String { "/proc/\(leader)/root" + inside }
 
+    var controlSocket: String { path("/run/csnap/agent.sock") }
     var volumeSocket: String { path("/run/csnap/data.nbd") }
 
     /// Opened while the container runs, the record of its servers can be read after its end too.

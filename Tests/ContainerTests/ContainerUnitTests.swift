@@ -5,20 +5,22 @@ import Testing
 /// One machine: what the units promise, before there is a group.
 @Suite(.serialized, .enabled(if: Requirements.areMet, Requirements.comment))
 struct ContainerUnitTests {
-    private static let units = ["csnap-agent.service", "csnap-client@.service"]
+    private static let units = ["csnap-agent.service", "csnap-client@.service", "csnap-snapshot@.service"]
 
     @Test(.timeLimit(.minutes(2)))
     func theUnitsAreSoundAndHardened() throws {
         let group = try ContainerGroup(nodes: 1)
         defer { group.end() }
         let node = try group.boot(1)
-        try node.run("systemd-analyze", "verify", "--man=no", "csnap-agent.service", "csnap-client@data.service")
-        for (unit, threshold) in zip(ContainerUnitTests.units, [20, 30]) {
+        try node.run(
+            "systemd-analyze", "verify", "--man=no", "csnap-agent.service", "csnap-client@data.service",
+            "csnap-snapshot@data.service", "csnap-snapshot@data.timer")
+        for (unit, threshold) in zip(ContainerUnitTests.units, [20, 30, 20]) {
             try node.run(
                 "systemd-analyze", "security", "--no-pager", "--offline=true", "--threshold=\(threshold)",
                 "/lib/systemd/system/\(unit)")
         }
-        for unit in ["csnap-agent.service", "csnap-client@data.service"] {
+        for unit in ["csnap-agent.service", "csnap-client@data.service", "csnap-snapshot@data.timer"] {
             #expect(try node.property("UnitFileState", of: unit) == "disabled", "a person decides that a node joins")
         }
     }
