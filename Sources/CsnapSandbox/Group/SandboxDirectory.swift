@@ -15,27 +15,33 @@ package struct SandboxDirectory: Sendable {
         path = String(cString: made)
     }
 
-    package var origin: String { path + "/data.origin" }
-    package var store: String { path + "/data.store" }
+    /// Of the volume that every group has.
+    package var origin: String { origin(of: SandboxGroup.volume) }
+    package var store: String { store(of: SandboxGroup.volume) }
     package var key: String { path + "/cluster.key" }
 
+    package func origin(of volume: String) -> String { "\(path)/\(volume).origin" }
+    package func store(of volume: String) -> String { "\(path)/\(volume).store" }
     package func node(_ node: Int) -> String { "\(path)/n\(node)" }
     package func state(_ node: Int) -> String { "\(path)/n\(node)/state" }
     package func runtime(_ node: Int) -> String { "\(path)/n\(node)/run" }
     package func configuration(_ node: Int) -> String { "\(path)/n\(node)/csnap.yaml" }
     package func log(_ node: Int, _ process: String) -> String { "\(path)/n\(node)/\(process).log" }
     package func controlSocket(_ node: Int) -> String { runtime(node) + "/agent.sock" }
-    package func volumeSocket(_ node: Int) -> String { runtime(node) + "/data.nbd" }
+    package func volumeSocket(_ node: Int, _ volume: String = SandboxGroup.volume) -> String {
+        "\(runtime(node))/\(volume).nbd"
+    }
     package func serviceRecord(_ node: Int) -> String { runtime(node) + "/service.record" }
 
-    /// What is wrong with the store, when nobody uses it any more.
-    package func checkStore() throws -> VolumeCheck {
-        try VolumeChecker(path: store, origin: origin).check(SandboxGroup.volume, progress: { _, _ in })
+    /// What is wrong with a volume's store, when nobody uses it any more.
+    package func checkStore(_ volume: String = SandboxGroup.volume) throws -> VolumeCheck {
+        try VolumeChecker(path: store(of: volume), origin: origin(of: volume)).check(volume, progress: { _, _ in })
     }
 
     /// Makes the directories and the configuration of one node.
     package func prepare(
-        _ node: Int, of options: SandboxOptions, addresses: SandboxAddresses, serves: Bool = true
+        _ node: Int, of options: SandboxOptions, addresses: SandboxAddresses, serves: Bool = true,
+        volumes: [String] = [SandboxGroup.volume]
     ) throws {
         for directory in [self.node(node), state(node), runtime(node)] where mkdir(directory, 0o755) != 0 {
             guard errno == EEXIST else { throw SandboxError.system("\(directory): \(lastError())") }
@@ -55,7 +61,7 @@ package struct SandboxDirectory: Sendable {
             state-directory: \(state(node))
             runtime-directory: \(runtime(node))
             volumes:
-              data: { origin: \(origin), store: \(store) }
+            \(volumes.map { "  \($0): { origin: \(origin(of: $0)), store: \(store(of: $0)) }" }.joined(separator: "\n"))
 
             """
         try SandboxDirectory.write(text, to: configuration(node), mode: 0o644)

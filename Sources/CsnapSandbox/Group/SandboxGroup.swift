@@ -16,13 +16,17 @@ package final class SandboxGroup: Sendable {
     package static let originSize = UInt64(SandboxAddresses.maximumNodes) * NodeLoad.region
     /// Sparse, and large enough for what the loads overwrite in a scenario with snapshots.
     package static let storeSize: UInt64 = 1 << 30
+    /// The volume that every group has; the loads write to it.
     package static let volume = "data"
+    package let volumes: [String]
 
     /// Makes everything a group needs and starts no node yet.
     package init(
-        _ options: SandboxOptions, witnesses: [Int] = [], storeSize: UInt64 = SandboxGroup.storeSize
+        _ options: SandboxOptions, witnesses: [Int] = [], storeSize: UInt64 = SandboxGroup.storeSize,
+        volumes: [String] = [SandboxGroup.volume]
     ) throws {
         self.options = options
+        self.volumes = volumes
         for binary in ["csnap-agent", "csnap-server", "csnap-client"] {
             let path = options.binaries + "/" + binary
             guard access(path, X_OK) == 0 else { throw SandboxError.missingBinary(path) }
@@ -31,13 +35,15 @@ package final class SandboxGroup: Sendable {
         addresses = try SandboxAddresses()
         directory = try SandboxDirectory()
         do {
-            try SandboxDirectory.makeSparse(directory.origin, size: SandboxGroup.originSize)
-            _ = try VolumeFormatter.create(
-                path: directory.store, origin: directory.origin, storeSize: storeSize)
+            for volume in volumes {
+                try SandboxDirectory.makeSparse(directory.origin(of: volume), size: SandboxGroup.originSize)
+                _ = try VolumeFormatter.create(
+                    path: directory.store(of: volume), origin: directory.origin(of: volume), storeSize: storeSize)
+            }
             try SandboxDirectory.write(KeyText.generate(), to: directory.key, mode: 0o600)
             for node in 1...options.nodes {
                 try directory.prepare(
-                    node, of: options, addresses: addresses, serves: !witnesses.contains(node))
+                    node, of: options, addresses: addresses, serves: !witnesses.contains(node), volumes: volumes)
             }
             relay = try Relay(addresses: addresses, nodes: options.nodes, faults: faults)
         } catch {
@@ -45,7 +51,7 @@ package final class SandboxGroup: Sendable {
             throw error
         }
         nodes = (1...options.nodes).map { SandboxNode(number: $0) }
-        supervisor = Supervisor(nodes: nodes, directory: directory, binaries: options.binaries)
+        supervisor = Supervisor(nodes: nodes, volumes: volumes, directory: directory, binaries: options.binaries)
     }
 
     package func node(_ number: Int) -> SandboxNode { nodes[number - 1] }
@@ -86,7 +92,7 @@ package final class SandboxGroup: Sendable {
             state.wantsAgent = true
             state.wantsClient = true
             state.agentNotBefore = 0
-            state.clientNotBefore = 0
+            state.clientNotBefore = [:]
         }
     }
 

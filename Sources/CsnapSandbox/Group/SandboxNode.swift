@@ -14,10 +14,14 @@ package final class SandboxNode: Sendable {
         /// Nothing is started while it is set, whatever is wanted: the machine is off.
         var isHeld = false
         var agent: ChildProcess?
-        var client: ChildProcess?
+        /// By volume.
+        var clients: [String: ChildProcess] = [:]
         /// When a dead agent or client may be started again.
         var agentNotBefore: Int64 = 0
-        var clientNotBefore: Int64 = 0
+        var clientNotBefore: [String: Int64] = [:]
+
+        /// Of the volume that every group has.
+        var client: ChildProcess? { clients[SandboxGroup.volume] }
         /// The last exit code of the agent.
         var lastExit: Int32?
         var restarts = 0
@@ -55,23 +59,23 @@ package final class SandboxNode: Sendable {
 
     /// From now on it is started by nobody; every process of it is gone on return.
     func end() {
-        let (agent, client) = state.withLock { state in
+        let (agent, clients) = state.withLock { state in
             state.wantsAgent = false
             state.wantsClient = false
-            return (state.agent, state.client)
+            return (state.agent, Array(state.clients.values))
         }
         let servers = agent?.children() ?? []
         agent?.send(SIGKILL)
-        client?.send(SIGKILL)
+        for client in clients { client.send(SIGKILL) }
         for pid in servers { kill(pid, SIGKILL) }
         agent?.end()
-        client?.end()
+        for client in clients { client.end() }
         for pid in servers {
             while kill(pid, 0) == 0 && waitpid(pid, nil, WNOHANG) == 0 { pause(milliseconds: 1) }
         }
         state.withLock { state in
             state.agent = nil
-            state.client = nil
+            state.clients = [:]
         }
     }
 }

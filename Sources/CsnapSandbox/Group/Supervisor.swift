@@ -7,6 +7,7 @@ import Synchronization
 /// (0) or a newer process of its node lives (76). A dead client is started again after 100 ms.
 final class Supervisor: Sendable {
     private let nodes: [SandboxNode]
+    private let volumes: [String]
     private let directory: SandboxDirectory
     private let binaries: String
     private let stopping = Atomic<Bool>(false)
@@ -17,8 +18,9 @@ final class Supervisor: Sendable {
     private static let newBoot: Int32 = 75
     private static let olderProcess: Int32 = 76
 
-    init(nodes: [SandboxNode], directory: SandboxDirectory, binaries: String) {
+    init(nodes: [SandboxNode], volumes: [String], directory: SandboxDirectory, binaries: String) {
         self.nodes = nodes
+        self.volumes = volumes
         self.directory = directory
         self.binaries = binaries
         let task = ThreadedTask { self.run() }
@@ -39,7 +41,7 @@ final class Supervisor: Sendable {
             for node in nodes {
                 do {
                     try node.change { try superviseAgent(node.number, &$0) }
-                    try node.change { try superviseClient(node.number, &$0) }
+                    for volume in volumes { try node.change { try superviseClient(node.number, volume, &$0) } }
                 } catch {
                     failure.withLock { $0 = error as? SandboxError ?? .system("\(error)") }
                 }
@@ -64,15 +66,15 @@ final class Supervisor: Sendable {
             log: directory.log(number, "agent"))
     }
 
-    private func superviseClient(_ number: Int, _ state: inout SandboxNode.State) throws {
-        if let client = state.client {
+    private func superviseClient(_ number: Int, _ volume: String, _ state: inout SandboxNode.State) throws {
+        if let client = state.clients[volume] {
             guard client.exitCode != nil else { return }
-            state.client = nil
-            state.clientNotBefore = boottime() + Supervisor.pause
+            state.clients[volume] = nil
+            state.clientNotBefore[volume] = boottime() + Supervisor.pause
         }
-        guard state.wantsClient, !state.isHeld, boottime() >= state.clientNotBefore else { return }
-        state.client = try ChildProcess(
-            binaries + "/csnap-client", ["--config", directory.configuration(number), "--volume", "data"],
-            log: directory.log(number, "client"))
+        guard state.wantsClient, !state.isHeld, boottime() >= state.clientNotBefore[volume] ?? 0 else { return }
+        state.clients[volume] = try ChildProcess(
+            binaries + "/csnap-client", ["--config", directory.configuration(number), "--volume", volume],
+            log: directory.log(number, volume == SandboxGroup.volume ? "client" : "client-\(volume)"))
     }
 }

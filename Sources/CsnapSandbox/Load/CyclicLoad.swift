@@ -83,14 +83,21 @@ package struct CyclicModel: Equatable, Sendable {
     private static let step: UInt64 = 37
     /// Behind the regions of `NodeLoad`.
     private static let start: UInt64 = 3 << 30
-    /// The region of the chain.
+    /// The region of the chain, and of the chain through two volumes.
     package static let chain = 0
+    package static let pair = SandboxAddresses.maximumNodes + 1
     package static let regionSize = Int(slots) * BlockPattern.size
 
     package let node: Int
     package let base: UInt64
 
-    var name: String { node == CyclicModel.chain ? "chain" : "node \(node)" }
+    var name: String {
+        switch node {
+        case CyclicModel.chain: "chain"
+        case CyclicModel.pair: "two volumes"
+        default: "node \(node)"
+        }
+    }
 
     package init(node: Int) {
         self.node = node

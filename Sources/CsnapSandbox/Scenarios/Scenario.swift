@@ -11,6 +11,8 @@ package protocol Scenario: Sendable {
     func witnesses(of nodes: Int) -> [Int]
     /// Bytes of the snapshot store.
     var storeSize: UInt64 { get }
+    /// The group's volumes; the first is the one that every group has.
+    var volumes: [String] { get }
 
     /// Up to the moment before the fault.
     func prepare(_ stage: Stage) throws
@@ -23,6 +25,7 @@ extension Scenario {
     package var fewestNodes: Int { 3 }
     package func witnesses(of nodes: Int) -> [Int] { [] }
     package var storeSize: UInt64 { SandboxGroup.storeSize }
+    package var volumes: [String] { [SandboxGroup.volume] }
 
     package func prepare(_ stage: Stage) throws {
         try stage.found(1)
@@ -39,7 +42,7 @@ package enum Scenarios {
         ClientNodeDies(), PartitionScenario(), LossScenario(), PowerCut(), TransferScenario(), LeaveScenario(),
         OutlineScenario(), CascadeScenario(), SnapshotUnderLoad(), SnapshotThroughKillNode(),
         ClientLateForBarrier(), KillNodeDuringCreate(), KillServerDuringCopyOut(), ReaderThroughFailover(),
-        LostWriter(), StoreFull(),
+        LostWriter(), StoreFull(), SnapshotsOfTwoVolumes(),
     ]
 
     package static func named(_ name: String) -> (any Scenario)? {

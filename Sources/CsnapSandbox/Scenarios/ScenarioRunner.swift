@@ -19,7 +19,8 @@ package struct ScenarioRunner {
     /// Throws only when the sandbox itself could not be made; what goes wrong in the story is in the result.
     package func run() throws -> ScenarioResult {
         let group = try SandboxGroup(
-            options, witnesses: scenario.witnesses(of: options.nodes), storeSize: scenario.storeSize)
+            options, witnesses: scenario.witnesses(of: options.nodes), storeSize: scenario.storeSize,
+            volumes: scenario.volumes)
         if options.keep { progress("kept afterwards: \(group.directory.path)") }
         let stage = Stage(group: group, progress: progress)
         var result = ScenarioResult(scenario: scenario.name, profile: options.profile, nodes: options.nodes)
@@ -40,7 +41,7 @@ package struct ScenarioRunner {
         stage.stopFollowers()
         group.stopProcesses()
         judgeEvidence(stage, &result)
-        checkStore(stage)
+        for volume in group.volumes { checkStore(of: volume, stage) }
         result.timeline = TimelineMerger.merge(
             stage.followers.values.flatMap(\.snapshot), marks: stage.marks, fault: stage.faultAt ?? boottime())
         result.failures = stage.failures
@@ -123,12 +124,12 @@ package struct ScenarioRunner {
     }
 
     /// Whatever happened, the store that is left is whole.
-    private func checkStore(_ stage: Stage) {
+    private func checkStore(of volume: String, _ stage: Stage) {
         do {
-            let check = try stage.group.directory.checkStore()
-            for problem in check.problems { stage.fail("the store: \(problem.code): \(problem.text)") }
+            let check = try stage.group.directory.checkStore(volume)
+            for problem in check.problems { stage.fail("the store of \(volume): \(problem.code): \(problem.text)") }
         } catch {
-            stage.fail("the store cannot be checked: \(error)")
+            stage.fail("the store of \(volume) cannot be checked: \(error)")
         }
     }
 }

@@ -1,4 +1,3 @@
-import CsnapCore
 import Glibc
 
 /// Snapshots are made, read and deleted while three nodes overwrite what they hold, and servers die meanwhile, at
@@ -13,8 +12,6 @@ struct SnapshotUnderLoad: Scenario {
     private static let perKill = 6
     /// Without `--seconds`; three servers die.
     private static let fewest = 16
-    /// How long after its order the server dies; a creation takes a few milliseconds here, a reading some 200.
-    private static let delays = [0, 2, 4, 8, 16, 40, 90]
 
     private enum Moment: Int { case creation, reading, deletion }
 
@@ -28,37 +25,15 @@ struct SnapshotUnderLoad: Scenario {
             let kills = stage.tally.serversKilled
             let moment = number % Self.perKill == 0 ? Moment(rawValue: kills % 3) : nil
             let node = 1 + number % stage.options.nodes
-            try killing(stage, moment == .creation) {
+            try stage.killingServer(moment == .creation) {
                 known.append(try stage.snapshot("s\(number)", by: node))
             }
             guard known.count > Self.kept else { continue }
             let oldest = known.removeFirst()
-            try killing(stage, moment == .reading) { try stage.verify(oldest, on: node) }
-            try killing(stage, moment == .deletion) { try stage.deleteSnapshot(oldest.name, by: node) }
+            try stage.killingServer(moment == .reading) { try stage.verify(oldest, on: node) }
+            try stage.killingServer(moment == .deletion) { try stage.deleteSnapshot(oldest.name, by: node) }
         }
         for node in stage.survivors { for snapshot in known { try stage.verify(snapshot, on: node) } }
         stage.stopCyclicLoads()
-    }
-
-    /// Kills the server's process while `body` runs, and waits until all is served again.
-    private func killing(_ stage: Stage, _ dies: Bool, _ body: () throws -> Void) throws {
-        guard dies else { return try body() }
-        let server = try stage.serverNow()
-        let before = try stage.currentView().tenure
-        let node = stage.group.node(server)
-        let delay = Self.delays[stage.tally.serversKilled % Self.delays.count]
-        var killer: ThreadedTask?
-        let begin = {
-            killer = ThreadedTask {
-                pause(milliseconds: delay)
-                node.signalServer(SIGKILL)
-            }
-        }
-        let text = "kill the server's process on node \(server), in \(delay) ms"
-        if stage.faultAt == nil { try stage.fault(text, begin) } else { stage.also(text, begin) }
-        stage.tally.serversKilled += 1
-        defer { killer?.join() }
-        try body()
-        try stage.waitForTenure(above: before)
     }
 }

@@ -1,5 +1,6 @@
 import CsnapCore
 import CsnapRuntime
+import Glibc
 
 /// A snapshot that a scenario made, and what it must show.
 package struct KnownSnapshot: Sendable {
@@ -111,6 +112,31 @@ extension Stage {
         }
     }
 
+    /// How long after its order the server dies; a creation takes a few milliseconds here, a reading some 200.
+    private static let deathDelays = [0, 2, 4, 8, 16, 40, 90]
+
+    /// If `dies`, kills the server's process while `body` runs, and waits until all is served again.
+    package func killingServer(_ dies: Bool, _ body: () throws -> Void) throws {
+        guard dies else { return try body() }
+        let server = try serverNow()
+        let before = try currentView().tenure
+        let node = group.node(server)
+        let delay = Self.deathDelays[tally.serversKilled % Self.deathDelays.count]
+        var killer: ThreadedTask?
+        let begin = {
+            killer = ThreadedTask {
+                pause(milliseconds: delay)
+                node.signalServer(SIGKILL)
+            }
+        }
+        let text = "kill the server's process on node \(server), in \(delay) ms"
+        if faultAt == nil { try fault(text, begin) } else { also(text, begin) }
+        tally.serversKilled += 1
+        defer { killer?.join() }
+        try body()
+        try waitForTenure(above: before)
+    }
+
     package func names(by node: Int) throws -> [String] {
         try AgentCaller(path: group.directory.controlSocket(node)).snapshots(SandboxGroup.volume).map(\.name)
     }
@@ -129,15 +155,7 @@ extension Stage {
 
     /// Reads all nodes' regions of the snapshot through one node's client, and compares them with the model.
     package func verify(_ known: KnownSnapshot, on reader: Int) throws {
-        let end = boottime() + Int64(options.patience * 1e9)
-        var device: NBDClient?
-        try wait("node \(reader) offers the snapshot \(known.name)") {
-            device = try? NBDClient(
-                path: self.group.directory.volumeSocket(reader), export: "snap/\(known.name)",
-                cancelled: { boottime() > end || Interruption.isRequested })
-            return device != nil
-        }
-        guard let device else { return }
+        let device = try open(known.name, on: reader)
         for load in cyclic.values {
             if let fault = try known.fault(in: load.model, on: device) {
                 tally.wrong += 1
@@ -147,6 +165,22 @@ extension Stage {
             }
         }
         device.disconnect()
+    }
+
+    /// A snapshot as a node offers it, when it does.
+    package func open(
+        _ snapshot: String, of volume: String = SandboxGroup.volume, on reader: Int
+    ) throws -> NBDClient {
+        let end = boottime() + Int64(options.patience * 1e9)
+        var device: NBDClient?
+        try wait("node \(reader) offers the snapshot \(snapshot) of \(volume)") {
+            device = try? NBDClient(
+                path: self.group.directory.volumeSocket(reader, volume), export: "snap/\(snapshot)",
+                cancelled: { boottime() > end || Interruption.isRequested })
+            return device != nil
+        }
+        guard let device else { throw SandboxError.cancelled }
+        return device
     }
 
     /// Expects that `csnapctl why` of a node names it.
