@@ -90,9 +90,10 @@ extension SessionTable {
             return reverted(result, volume, isBegin: isBegin, answer)
         case .barrier(let id, let volume): return answered(id, volume, result)
         case .gone(let writer, let answer, _):
-            let isCleared = result == .writerCleared
-            let outcome = isCleared ? CommandOutcome.done : .refused(.storeFailed, culprit: "")
-            return written(writer, volume, result) + self.answer(answer, outcome)
+            let actions = written(writer, volume, result)
+            let outcome =
+                result == .writerCleared ? outcome(ofGone: writer, volume) : .refused(.storeFailed, culprit: "")
+            return actions + self.answer(answer, outcome)
         case .list(let answer):
             guard case .outcome(.snapshots(let entries, let hasMore)) = result else { return unexpected() }
             let frame = ServerFrame.snapshots(

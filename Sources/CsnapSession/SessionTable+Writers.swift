@@ -51,7 +51,9 @@ extension SessionTable {
         }
     }
 
-    /// The holds of the client end, and its writer is cleared.
+    /// The holds of the client end, and its writer is cleared. Those of its machine's earlier kernels are settled by
+    /// time, which begins now unless a client of this kernel was here: until then the agent is to ask again, since a
+    /// server that takes over would not know.
     mutating func clientGone(_ proof: ClientProof, _ answer: CommandAnswer) -> [SessionAction] {
         guard isActive else { return refusal(.notActive, "", answer) }
         guard let volume = index(proof.volume) else { return refusal(.unknownVolume, proof.volume, answer) }
@@ -62,12 +64,21 @@ extension SessionTable {
         }
         volumes[volume].holds.drop { proof.covers($0) }
         let actions = holdsChanged(volume)
-        guard volumes[volume].writers.contains(proof.writer) else { return actions + self.answer(answer, .done) }
+        volumes[volume].writers.runs(proof.writer, at: now)
+        guard volumes[volume].writers.contains(proof.writer) else {
+            return actions + self.answer(answer, outcome(ofGone: proof.writer, volume))
+        }
         guard volumes[volume].writers.clear(proof.writer) else {
             return actions + refusal(.busy, proof.volume, answer)
         }
         let whom = Order.gone(proof.writer, answer, volume: volume)
         return actions + [order(.clearWriter(proof.writer), volume, for: whom)]
+    }
+
+    /// When the store has no record of the writer any more.
+    func outcome(ofGone writer: SessionWriter, _ volume: Int) -> CommandOutcome {
+        let isLast = volumes[volume].writers.otherKernels(of: writer).isEmpty
+        return isLast ? .done : .refused(.busy, culprit: volumes[volume].about.name)
     }
 
     private func hasConnection(of writer: SessionWriter, _ volume: Int) -> Bool {

@@ -39,16 +39,21 @@ struct WriterTable: Equatable, Sendable {
         }
     }
 
+    /// The machine of this writer runs this kernel: what its others sent is not sent again.
+    mutating func runs(_ writer: SessionWriter, at now: Instant) {
+        for other in otherKernels(of: writer) where states[other] == .recorded { states[other] = .surpassed(now) }
+    }
+
+    /// Writers of the same machine's other kernels.
+    func otherKernels(of writer: SessionWriter) -> [SessionWriter] {
+        states.keys.filter {
+            $0.machineID == writer.machineID && $0.node == writer.node && $0.kernelBootID != writer.kernelBootID
+        }
+    }
+
     /// True: order the record. False: it is there, or ordered already.
     mutating func needsRecord(_ writer: SessionWriter, at now: Instant) -> Bool {
-        for (other, state) in states where state == .recorded && other != writer {
-            // The same machine with another kernel: the writes of the old one are not sent again.
-            if other.machineID == writer.machineID, other.node == writer.node,
-                other.kernelBootID != writer.kernelBootID
-            {
-                states[other] = .surpassed(now)
-            }
-        }
+        runs(writer, at: now)
         switch states[writer] {
         case .recorded, .recording: return false
         case .surpassed:
