@@ -29,6 +29,10 @@ package struct DataPlan: Sendable {
     package var hasOwnCaches = false
     /// A barrier's deadline.
     package var patience = 200
+    /// Clients that end may be away for good.
+    package var staysAway = false
+    /// The agents can look at the origin, and so prove that a client is gone.
+    package var proves = true
 
     package init() {}
 
@@ -48,6 +52,7 @@ package struct DataPlan: Sendable {
         slowReads = random.next(below: 3) == 0 ? 2000 : slowDisk
         if random.next(below: 4) == 0 { pace = 100 }
         drops = random.next(below: 2) == 0
+        staysAway = random.next(below: 3) == 0
     }
 
     func has(_ fault: DataFault) -> Bool { faults.contains(fault) }

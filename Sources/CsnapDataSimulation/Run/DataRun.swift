@@ -120,7 +120,11 @@ package struct DataMutantPlan: Sendable {
         case .holdsKeptAtBye:
             plan.faults = [.clientStops]
             plan.isPure = true
-            plan.change = { $0.slowReads = 2000 }
+            plan.change = {
+                $0.slowReads = 2000
+                $0.staysAway = true
+                $0.proves = false
+            }
         case .grantInBarrier, .waitingWriteNotLookedAtAgain, .welcomeBeforeRecord, .grantDespiteHold, .anybodyEndsRead,
             .ackBeforeDrained, .bitmapKeptAtEnd, .oneGrantedChunkIsEnough:
             plan.change = { $0.slowDisk = 100 }

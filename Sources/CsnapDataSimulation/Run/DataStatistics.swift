@@ -2,7 +2,7 @@
 package enum DataCount: Int, CaseIterable, Sendable {
     case snapshots, reads, writes, grants, grantsUnderSnapshot, probes, takeovers, secondFailures
     case refusedSnapshots, lateClients, refusedStores, fullStores, lateWrites, sweeps, welcomes, strikes, fences
-    case drops
+    case drops, proofs, farewells
     case clientDeaths, nodeDeaths, goodbyes, brokenConnections, powerCuts, failedWrites, failedReads, commands, events
 
     /// The least number in 100 seeds; below it a batch has not tried what it claims to. 0: no floor.
@@ -25,6 +25,8 @@ package enum DataCount: Int, CaseIterable, Sendable {
         case .failedReads: 100
         case .failedWrites, .fullStores: 3
         case .commands: 2_000
+        case .proofs: 150
+        case .farewells: 20
         case .refusedStores, .drops, .events: 0
         }
     }

@@ -12,7 +12,9 @@ final class ClientShell {
     private var connection: Connection?
     private(set) var isDead = false
     private var isStopping = false
-    private var stopped: (() -> Void)?
+    private var stopped: ((_ isHeard: Bool) -> Void)?
+    /// Its session is open.
+    private var isWelcome = false
     private var held: [OriginWrite] = []
     private var running: [OriginWrite] = []
     private var reads: [UInt64: SnapshotRead] = [:]
@@ -60,7 +62,7 @@ final class ClientShell {
     }
 
     /// The gate is closed for good; when nothing is at the disk any more, it says bye.
-    func stop(_ stopped: @escaping () -> Void) {
+    func stop(_ stopped: @escaping (_ isHeard: Bool) -> Void) {
         guard !isDead, !isStopping else { return }
         isStopping = true
         self.stopped = stopped
@@ -75,7 +77,7 @@ final class ClientShell {
         connection?.close()
         connection = nil
         _ = die()
-        stopped?()
+        stopped?(isWelcome)
     }
 
     func dismantle() {
@@ -139,6 +141,7 @@ final class ClientShell {
     }
 
     private func connect(_ address: Address) {
+        isWelcome = false
         connection?.close()
         guard let server = world.director.server, server.address == address, !node.isCut else {
             connection = nil
@@ -149,9 +152,13 @@ final class ClientShell {
         connection = Connection(
             to: server, world,
             opened: { [self] in if !isDead { with { $0.sessionConnected() } } },
-            received: { [self] frame in if !isDead { with { $0.receive(frame, now: world.instant) } } },
+            received: { [self] frame in
+                if case .welcome = frame { isWelcome = true }
+                if !isDead { with { $0.receive(frame, now: world.instant) } }
+            },
             lost: { [self] in
                 connection = nil
+                isWelcome = false
                 if !isDead { with { $0.sessionLost(world.instant) } }
             })
     }

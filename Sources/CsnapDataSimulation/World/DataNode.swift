@@ -26,6 +26,9 @@ final class DataNode {
     var cutSince: Int64 = 0
     private(set) var client: ClientShell?
     private var lastClient: UInt64 = 0
+    /// Its client has ended and is not started again.
+    private(set) var isAway = false
+    private(set) lazy var ends = ClientEnds(world, self)
 
     // What the agreement knows.
     var standing = Standing.joining
@@ -56,16 +59,21 @@ final class DataNode {
 
     // MARK: - The client's life
 
+    /// The byte of the origin: of a client, and of whatever its predecessors left at the disk.
+    var isByteHeld: Bool {
+        !(client?.isDead ?? true) || lateOrigin.contains { $0.kernel == kernel && !$0.write.isOver }
+    }
+
     func start() {
-        guard isUp, client?.isDead ?? true else { return }
-        // The byte of the origin is free when nothing of its predecessor is at the disk.
-        guard !lateOrigin.contains(where: { $0.kernel == kernel && !$0.write.isOver }) else {
+        guard isUp, !isAway, client?.isDead ?? true else { return }
+        guard !isByteHeld, !ends.holdsByte else {
             return world.after(world.milliseconds(20, 40)) { [self] in start() }
         }
         lastClient += 1
         let uuid = Bits128(high: UInt64(index + 1), low: kernel << 32 | lastClient)
         let client = ClientShell(world, self, uuid: uuid)
         self.client = client
+        ends.isHere()
         if standing == .ready { standing = .joining }
         isConnected = false
         isSuspended = false
@@ -78,12 +86,29 @@ final class DataNode {
         world.statistics[.clientDeaths] += 1
         for write in client.die() { lateOrigin.append((kernel, write)) }
         lateOrigin.removeAll { $0.write.isOver }
-        if standing == .ready { standing = .joining }
+        hasEnded(client, mayStayAway: world.plan.proves)
         world.after(world.milliseconds(20, 600)) { [self] in start() }
     }
 
     /// SIGTERM: the client drains and says goodbye; it is started again later.
-    func stopClient() { client?.stop { [self] in world.after(world.milliseconds(100, 900)) { [self] in start() } } }
+    func stopClient() {
+        guard let client else { return }
+        client.stop { [self] isHeard in
+            hasEnded(client, mayStayAway: isHeard || world.plan.proves)
+            world.after(world.milliseconds(100, 900)) { [self] in start() }
+        }
+    }
+
+    /// Where agents prove nothing, only a client whose goodbye was heard may stay away: snapshots would wait for any
+    /// other until a person fences its machine.
+    private func hasEnded(_ client: ClientShell, mayStayAway: Bool) {
+        if standing == .ready { standing = .joining }
+        ends.isGone(client.uuid)
+        guard world.plan.staysAway, mayStayAway, world.isBusy, world.chance(1, in: 3) else { return }
+        world.statistics[.farewells] += 1
+        world.note(22, UInt64(index), client.uuid.low, "client \(client.name) stays away")
+        isAway = true
+    }
 
     /// The kernel is gone, and with it whoever could call a write back.
     func crash(reboot: Int64) {
@@ -96,7 +121,9 @@ final class DataNode {
                 lateOrigin.append((kernel, write))
                 write.linger(DataWorld.settle)
             }
+            hasEnded(client, mayStayAway: world.plan.proves)
         }
+        ends.crash()
         world.director.nodeDied(self)
         world.after(reboot) { [self] in
             isUp = true
@@ -107,12 +134,16 @@ final class DataNode {
             // The blocks of the kernel before the last are used again.
             for late in lateOrigin where late.kernel + 1 < kernel { late.write.drop() }
             if standing == .ready { standing = .joining }
+            ends.isGone(.zero)
             start()
         }
     }
 
     /// A new boot of the agent: the old one was evicted.
-    func restartAgent() { boot = Boot(boot.value + 1) }
+    func restartAgent() {
+        boot = Boot(boot.value + 1)
+        if client?.isDead ?? true { ends.isGone(.zero) }
+    }
 
     // MARK: - Late writes
 

@@ -135,6 +135,7 @@ package final class DataWorld {
         if director.phase != .active { unrest.append("no server is active") }
         for node in nodes {
             guard let client = node.client, !client.isDead else {
+                if node.isAway { continue }
                 unrest.append("node \(node.id.value) has no client")
                 continue
             }
@@ -149,7 +150,10 @@ package final class DataWorld {
     private func dismantle() {
         events = EventQueue()
         director.dismantle()
-        for node in nodes { node.client?.dismantle() }
+        for node in nodes {
+            node.client?.dismantle()
+            node.ends.dismantle()
+        }
         people.dismantle()
     }
 

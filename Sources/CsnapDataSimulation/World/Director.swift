@@ -147,8 +147,9 @@ final class Director {
 
     /// Admitted, and told where the server is; again and again until it is there.
     private func invite(_ node: DataNode) {
-        guard let server, hasClient(node) else { return }
+        guard let server else { return }
         server.with { $0.admit(node.process) }
+        guard hasClient(node) else { return }
         tell(node, .identity(node.process))
         tell(node, .suspend(tenure))
         tell(node, .server(tenure, server.address))

@@ -159,7 +159,9 @@ final class ServerShell {
             if let speaker = speakers[id] { world.ledger.ended(speaker, request) }
         case .bye:
             if let speaker = speakers[id], speaker.image == SessionHello.origin { world.ledger.anew(speaker) }
-        case .readData, .barrierAck, .listSnapshots, .queryChanges, .command, .clientGone, .ping: break
+        case .clientGone(_, _, _, let client):
+            if let speaker = speakers[id] { world.ledger.gone(speaker.process, client) }
+        case .readData, .barrierAck, .listSnapshots, .queryChanges, .command, .ping: break
         }
         with { $0.received(frame, on: id, at: world.instant) }
     }
