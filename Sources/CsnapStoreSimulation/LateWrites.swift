@@ -56,25 +56,27 @@ package struct LateWrites {
                 }
             }
         }
-        for death in Swift.stride(from: part, to: Self.fullFlushes, by: parts) {
+        guard part == 0 else { return }
+        for death in Self.windowChange {
             runFlush(death)
             if report.isOver { return }
         }
     }
 
-    /// Its checkpoints go from one window of nodes to the next.
+    /// Its checkpoints write three nodes each, and one of them goes from one window of 64 nodes to the next.
     private static let checkpoints: [StoreOperation] = Array(
-        repeating: [.create, .write([0..<chunks]), .checkpoint, .deleteOldest, .settle], count: 16
+        repeating: [.create, .write([0..<chunks]), .checkpoint, .deleteOldest, .settle], count: 24
     ).flatMap { $0 }
-    /// They fill the holes of the dead one's last windows.
+    /// They fill the holes of the dead one's last windows, to the last place of each.
     private static let moreCheckpoints: [StoreOperation] = Array(
-        repeating: [.create, .write([0..<3]), .checkpoint, .deleteOldest, .maintain], count: 16
+        repeating: [.create, .write([0..<3]), .checkpoint, .deleteOldest, .maintain], count: 32
     ).flatMap { $0 }
     private static let chunks = StoreWorld.chunks
-    private static let fullFlushes = 120
+    /// Three flushes of several writes a round; in these the window of nodes becomes full.
+    private static let windowChange = 57..<72
 
-    /// A server dies in a flush of several writes, of which only the last has landed: often the record that opens the
-    /// next window. The others land when its successor has worked.
+    /// A server dies in a flush of several writes, of which only the last has landed: were it the record that opens the
+    /// next window, the one before would count as sealed. The others land when its successor has worked.
     private mutating func runFlush(_ death: Int) {
         do {
             var dead = try StoreWorld(format)

@@ -9,10 +9,10 @@ struct MutantsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "mutants",
         abstract: "Remove each rule in turn; some check must notice. Needs CSNAP_MUTANTS=1.",
-        discussion: "Those of the agreement, then (without --only) of the data path and of the store.")
+        discussion: "Those of the agreement, then of the data path and of the store.")
 
     @Option(help: "Seeds of the agreement to try for each mutant.") var seeds: UInt64 = 300
-    @Option(help: "Only this one, of the agreement.") var only: String?
+    @Option(help: "Only this one.") var only: String?
     @Flag(help: .hidden) var child = false
     @Flag(help: "Remove nothing: every plan of the agreement must then pass, or a catch means nothing.")
     var control = false
@@ -23,14 +23,15 @@ struct MutantsCommand: ParsableCommand {
     func validate() throws { if jobs < 1 || jobs > 64 { throw ValidationError("--jobs takes 1 to 64") } }
 
     func run() throws {
-        let plans = MutantPlan.all.filter { only == nil || $0.name == only }
-        guard !plans.isEmpty else { throw ValidationError("no mutant is named \(only ?? "")") }
-        if child { return try runChild(plans[0]) }
-        var tally = try MutantChildren.run(plans.map { mutant($0.name) }, jobs: jobs)
-        if only == nil, !control {
-            let data = DataMutantPlan.all.map { DataCommand.mutant($0.name, "1..400", false) }
-            tally += try MutantChildren.run(data + StoreCommand.allMutants, jobs: jobs)
+        if child, let plan = MutantPlan.all.first(where: { $0.name == only }) { return try runChild(plan) }
+        var children = MutantPlan.all.map { mutant($0.name) }
+        if !control {
+            children += DataMutantPlan.all.map { DataCommand.mutant($0.name, "1..400", false) }
+            children += StoreCommand.allMutants
         }
+        children.removeAll { only != nil && $0.name != only }
+        guard !children.isEmpty else { throw ValidationError("no mutant is named \(only ?? "")") }
+        let tally = try MutantChildren.run(children, jobs: jobs)
         print(tally.line)
         if control ? tally.caught > 0 : tally.hasMisses { throw ExitCode(1) }
     }
