@@ -8,7 +8,8 @@ extension Membership {
     /// Begins a period: probes the ring's next member that was not heard in the last one, and some not yet heard.
     mutating func beginPeriod(_ now: Instant, _ effects: inout MembershipEffects) {
         let period = health.stretch(timing.probe)
-        periodEnds = now + period
+        periodMayEnd = now + period - period / 8
+        periodEnds = now + period + period / 8
         relayed.removeAll { $0.until <= now }
         guard own.state != .left else { return }
         let members = zip(peers.keys, peers.values).filter { $0.1.isProbed }.map { $0.0 }

@@ -27,6 +27,9 @@ package struct Membership: Equatable, Sendable {
     var probes: [Probe] = []
     var relayed: [RelayedProbe] = []
     var lastSequence: UInt64
+    /// The probe period ends with the first event between these two instants, or at the later one: a node that is
+    /// awake anyway need not wake for it once more.
+    var periodMayEnd: Instant
     var periodEnds: Instant
 
     var news = Dissemination()
@@ -46,6 +49,7 @@ package struct Membership: Equatable, Sendable {
         highestOwnBoot = own.process.boot
         lastSequence = generator.next() >> 1
         periodEnds = now + generator.next(below: timing.probe)
+        periodMayEnd = periodEnds
         nextNews = now
     }
 
@@ -66,7 +70,7 @@ package struct Membership: Equatable, Sendable {
         noticeLateness(now)
         checkProbes(now, &effects)
         endSuspicions(now, &effects)
-        if now >= periodEnds { beginPeriod(now, &effects) }
+        if now >= periodMayEnd { beginPeriod(now, &effects) }
         if now >= nextSync { sendDigest(now, &effects) }
         if now >= nextLeave { tellLeave(now, &effects) }
         if hasNews, now >= nextNews { tellNews(now, &effects) }

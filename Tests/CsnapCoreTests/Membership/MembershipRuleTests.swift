@@ -93,6 +93,27 @@ import Testing
         #expect(member.record(of: NodeID(2))?.process.boot == Boot(3))
     }
 
+    /// A node of a group at rest is woken by renewals; its prober must not wake it besides.
+    @Test func theProbePeriodEndsWithAnEventThatComesAboutThen() {
+        var network = MembershipNetwork(members: 3, seed: 52)
+        network.run(.seconds(60))
+        var member = network[1]
+        var effects = MembershipEffects()
+        let half = Timing.lan.probe / 2
+        var lonely = 0
+        for event in 1...100 {
+            // Twice a period, a little early and a little late.
+            let beat = network.now + half * Int64(event)
+            let now = event % 3 == 0 ? beat - half / 10 : beat + half / 10
+            for node in [UInt32(2), 3] { member.heard(from: process(node), at: now, into: &effects) }
+            member.advance(to: now, into: &effects)
+            if event > 4, member.nextWake < beat + half - half / 10 { lonely += 1 }
+        }
+        // The digests of anti-entropy have a time of their own.
+        #expect(lonely <= 5, "\(lonely) of 96")
+        #expect(!effects.sends.contains { if case .ping = $0.message { true } else { false } })
+    }
+
     @Test func aBrokenLinkIsBridgedByRelays() {
         var network = MembershipNetwork(members: 4, seed: 46)
         network.clearLog()
