@@ -132,4 +132,6 @@ package enum SessionRefusal: UInt16, Sendable {
     case unknownImage = 8
     case notServing = 9
     case storeFull = 10
+    /// The volume's store failed wherever a server tried it; this one serves the others.
+    case leftOut = 11
 }

@@ -88,6 +88,8 @@ extension SessionRefusal {
         case .lowerTenure: "it asked for an earlier tenure; its agent will name the present one"
         case .higherTenure: "it asked for a later tenure than this server's; this server is deposed"
         case .unknownVolume: "this server has no volume of that name; use one configuration on all nodes"
+        case .leftOut:
+            "the volume's store failed: repair the path to it, then `csnapctl transfer NODE` to a node that sees it"
         case .version: "it speaks no common version; run one csnap version on all nodes"
         case .tooManySessions: "the number of sessions is at its bound; close some clients"
         case .unknownImage: "the volume has no such image"

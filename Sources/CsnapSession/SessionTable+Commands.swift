@@ -7,7 +7,7 @@ extension SessionTable {
         if case .createSeveral(let names, let name, let uuid, let priority) = command {
             return createSeveral(names, name: name, uuid: uuid, priority: priority, answer)
         }
-        guard let volume = index(command.volume) else { return refusal(.unknownVolume, command.volume, answer) }
+        guard let volume = index(command.volume) else { return refusal(of: command.volume, answer) }
         let order: StoreOrder
         switch command {
         case .create(_, let name, let uuid, let priority), .createSeveral(_, let name, let uuid, let priority):
@@ -38,12 +38,17 @@ extension SessionTable {
 
     func index(_ volume: String) -> Int? { volumes.firstIndex { $0.about.name == volume } }
 
+    /// Of a volume that is not served.
+    func refusal(of volume: String, _ answer: CommandAnswer) -> [SessionAction] {
+        refusal(leftOut.contains(volume) ? .leftOut : .unknownVolume, volume, answer)
+    }
+
     private mutating func createSeveral(
         _ names: [String], name: String, uuid: Bits128, priority: Int32, _ answer: CommandAnswer
     ) -> [SessionAction] {
         var chosen: [Int] = []
         for volume in names {
-            guard let index = index(volume) else { return refusal(.unknownVolume, volume, answer) }
+            guard let index = index(volume) else { return refusal(of: volume, answer) }
             if !chosen.contains(index) { chosen.append(index) }
         }
         return create(chosen, isSeveral: true, name: name, uuid: uuid, priority: priority, answer)

@@ -14,7 +14,7 @@ extension SessionTable {
         default: return refuse(id, .unknownImage)
         }
         guard let volume = volumes.firstIndex(where: { $0.about.name == hello.volume }) else {
-            return refuse(id, .unknownVolume)
+            return refuse(id, leftOut.contains(hello.volume) ? .leftOut : .unknownVolume)
         }
         // The client's earlier connection may be half-open still: the new one stands for it.
         var actions = endEarlier(than: hello, volume)

@@ -56,7 +56,7 @@ extension SessionTable {
     /// server that takes over would not know.
     mutating func clientGone(_ proof: ClientProof, _ answer: CommandAnswer) -> [SessionAction] {
         guard isActive else { return refusal(.notActive, "", answer) }
-        guard let volume = index(proof.volume) else { return refusal(.unknownVolume, proof.volume, answer) }
+        guard let volume = index(proof.volume) else { return refusal(of: proof.volume, answer) }
         // A session that is there is the client's that came after, or the dead one's whose end we have not seen yet.
         let isOpen = hasConnection(of: proof.writer, volume)
         guard !isOpen, volumes[volume].writers.lastClient(of: proof.writer).map(proof.covers) ?? true else {

@@ -22,6 +22,8 @@ package struct SessionTable: Equatable, Sendable {
     package internal(set) var isActive = false
     let limits: SessionLimits
     var volumes: [VolumeState]
+    /// Volumes of the configuration that are not served: their stores failed.
+    let leftOut: [String]
     var admissions = SortedTable<NodeID, Admission>()
     var connections = SortedTable<ConnectionID, Connection>()
     /// Orders that the stores have not answered.
@@ -81,9 +83,11 @@ package struct SessionTable: Equatable, Sendable {
     }
 
     package init(
-        tenure: Tenure, volumes: [SessionVolume], admitted: [NodeBoot], limits: SessionLimits = SessionLimits()
+        tenure: Tenure, volumes: [SessionVolume], leftOut: [String] = [], admitted: [NodeBoot],
+        limits: SessionLimits = SessionLimits()
     ) {
         self.tenure = tenure
+        self.leftOut = leftOut
         self.volumes = volumes.map { VolumeState($0) }
         self.limits = limits
         for process in admitted { _ = admit(process) }

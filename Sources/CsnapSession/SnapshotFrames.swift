@@ -208,6 +208,8 @@ package enum CommandRefusal: UInt16, Sendable {
     case checking = 30
     /// An origin never shrinks.
     case originSmaller = 31
+    /// The volume's store failed wherever a server tried it; this one serves the others.
+    case leftOut = 38
 }
 
 /// What `csnapctl volume list` and `holds` show.

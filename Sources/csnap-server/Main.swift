@@ -18,8 +18,12 @@ struct CsnapServer: ParsableCommand {
     @Option(name: .customLong("set"), help: "As the agent's.")
     var flags: [String] = []
 
+    @Flag(help: "Serve without the volumes whose stores fail, instead of ending.")
+    var leaveOut = false
+
     func run() throws {
         throw ExitCode(
-            ServerDaemon.run(configurationFile: config, flags: flags, agentDescriptor: agentDescriptor))
+            ServerDaemon.run(
+                configurationFile: config, flags: flags, leavesOut: leaveOut, agentDescriptor: agentDescriptor))
     }
 }

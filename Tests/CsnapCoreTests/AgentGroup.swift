@@ -55,6 +55,11 @@ struct AgentGroup {
         deliver(.client(ClientID(1), .hello(client: .zero, volume: "data", processID: 1)), to: node)
     }
 
+    /// Of a volume that no server serves.
+    mutating func attachLeftOutClient(_ node: UInt32) {
+        deliver(.client(ClientID(2), .hello(client: .zero, volume: "logs", processID: 2)), to: node)
+    }
+
     mutating func deliver(_ event: Event, to node: UInt32, after: Interval = .zero) {
         deliveries.append((now + after, node, event))
     }
@@ -108,7 +113,9 @@ struct AgentGroup {
         case .toClient(let client, .suspend(let tenure)):
             deliver(.client(client, .suspended(tenure, writesInFlight: 0)), to: node, after: .microseconds(100))
         case .toClient(let client, .server(let tenure, _)):
-            deliver(.client(client, .connected(tenure)), to: node, after: .milliseconds(1))
+            let isServed = client == ClientID(1)
+            let answer = isServed ? ClientToAgent.connected(tenure) : .notServed(tenure)
+            deliver(.client(client, answer), to: node, after: .milliseconds(1))
         case .toClient: break
         case .report(let report): reports[node, default: []].append(report)
         case .reply: break
@@ -116,6 +123,9 @@ struct AgentGroup {
         case .exit: agents[node] = nil
         }
     }
+
+    /// How its next server is to be loaded.
+    func leavesOut(_ node: UInt32) -> Bool? { agents[node]?.leavesOut }
 
     func status(_ node: UInt32) -> AgentStatus? { agents[node]?.status(at: now) }
 

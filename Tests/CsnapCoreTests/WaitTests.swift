@@ -101,6 +101,32 @@ import Testing
         #expect(group.wait(.serverStop, at: 1)?.nodes == [NodeID(1)], "its own server is still ending")
     }
 
+    @Test func nobodyWaitsForAClientWhoseVolumeIsNotServed() {
+        var group = group()
+        for node in group.nodes { group.attachLeftOutClient(node) }
+        _ = group.run(.seconds(1))
+        let start = group.now
+        group.crash(1)
+        #expect(group.run(.seconds(30)) { $0.activeServers == [2] && $0.status(3)?.clientsResumed == true })
+        #expect(group.now - start < group.timing.reconnect, "a node is not given up for it")
+        let clients = group.status(3)?.clients ?? []
+        #expect(clients.map(\.connected) == [true, false] && clients.allSatisfy { !$0.suspended })
+    }
+
+    @Test func aVolumeIsLeftOutOnlyWhenNobodyServes() {
+        var group = group()
+        #expect(group.leavesOut(1) == nil, "it serves")
+        let failed = Event.server(.failed(.storeIO, volume: "logs", epochSeen: .none))
+        for _ in 1...2 { group.deliver(failed, to: 1) }
+        #expect(group.run(.seconds(30)) { $0.activeServers == [2] })
+        #expect(group.leavesOut(1) == false, "another node sees the store")
+        group.crash(3)
+        for _ in 1...2 { group.deliver(failed, to: 2) }
+        #expect(group.run(.seconds(1)) { $0.wait(.store, at: 2) != nil && $0.activeServers.isEmpty })
+        #expect(group.leavesOut(2) != true, "not at once")
+        #expect(group.run(.seconds(30)) { $0.leavesOut(2) == true })
+    }
+
     @Test func aDisabledNodeSaysSo() {
         var group = group(of: [1])
         group.command(.disable, at: 1)

@@ -72,12 +72,15 @@ struct VolumeWaitTests {
     @Test("a volume that the server does not have, and a server that says nothing") func absent() {
         let unserved = WaitReport.ofVolume("x", .success(.refused(.unknownVolume, culprit: "x")), server: 2)
         #expect(unserved.map(\.kind) == ["volumeNotServed"] && unserved[0].nodes == [2])
+        let leftOut = WaitReport.ofVolume("x", .success(.refused(.leftOut, culprit: "x")), server: 2)
+        #expect(leftOut.map(\.kind) == ["volumeLeftOut"] && leftOut[0].nodes == [2] && !leftOut[0].warning)
         let silent = WaitReport.ofVolume("x", .failure(.noServer("")), server: 2)
         #expect(silent.map(\.kind) == ["serverSilent"] && silent[0].remedy.contains("port"))
     }
 
     static let refusals: [(CommandRefusal, String, [String])] = [
-        (.notActive, "", ["csnapctl why"]), (.unknownVolume, "x", ["'x'", "one configuration"]),
+        (.notActive, "", ["csnapctl why"]), (.leftOut, "x", ["'x'", "csnapctl transfer"]),
+        (.unknownVolume, "x", ["'x'", "one configuration"]),
         (.unknownSnapshot, "x", ["'x'", "csnapctl snapshot list"]), (.nameTaken, "x", ["'x'", "another name"]),
         (.badName, "a b", ["'a b'", "64"]), (.busy, "data", ["data", "try again"]),
         (.writerLost, "node 3 (boot 41, 9 s)", ["node 3 (boot 41", "`csnapctl strike 3 --fenced`", "Bring it back"]),

@@ -10,7 +10,8 @@ struct SessionTableTests {
         name: "data", storeUUID: Bits128(high: 1, low: 1), originSize: 65536 * 10 + 1, chunkSize: 65536, generation: 4)
 
     static func table(limits: SessionLimits = SessionLimits(), admitted: [NodeBoot] = [node]) -> ServedTable {
-        ServedTable(SessionTable(tenure: tenure, volumes: [volume], admitted: admitted, limits: limits))
+        ServedTable(
+            SessionTable(tenure: tenure, volumes: [volume], leftOut: ["logs"], admitted: admitted, limits: limits))
     }
 
     static func hello(
@@ -57,6 +58,7 @@ struct SessionTableTests {
             (Self.hello(tenure: Tenure(epoch: Epoch(7), round: Round(4))), .higherTenure),
             (Self.hello(tenure: Tenure(epoch: Epoch(8), round: Round(1))), .higherTenure),
             (Self.hello(volume: "other"), .unknownVolume),
+            (Self.hello(volume: "logs"), .leftOut),
             (Self.hello(image: "snap/monday"), .unknownImage),
             (Self.hello(versions: 2...9), .version),
         ]

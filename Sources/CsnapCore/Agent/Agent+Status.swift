@@ -15,12 +15,11 @@ extension Agent {
             clientsResumed: node.resumed && now < node.leaseUntil, clients: clientStatus,
             admissions: (holder?.table.table ?? stored.admissions).entries,
             isLeaving: departure != nil, namesake: discovery.conflict,
-            serverFailure: now < server.backOffUntil ? server.lastFailure : nil, failedVolume: server.failedVolume,
-            filling: server.filling,
-            waits: waits)
+            serverFailure: now < server.backOffUntil || serverStaysAway ? server.lastFailure : nil,
+            failedVolume: server.failedVolume, filling: server.filling, waits: waits)
     }
 
-    private var claimIsRunning: Bool {
+    var claimIsRunning: Bool {
         guard let claim, claim.phase != .released else { return false }
         // A deposed holder whose server has not ended sees others serve, like any node.
         if let holder, holder.epoch == claim.tenure.epoch { return leaseIsValid }
@@ -63,7 +62,7 @@ extension Agent {
             AgentStatus.LocalClientStatus(
                 client: id, volume: client.volume, processID: client.processID,
                 suspended: client.resumedIn != node.adopted || now >= node.leaseUntil,
-                connected: client.connectedIn == node.adopted && node.adopted != .none,
+                connected: client.connectedIn == node.adopted && node.adopted != .none && client.isServed,
                 writesInFlight: client.writesInFlight, hangingRequests: client.hangingRequests,
                 hangingSince: client.hangingSince)
         }

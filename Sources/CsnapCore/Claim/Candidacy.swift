@@ -63,6 +63,7 @@ extension Agent {
 
     mutating func tickCandidate() {
         updateEligible()
+        updateLeavesOut()
         switch candidacy {
         case .idle:
             guard mayClaim else { return }
@@ -102,7 +103,8 @@ extension Agent {
             record.eligible && isReachable(record.process.node) && record.process != last
                 && (record.process.node < own.node || last == own)
         }
-        return timing.rankStep * Int64(before.count) + jitter
+        // Whoever may serve all volumes comes first.
+        return timing.rankStep * Int64(before.count + (server.leavesOut ? 10 : 0)) + jitter
     }
 
     /// Back to waiting, after a try that came to nothing.

@@ -11,6 +11,8 @@ struct ServerProcess: Equatable, Sendable {
     var failedVolume = ""
     /// The first of the failures in a row.
     var failingSince = Instant.distantPast
+    /// The next one may leave out a volume whose store fails.
+    var leavesOut = false
     /// The store shows a tenure that surpasses ours: how often in a row. This node claims above it.
     var surpassed = 0
     /// Stores of this server that are about to be full.
@@ -104,10 +106,10 @@ extension Agent {
             stopServing(.release)
             return
         }
+        // A server that fails at its load is loaded again and again: that makes the back-off no longer.
+        if holder == nil, now < server.backOffUntil { return }
         server.countFailure(at: now)
-        if server.failures >= 2 || failure.isLasting {
-            giveServiceUp()
-        }
+        if server.failures >= 2 || failure.isLasting { giveServiceUp() }
     }
 
     /// This node cannot serve: another may, and this one is not eligible for a while, longer each time.
@@ -144,6 +146,22 @@ extension Agent {
 
     /// A server that failed again and again and is not loaded now.
     var serverStaysAway: Bool { server.failures >= 2 && server.state == .absent }
+
+    /// How a server that is loaded now is to take a store that fails: true: leave its volume out, and serve the others;
+    /// false: end, for another node may see it; nil: as it was loaded, since this node holds the lease.
+    package var leavesOut: Bool? { holder == nil ? server.leavesOut : nil }
+
+    /// A volume may be left out where a server failed twice at one and nobody served for a promise (§5.8); no longer
+    /// when somebody serves, so that this node's next server sees whether its store is back.
+    mutating func updateLeavesOut() {
+        let isServed = claimIsRunning && claim?.phase == .active
+        guard holder == nil, server.failures >= 2, !server.failedVolume.isEmpty, !isServed else {
+            if holder == nil { server.leavesOut = false }
+            return
+        }
+        let ended = max(voter.promiseEnds, node.leaseUntil)
+        if promiseIsOpen, !claimIsRunning, now - ended >= timing.promise { server.leavesOut = true }
+    }
 
     mutating func updateEligible() {
         if membership.own.eligible != isEligible {

@@ -140,6 +140,8 @@ package enum ClientToAgent: Equatable, Sendable {
     /// The gate is closed in this tenure; sent again when the writes in flight reach 0.
     case suspended(Tenure, writesInFlight: UInt32)
     case connected(Tenure)
+    /// The server of this tenure has answered that it does not serve the volume: its requests wait, nobody for them.
+    case notServed(Tenure)
     case lostServer(Tenure)
     /// So many requests have been at the origin's disk for too long, the oldest since that instant; 0: none any more.
     case disk(hanging: UInt32, since: Instant)

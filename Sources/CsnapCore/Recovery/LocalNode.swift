@@ -40,7 +40,9 @@ struct LocalNode: Equatable, Sendable {
         var volume: String
         var processID: UInt32
         var suspendedIn: Tenure?
+        /// Or that it was told that its volume is not served.
         var connectedIn: Tenure?
+        var isServed = true
         var resumedIn: Tenure?
         /// At the disk when it was suspended; 0 as soon as it says so.
         var writesInFlight: UInt32 = 0
@@ -106,10 +108,8 @@ extension Agent {
             heard(from: client)
             resumeIfDue(client)
             sendReadyIfSuspended()
-        case .connected(let tenure):
-            guard tenure == node.adopted else { return }
-            node.clients[client]?.connectedIn = tenure
-            sendReconnectedIfDue()
+        case .connected(let tenure): isBack(client, in: tenure, isServed: true)
+        case .notServed(let tenure): isBack(client, in: tenure, isServed: false)
         case .lostServer(let tenure):
             guard tenure == node.adopted else { return }
             node.clients[client]?.connectedIn = nil
@@ -122,6 +122,13 @@ extension Agent {
             report(.clientGone(client))
             clientsChanged()
         }
+    }
+
+    private mutating func isBack(_ client: ClientID, in tenure: Tenure, isServed: Bool) {
+        guard tenure == node.adopted else { return }
+        node.clients[client]?.connectedIn = tenure
+        node.clients[client]?.isServed = isServed
+        sendReconnectedIfDue()
     }
 
     private mutating func diskHangs(_ client: ClientID, _ requests: UInt32, since: Instant) {

@@ -223,6 +223,9 @@ extension ClientToAgent: WireValue {
             writer.byte(3)
             writer.value(tenure)
         case .bye: writer.byte(4)
+        case .notServed(let tenure):
+            writer.byte(6)
+            writer.value(tenure)
         case .disk(let hanging, let since):
             writer.byte(5)
             writer.varint(UInt64(hanging))
@@ -241,6 +244,7 @@ extension ClientToAgent: WireValue {
         case 3: self = .lostServer(try reader.value())
         case 4: self = .bye
         case 5: self = .disk(hanging: try reader.varint32(), since: try reader.value())
+        case 6: self = .notServed(try reader.value())
         case let kind: throw .unknownKind(kind)
         }
     }

@@ -208,7 +208,7 @@ final class Director {
         world.after(node.lastHeard - world.now) { [self] in
             guard node.isUp, !node.isCut, node.client === client, !client.isDead else { return }
             switch message {
-            case .hello, .disk, .bye: break
+            case .hello, .disk, .bye, .notServed: break
             case .suspended(let tenure, _): if tenure == self.tenure { node.isSuspended = true }
             case .connected(let tenure): if tenure == self.tenure { node.isConnected = true }
             case .lostServer(let tenure): if tenure == self.tenure { node.isConnected = false }

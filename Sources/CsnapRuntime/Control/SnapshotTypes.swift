@@ -250,6 +250,7 @@ extension CommandRefusal {
         switch self {
         case .notActive: "notActive"
         case .unknownVolume: "unknownVolume"
+        case .leftOut: "leftOut"
         case .unknownSnapshot: "unknownSnapshot"
         case .nameTaken: "nameTaken"
         case .badName: "badName"
@@ -274,6 +275,9 @@ extension CommandRefusal {
         switch self {
         case .notActive: "the server is not active yet: `csnapctl why` says what it waits for"
         case .unknownVolume: "the server has no volume '\(culprit)': use one configuration on all nodes"
+        case .leftOut:
+            "the server serves without volume '\(culprit)', whose store failed: repair the path to it, then "
+                + "`csnapctl transfer NODE` to a node that sees it"
         case .unknownSnapshot: "there is no snapshot '\(culprit)': `csnapctl snapshot list` shows them"
         case .nameTaken: "there is a snapshot '\(culprit)' already: choose another name, or delete it"
         case .badName:

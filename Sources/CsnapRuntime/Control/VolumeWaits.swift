@@ -17,6 +17,15 @@ extension WaitReport {
                     remedy: "use one configuration on all nodes, and restart the agent of node \(server).",
                     warning: true)
             ]
+        case .success(.refused(.leftOut, _)):
+            [
+                WaitReport(
+                    kind: "volumeLeftOut", seconds: 0, nodes: [server],
+                    text: "Clients of \(name) wait: its store failed wherever a server tried it. Node \(server) serves "
+                        + "the other volumes without it.",
+                    remedy: "repair the path to its store (`journalctl -u csnap-agent -p err`), then "
+                        + "`csnapctl transfer NODE` to a node that sees it.")
+            ]
         case .success(.refused(.notActive, _)): []
         case .success, .failure:
             [

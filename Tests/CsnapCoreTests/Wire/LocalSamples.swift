@@ -44,7 +44,8 @@ extension Samples {
             .hello(
                 client: bits(), volume: pick(["", "data", "größe", String(repeating: "v", count: 255)]),
                 processID: word32()),
-            .suspended(tenure(), writesInFlight: word32()), .connected(tenure()), .lostServer(tenure()), .bye,
+            .suspended(tenure(), writesInFlight: word32()), .connected(tenure()), .lostServer(tenure()),
+            .notServed(tenure()), .bye,
             .disk(hanging: word32(), since: instant()),
         ]
     }

@@ -186,6 +186,23 @@ import Testing
         #expect(core.mayRead(Self.at(3)))
     }
 
+    /// Nobody is to wait for its session; its writes wait.
+    @Test(arguments: [SessionRefusal.unknownVolume, .leftOut]) func aVolumeThatIsNotServedIsToldToTheAgent(
+        reason: SessionRefusal
+    ) {
+        var core = Self.fresh()
+        core.receive(.identity(Self.boot), now: Self.at(0))
+        core.receive(.suspend(Self.first), now: Self.at(0))
+        core.receive(.server(Self.first, Self.address), now: Self.at(0))
+        core.sessionConnected()
+        _ = core.takeActions()
+        core.receive(.refused(reason, tenure: Self.first), now: Self.at(0))
+        #expect(core.takeActions().contains(.tell(.notServed(Self.first))))
+        core.receive(.lease(Self.first, until: Self.at(1000)), now: Self.at(0))
+        core.receive(.resume(Self.first), now: Self.at(0))
+        #expect(Self.write(&core, chunk: 1) == .hold)
+    }
+
     @Test func aWelcomeOfAnotherTenureOpensNothing() {
         var core = Self.fresh()
         core.receive(.identity(Self.boot), now: Self.at(0))

@@ -78,6 +78,7 @@ final class AgentLoop {
         }
         isStepping = false
         if statusMayBeOld { sayStatus() }
+        if let leavesOut = agent.leavesOut { server?.load(leavingOut: leavesOut) }
         if hasExited { events = [] } else { scheduleWake() }
     }
 

@@ -23,6 +23,8 @@ final class AgentServer {
     var onFrame: (ServerToAgent) -> Void = { _ in }
     var onGone: () -> Void = {}
 
+    /// What `load` asked for last.
+    private var leavesOut = false
     private var process: ServerProcess?
     private var channel: (any Channel)?
     /// Frames said before the channel was ready; at most a START and its followers.
@@ -54,7 +56,9 @@ final class AgentServer {
         // The parent-death signal belongs to the thread that spawns: this loop's, which lives as long as we do.
         let bound = NIOLoopBound(self, eventLoop: loop)
         do {
-            let process = try ServerProcess.spawn(executable: executable, arguments: arguments) { [loop] end in
+            let process = try ServerProcess.spawn(
+                executable: executable, arguments: arguments + (leavesOut ? ["--leave-out"] : [])
+            ) { [loop] end in
                 loop.execute { bound.value.ended(end) }
             }
             self.process = process
@@ -65,6 +69,14 @@ final class AgentServer {
             logger.error("the server cannot be started: \(error)")
             startLater()
         }
+    }
+
+    /// Loads a server anew if the one that is there treats stores that fail otherwise. Not while one serves.
+    func load(leavingOut leavesOut: Bool) {
+        guard leavesOut != self.leavesOut else { return }
+        self.leavesOut = leavesOut
+        pause = Self.shortestPause
+        if let process { process.killGroup() } else { start() }
     }
 
     func send(_ message: AgentToServer) {

@@ -15,6 +15,11 @@ struct ClientBarrier: Equatable, Sendable {
 }
 
 extension ClientCore {
+    mutating func abandon(_ now: Instant, pause: Interval) {
+        sessionLost(now, pause: pause)
+        actions.append(.disconnect)
+    }
+
     // MARK: - Barrier
 
     /// BEGIN: what waits for a grant will be asked for again; nothing more goes to the origin.

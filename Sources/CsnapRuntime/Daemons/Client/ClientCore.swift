@@ -51,6 +51,8 @@ package struct ClientCore: Equatable, Sendable {
     static let reconnectPause = Interval.milliseconds(20)
     /// After a refusal that will hardly change within the tenure.
     private static let refusedPause = Interval.milliseconds(200)
+    /// What a server serves changes with its tenure only.
+    private static let notServedPause = Interval.seconds(10)
     /// Period of PING, and how long an opening or open session may say nothing: three unanswered ones.
     private static let pingPeriod = Interval.seconds(3)
     private static let silence = Interval.seconds(10)
@@ -203,8 +205,7 @@ package struct ClientCore: Equatable, Sendable {
         guard let agent, agent != process else { return }
         gate.forgetLease()
         endSession()
-        // Where to greet is for the new one to say.
-        server = nil
+        server = nil  // where to greet is for the new one to say
         note(.agentChanged, "the agent is now boot \(process.boot.value); requests wait for its RESUME")
     }
 
@@ -310,6 +311,10 @@ package struct ClientCore: Equatable, Sendable {
                 lastRefusal = reason
                 note(.sessionRefused, "the server of \(tenure.text) refuses the session: \(reason.sentence)", tenure)
             }
+            if reason == .unknownVolume || reason == .leftOut {
+                actions.append(.tell(.notServed(gate.adopted)))
+                return abandon(now, pause: Self.notServedPause)
+            }
             let passes = reason == .notAdmitted || reason == .notServing
             abandon(now, pause: passes ? Self.reconnectPause : Self.refusedPause)
         case .grant(let request, let epoch, let generation):
@@ -340,11 +345,6 @@ package struct ClientCore: Equatable, Sendable {
             note(.other, "the server closes the session: \(tenure.text) has begun", tenure)
             abandon(now, pause: Self.refusedPause)
         }
-    }
-
-    mutating func abandon(_ now: Instant, pause: Interval) {
-        sessionLost(now, pause: pause)
-        actions.append(.disconnect)
     }
 
     private mutating func welcome(_ welcome: SessionWelcome, _ now: Instant) {

@@ -18,6 +18,10 @@ final class ServerLoop {
     var wasServing = false
     private let lock: FileLock
     private let listener: ServerListener
+    /// Those that are served, in the order of the session table's volumes.
+    private var stores: [StoreKeeper]
+    /// Volumes that are not served: their stores failed, here and elsewhere.
+    private var leftOut: [String]
     private var turnBuffer = [UInt8](repeating: 0, count: SessionConnection.turn)
 
     /// How long a busy port is waited for.
@@ -30,12 +34,15 @@ final class ServerLoop {
         self.agent = agent
         self.lock = lock
         self.logger = logger
+        stores = resources.stores
+        leftOut = resources.missing.map(\.volume)
         listener = try ServerListener(resources.configuration.serviceListen)
     }
 
     func run() -> Never {
+        for missing in resources.missing { logger.error("it is left out: \(missing)") }
         tell(.inert)
-        logger.info("the server is loaded and inert, with \(resources.stores.count) stores open")
+        logger.info("the server is loaded and inert, with \(stores.count) stores open")
         while true { turn() }
     }
 
@@ -144,13 +151,13 @@ final class ServerLoop {
         logger.notice("START of epoch \(start.tenure.epoch.value) round \(start.tenure.round.value)")
         let owner = StoreOwner(
             process: start.process, machineID: start.machineID, kernelBootID: start.kernelBootID)
-        for store in resources.stores {
+        for store in stores {
             store.take(
                 StoreClaim(
                     tenure: start.tenure, cluster: start.cluster, owner: owner,
                     lastActiveEpoch: start.lastActive(of: store.volume), deviceSize: 0))
         }
-        if resources.stores.isEmpty { phase = .listening(ListeningServer(start: start, volumes: [])) }
+        if stores.isEmpty { phase = .listening(ListeningServer(start: start, volumes: [])) }
     }
 
     private func change(_ change: ServerPhase.Change) {
@@ -171,15 +178,15 @@ final class ServerLoop {
         resources.doorbell.wait()
         // What the table says to it may be sent only while we may serve; the news waits until the gate opens again.
         if case .serving = phase, !resources.gate.mayServe(BootClock.now()) { return }
-        for (index, store) in resources.stores.enumerated() {
+        for (index, store) in stores.enumerated() {
             for news in store.takeNews() { heard(news, of: store, index) }
         }
         // Answers leave now, all of one connection together, not with the next turn.
         for id in connections.filter({ $0.value.wantsToSend }).keys { flush(id) }
-        guard case .taking(let taking) = phase, taking.volumes.count == resources.stores.count else { return }
+        guard case .taking(let taking) = phase, taking.volumes.count == stores.count else { return }
         if taking.resolution == nil {
             // The table numbers the volumes as we number the stores.
-            resolve(PreparedResolution(resources.stores.compactMap { taking.volume($0.volume) })) { $0.begin() }
+            resolve(PreparedResolution(stores.compactMap { taking.volume($0.volume) })) { $0.begin() }
         }
     }
 
@@ -189,7 +196,7 @@ final class ServerLoop {
     ) {
         guard case .taking(var taking) = phase else { return }
         var resolution = resolution
-        for step in step(&resolution) { resources.stores[step.volume].submit(step.order, ticket: step.ticket) }
+        for step in step(&resolution) { stores[step.volume].submit(step.order, ticket: step.ticket) }
         taking.resolution = resolution
         phase =
             resolution.isDone
@@ -205,9 +212,10 @@ final class ServerLoop {
             phase = .taking(taking)
         case .refused(let refusal):
             guard let tenure = phase.tenure else { return }
-            fail(
-                refusal.failure, refusal.sentence(store.path), volume: store.volume,
-                epochSeen: refusal.epochSeen(by: tenure))
+            let reason = refusal.sentence(store.path)
+            // Against a higher tenure only a higher claim helps.
+            if resources.leavesOut, refusal.failure != .storeTenure, stores.count > 1 { return leaveOut(store, reason) }
+            fail(refusal.failure, reason, volume: store.volume, epochSeen: refusal.epochSeen(by: tenure))
         case .completed(let ticket, let result):
             if case .taking(let taking) = phase, let resolution = taking.resolution {
                 return resolve(resolution) { $0.answered(ticket, result) }
@@ -225,6 +233,13 @@ final class ServerLoop {
         }
     }
 
+    /// Its clients wait, by name; the others are served.
+    private func leaveOut(_ store: StoreKeeper, _ reason: String) {
+        logger.error("\(store.volume) is left out: \(reason)", metadata: [LogField.volume: "\(store.volume)"])
+        stores.removeAll { $0 === store }
+        leftOut.append(store.volume)
+    }
+
     private func tryToListen() {
         guard case .listening(var listening) = phase, resources.gate.mayServe(BootClock.now()) else { return }
         let since = listening.since ?? BootClock.now()
@@ -236,8 +251,10 @@ final class ServerLoop {
             if error.code != EADDRINUSE || isLate { fail(.listen, error.description) }
         case .success(let port):
             let start = listening.start
-            phase = .serving(SessionTable(tenure: start.tenure, volumes: listening.volumes, admitted: start.admitted))
-            let names = resources.stores.map { VolumeDigest(name: $0.volume) }
+            phase = .serving(
+                SessionTable(
+                    tenure: start.tenure, volumes: listening.volumes, leftOut: leftOut, admitted: start.admitted))
+            let names = stores.map { VolumeDigest(name: $0.volume) }
             let volumes = names.count <= Limits.claimedVolumes ? names : nil
             tell(.started(start.tenure, port: port, volumes: volumes))
             logger.notice("the stores are taken; sessions are accepted at port \(port)")
@@ -300,7 +317,7 @@ final class ServerLoop {
                 // Counted now: an action before this one may have lost a connection.
                 if case .serving(let table) = phase { tell(.sessions(process, count: table.sessions(of: process))) }
             case .struck(let process): tell(.struck(process))
-            case .store(let volume, let ticket, let order): resources.stores[volume].submit(order, ticket: ticket)
+            case .store(let volume, let ticket, let order): stores[volume].submit(order, ticket: ticket)
             }
         }
     }
@@ -362,30 +379,6 @@ final class ServerLoop {
         guard case .serving(let table) = phase, let wake = table.nextWake, wake <= now, resources.gate.mayServe(now)
         else { return }
         withTable { $0.wake(now) }
-    }
-
-    // MARK: Ends
-
-    func tell(_ message: ServerToAgent) {
-        if !agent.send(message) { exitWithoutAgent("the agent does not read") }
-    }
-
-    private func fail(
-        _ failure: ServerFailure, _ reason: String, volume: String = "", epochSeen: Epoch = .none
-    ) -> Never {
-        logger.error("\(reason)", metadata: volume.isEmpty ? nil : [LogField.volume: "\(volume)"])
-        tell(.failed(failure, volume: volume, epochSeen: epochSeen))
-        ServerExit.failed.now()
-    }
-
-    private func exitAtHardDeadline() -> Never {
-        logger.error("the lease is past its hard deadline")
-        ServerExit.hardDeadline.now()
-    }
-
-    private func exitWithoutAgent(_ reason: String) -> Never {
-        logger.error("\(reason): the server ends")
-        ServerExit.agentGone.now()
     }
 }
 

@@ -13,22 +13,30 @@ struct ServerResources {
     let doorbell: Doorbell
     let deadline: DeadlineThread
     let stores: [StoreKeeper]
+    /// Volumes whose stores fail are left out, as long as there is another.
+    let leavesOut: Bool
+    /// Volumes whose devices could not be opened; only if they may be left out.
+    let missing: [ServerLoadError]
 
     /// Throws `SystemError`, or `ServerLoadError` for the devices of a volume.
-    init(configuration: CsnapConfiguration, keys: KeySource) throws {
+    init(configuration: CsnapConfiguration, keys: KeySource, leavesOut: Bool = false) throws {
         self.configuration = configuration
+        self.leavesOut = leavesOut
         self.keys = keys
         let gate = ServiceGate()
         let record = try ServiceRecord(path: configuration.runtime.serviceRecord)
         let doorbell = try Doorbell(blocking: false)
         var stores: [StoreKeeper] = []
+        var missing: [ServerLoadError] = []
         for volume in configuration.volumes {
             do throws(SystemError) {
                 stores.append(try StoreKeeper(volume, gate: gate, record: record, done: doorbell))
             } catch {
-                throw ServerLoadError(volume: volume.name, error: error)
+                missing.append(ServerLoadError(volume: volume.name, error: error))
             }
         }
+        if let first = missing.first, !leavesOut || stores.isEmpty { throw first }
+        self.missing = missing
         self.gate = gate
         self.record = record
         self.doorbell = doorbell
