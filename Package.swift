@@ -22,14 +22,11 @@ let fuzzing: [Target] =
         .target(name: "CFuzzer", path: "Tests/Fuzz/CFuzzer"),
         .target(name: "FuzzDriver", dependencies: ["CFuzzer"], path: "Tests/Fuzz/Driver", swiftSettings: settings),
         .executableTarget(
-            name: "csnap-fuzz-core",
-            dependencies: [
-                "CsnapCore", "CsnapSession", "CsnapStore", "CsnapStoreSimulation", "NBDProtocol", "FuzzDriver",
-            ],
-            path: "Tests/Fuzz/Core", swiftSettings: settings),
+            name: "csnap-fuzz-core", dependencies: ["FuzzCore", "FuzzDriver"], path: "Tests/Fuzz/CoreMain",
+            swiftSettings: settings),
         .executableTarget(
-            name: "csnap-fuzz-runtime", dependencies: ["CsnapRuntime", "CsnapCore", "FuzzDriver"],
-            path: "Tests/Fuzz/Runtime", swiftSettings: settings),
+            name: "csnap-fuzz-runtime", dependencies: ["FuzzRuntime", "FuzzDriver"], path: "Tests/Fuzz/RuntimeMain",
+            swiftSettings: settings),
     ]
 
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
@@ -129,6 +126,18 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "ContainerTests", dependencies: ["CsnapSandbox", "CsnapRuntime", "CsnapCore"],
+            swiftSettings: settings),
+
+        // What fuzzing tries; the programs that do are above.
+        .target(
+            name: "FuzzCore",
+            dependencies: ["CsnapCore", "CsnapSession", "CsnapStore", "CsnapStoreSimulation", "NBDProtocol"],
+            path: "Tests/Fuzz/Core", swiftSettings: settings),
+        .target(
+            name: "FuzzRuntime", dependencies: ["CsnapRuntime", "CsnapCore"], path: "Tests/Fuzz/Runtime",
+            swiftSettings: settings),
+        .testTarget(
+            name: "FuzzTests", dependencies: ["FuzzCore", "FuzzRuntime"], path: "Tests/Fuzz/Replay",
             swiftSettings: settings),
     ] + fuzzing,
     swiftLanguageModes: [.v6]

@@ -1,16 +1,15 @@
 import CsnapCore
 import CsnapSession
-import FuzzDriver
 import NBDProtocol
 
-/// The decoders of the pure targets.
-@main
-enum CoreTargets {
-    static func main() {
-        FuzzDriver.run([
+/// The decoders of the pure targets; each takes bytes from outside and traps where it finds a defect.
+package enum CoreTargets {
+    /// By the name of their corpus.
+    package static var all: [String: ([UInt8]) -> Void] {
+        [
             "message": message, "nbd-handshake": handshake, "nbd-transmission": transmission, "session": session,
             "store": StoreImageTarget.run, "state": state,
-        ])
+        ]
     }
 
     // MARK: - Between agents
@@ -48,9 +47,10 @@ enum CoreTargets {
     static func transmission(_ bytes: [UInt8]) {
         guard let first = bytes.first else { return }
         let transmission = NBDTransmission(
-            export: exports[Int(first & 1)], structuredReplies: first & 2 != 0, blockStatus: first & 4 != 0)
+            export: exports[Int(first & 1)], structuredReplies: first & 2 != 0, allocation: first & 4 != 0,
+            changedSince: first & 8 != 0 ? 1 : nil)
         var stream = NBDStream(transmission)
-        let portion = max(1, Int(first >> 3)) * 7
+        let portion = max(1, Int(first >> 4)) * 7
         var received: [UInt8] = []
         var rest = bytes.dropFirst()
         while !rest.isEmpty {

@@ -1,12 +1,11 @@
 import CsnapCore
 import CsnapRuntime
-import FuzzDriver
 
-/// What the shells make of bytes from outside.
-@main
-enum RuntimeTargets {
-    static func main() {
-        FuzzDriver.run(["packet": packet, "varlink": varlink, "configuration": ConfigurationTarget.run])
+/// What the shells make of bytes from outside; each traps where it finds a defect.
+package enum RuntimeTargets {
+    /// By the name of their corpus.
+    package static var all: [String: ([UInt8]) -> Void] {
+        ["packet": packet, "varlink": varlink, "configuration": ConfigurationTarget.run]
     }
 
     // MARK: - Between agents
