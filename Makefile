@@ -1,9 +1,8 @@
 # csnap: `make run` shows it, `make test` proves it; both install what they lack (Debian packages).
 BIN := .build/release
 SWIFT := swift
-PROFILES ?= fast
 
-.PHONY: run build test unit process tsan fuzz lint embedded check format scenarios canary failpoints late-writes audit flood leaks kills soak-scenarios soak-snapshots sim data-sim store-sim mutants ext4 containers bench-failover bench-loss bench-idle bench-nbd bench-data install clean
+.PHONY: run build test unit process tsan fuzz lint embedded check format scenarios canary failpoints late-writes audit flood leaks kills soak-scenarios soak-snapshots sim data-sim store-sim damage mutants ext4 containers bench-failover bench-loss bench-idle bench-nbd bench-data install clean
 
 run: build
 	$(BIN)/csnapctl sandbox --scenario outline
@@ -42,6 +41,11 @@ data-sim: build
 RANDOM_IMAGES ?= 100
 store-sim: build
 	$(BIN)/csnap-sim store --random $(RANDOM_IMAGES) --jobs 2
+
+# Every byte of two stores changed in three ways, and a repair after every 31st: half an hour.
+damage: build
+	$(BIN)/csnap-sim store --only flippedBytes --flips 1 --jobs 2
+	$(BIN)/csnap-sim store --only repairedBytes --repairs 31 --jobs 2
 
 # Each rule removed once, in a build of its own; each removal must be caught: agreement, data path, store.
 mutants:

@@ -14,17 +14,20 @@ package struct Repairs {
         process: NodeBoot(node: NodeID(9), boot: Boot(0)), machineID: Bits128(high: 0, low: 9),
         kernelBootID: Bits128(high: 1, low: 9))
 
-    package init() throws {
-        var world = try StoreWorld(StoreWorld.format(windows: 40))
-        let newest: [StoreOperation] = [.checkpoint, .create, .write([1..<5]), .writer]
-        for operation in CrashImages.beginnings[3] + newest { try world.perform(operation) }
+    /// Of a small store, or of one with a tall tree.
+    package init(isTall: Bool = false) throws {
+        var world = try isTall ? StoreWorld.tall() : StoreWorld(StoreWorld.format(windows: 40))
+        let newest: [StoreOperation] = [.checkpoint, .create, .write([1..<5])]
+        if !isTall { for operation in CrashImages.beginnings[3] + newest { try world.perform(operation) } }
+        // The last group, which may be gone without a trace, holds nothing that a snapshot shows.
+        try world.perform(.writer)
         self.world = world
     }
 
-    /// Every `stride`-th byte that holds something.
-    package mutating func enumerate(stride: Int) {
+    /// Every `stride`-th byte that holds something, from the `first` on.
+    package mutating func enumerate(from first: Int = 0, stride: Int) {
         let image = world.disk.image
-        for offset in Swift.stride(from: 0, to: image.size, by: stride) {
+        for offset in Swift.stride(from: first, to: image.size, by: stride) {
             let around = offset / 512 * 512
             if image.bytes(min(512, image.size - around), at: around).allSatisfy({ $0 == 0 }) { continue }
             var flipped = image

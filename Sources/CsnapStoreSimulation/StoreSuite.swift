@@ -15,8 +15,10 @@ package struct StoreSuite: Sendable {
     package var deathStride = 1
     /// Every n-th operation that is killed after each beginning.
     package var killStride = 1
-    /// Every n-th byte is flipped.
-    package var flipStride = 7
+    /// Every n-th change of a byte is tried.
+    package var flipStride = 53
+    /// After every n-th byte that is changed the store is repaired.
+    package var repairStride = 997
 
     /// The same, small enough to be run once for each mutant.
     package static let small: StoreSuite = {
@@ -25,7 +27,8 @@ package struct StoreSuite: Sendable {
         suite.chains = 0..<300
         suite.deathStride = 12
         suite.killStride = 4
-        suite.flipStride = 41
+        suite.flipStride = 97
+        suite.repairStride = 9973
         return suite
     }()
 
@@ -35,6 +38,7 @@ package struct StoreSuite: Sendable {
         case chains
         case lostWrites
         case flippedBytes
+        case repairedBytes
         /// The power fails at each request of each sequence.
         case crashImages
         case randomImages
@@ -90,16 +94,25 @@ package struct StoreSuite: Sendable {
                 }
                 report = chains.report
             case .flippedBytes:
-                var flips = try BitFlips()
-                flips.enumerate(part: job * flipStride, of: jobs * flipStride)
-                report = flips.report
-                report.sequences = flips.noticed
+                for var flips in try BitFlips.all() {
+                    flips.enumerate(part: job * flipStride, of: jobs * flipStride)
+                    report.add(flips.report)
+                    report.sequences += flips.noticed
+                }
+            case .repairedBytes:
+                for isTall in [false, true] {
+                    var repairs = try Repairs(isTall: isTall)
+                    repairs.enumerate(from: job * repairStride, stride: jobs * repairStride)
+                    report.add(repairs.report)
+                    report.sequences += repairs.repaired
+                }
             case .lostWrites:
                 guard job == 0 else { break }
-                var flips = try BitFlips()
-                flips.lose()
-                report = flips.report
-                report.sequences = flips.noticed
+                for var flips in try BitFlips.all() {
+                    flips.lose()
+                    report.add(flips.report)
+                    report.sequences += flips.noticed
+                }
             }
         } catch {
             report.problems.append("\(part.rawValue): \(error)")

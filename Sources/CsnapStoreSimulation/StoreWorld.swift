@@ -122,6 +122,22 @@ package struct StoreWorld {
             origin: SimulatedDevice(originDisk), settled: settled)
     }
 
+    /// A store whose tree has three levels: live entries in the journal besides, more than one tenure, a snapshot that
+    /// was deleted and not swept, a writer, and a snapshot that is prepared.
+    package static func tall() throws -> StoreWorld {
+        var world = try StoreWorld(format(windows: 80))
+        for _ in 0..<24 {
+            try world.perform(.create)
+            try world.perform(.write([0..<chunks]))
+        }
+        let newest: [StoreOperation] = [
+            .checkpoint, .create, .write([1..<5]), .takeOver, .create, .write([3..<9]), .deleteOldest, .prepare,
+            .restart, .write([0..<2]),
+        ]
+        for operation in newest { try world.perform(operation) }
+        return world
+    }
+
     /// Carries an operation out, or throws what the store says; the model then is what it was before.
     package mutating func perform(_ operation: StoreOperation) throws(StoreWorldError) {
         let planned = planned(operation)

@@ -16,7 +16,8 @@ struct StoreCommand: AsyncParsableCommand {
     @Option(help: "Only every n-th sequence.") var stride = 1
     @Option(help: "Longer random sequences, besides.") var random: UInt64 = 100
     @Option(help: "Chains of killed servers whose writes land late.") var chains: UInt64 = 1000
-    @Option(help: "Flip every n-th byte.") var flips = 7
+    @Option(help: "Of the changes of bytes, three of each, only every n-th.") var flips = 53
+    @Option(help: "A repair after every n-th byte that is changed.") var repairs = 997
     @Option(help: "Number of the first random sequence and the first chain.") var seed: UInt64 = 1
     @Option(help: "Only this part: \(StoreSuite.Part.allCases.map { $0.rawValue }.joined(separator: ", ")).")
     var only: String?
@@ -27,7 +28,9 @@ struct StoreCommand: AsyncParsableCommand {
     func validate() throws {
         if jobs < 1 || jobs > 64 { throw ValidationError("--jobs takes 1 to 64") }
         if length < 0 || length > 4 { throw ValidationError("--length takes 0 to 4") }
-        if stride < 1 || flips < 1 { throw ValidationError("--stride and --flips take 1 and more") }
+        if stride < 1 || flips < 1 || repairs < 1 {
+            throw ValidationError("--stride, --flips and --repairs take 1 and more")
+        }
         if let only, StoreSuite.Part(rawValue: only) == nil { throw ValidationError("--only knows no part \(only)") }
         if seed > 1 << 48 || random > 1 << 32 || chains > 1 << 32 {
             throw ValidationError("numbers beyond all measure")
@@ -38,7 +41,8 @@ struct StoreCommand: AsyncParsableCommand {
         if mutants { return try runMutants() }
         if let child { return try runWithout(child) }
         var suite = StoreSuite()
-        (suite.length, suite.stride, suite.flipStride) = (length, stride, flips)
+        (suite.length, suite.stride) = (length, stride)
+        (suite.flipStride, suite.repairStride) = (flips, repairs)
         suite.random = seed..<seed + random
         suite.chains = seed..<seed + chains
         var problems = 0
@@ -52,6 +56,7 @@ struct StoreCommand: AsyncParsableCommand {
             figures.append("\"\(part.rawValue)\": \(max(report.images, part == .rules ? report.sequences : 0))")
             if part == .crashImages { figures.append("\"sequences\": \(report.sequences)") }
             if part == .flippedBytes { figures.append("\"flipsNoticed\": \(report.sequences)") }
+            if part == .repairedBytes { figures.append("\"repairs\": \(report.sequences)") }
         }
         if only == nil, length >= 2, stride == 1, images < Self.floor {
             print("too few crash images: \(images)")

@@ -104,5 +104,22 @@ struct JournalGroup: Equatable, Sendable {
         }
     }
 
+    /// How much of a damaged header is that of the group expected at a position: of five fields.
+    static func likeness(_ header: [UInt8], store: Bits128, _ position: JournalWriter) -> Int {
+        var reader = ByteReader(header)
+        do throws(WireError) {
+            _ = try reader.fixed(UInt32.self)
+            var fits = try reader.fixed(UInt32.self) == magic ? 1 : 0
+            _ = try reader.raw(8)
+            if try reader.value(Bits128.self) == store { fits += 1 }
+            if try reader.fixed(UInt64.self) == position.piece.tenure.epoch.value { fits += 1 }
+            if try reader.fixed(UInt32.self) == position.piece.tenure.round.value { fits += 1 }
+            if try reader.fixed(UInt64.self) == position.number { fits += 1 }
+            return fits
+        } catch {
+            return 0
+        }
+    }
+
     static func checksum(_ bytes: [UInt8]) -> UInt32 { bytes.withUnsafeBytes { $0.little32(0) } }
 }

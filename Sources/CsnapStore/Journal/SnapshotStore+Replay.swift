@@ -43,49 +43,43 @@ extension SnapshotStore {
         position.number = piece.number
         position.predecessor = piece.predecessor
         // Held until a later one proves that it was flushed, or its data does.
-        var held: JournalGroup?
+        var held: (group: JournalGroup, place: UInt64)?
         while StoreMutants.active(.cutsIgnored) || piece.cut.map({ position.number <= $0 }) ?? true {
             guard let group = try next(&position, &reader) else { break }
             if let held { try applyReplayed(held, &outcome) }
             held = group
         }
         var isDestroyed = false
-        if piece.cut == nil {
-            do throws(StoreError) {
-                try expectEnd(position, &reader)
-            } catch {
-                isDestroyed = noteLost(piece.tenure, from: position.number, error)
-                if !isDestroyed { throw error }
-            }
+        if piece.cut == nil, try isFollowed(position, &reader) {
+            try lost(position)
+            isDestroyed = true
         }
         if let held {
-            let counts = piece.cut == nil && !isDestroyed ? try isDataWhole(held) : true
+            let counts = piece.cut == nil && !isDestroyed ? try isDataWhole(held.group) : true
             if counts { try applyReplayed(held, &outcome) }
         }
-        if let cut = piece.cut, (outcome.last ?? 0) < cut {
-            let error = StoreError.damaged(
-                offset: geometry.offset(ofWindow: position.window) + UInt64(position.offset))
-            guard noteLost(piece.tenure, from: position.number, error) else { throw error }
-        }
+        if let cut = piece.cut, (outcome.last ?? 0) < cut { try lost(position) }
         outcome.bytes = position.liveBytes
         outcome.windows = position.piece.windows
         outcome.tail = Array(position.piece.windows[position.current...])
         return outcome
     }
 
-    private mutating func applyReplayed(_ group: JournalGroup, _ outcome: inout ReplayedPiece) throws(StoreError) {
+    private mutating func applyReplayed(
+        _ held: (group: JournalGroup, place: UInt64), _ outcome: inout ReplayedPiece
+    ) throws(StoreError) {
         if damage != nil {
-            try replayLeniently(group)
+            try replayLeniently(held.group)
         } else {
-            guard try replay(group) else { throw .damaged(offset: 0) }
+            guard try replay(held.group) else { throw .damaged(offset: held.place) }
         }
-        outcome.last = group.number
+        outcome.last = held.group.number
     }
 
-    /// The group at the position, or at the beginning of the next window; moves the position behind it.
+    /// The group at the position, or at the beginning of the next window, and its place; moves the position behind it.
     private mutating func next(
         _ position: inout JournalWriter, _ reader: inout JournalReader
-    ) throws(StoreError) -> JournalGroup? {
+    ) throws(StoreError) -> (group: JournalGroup, place: UInt64)? {
         if let group = try group(at: &position, &reader) { return group }
         guard position.hasNext else { return nil }
         var moved = position
@@ -97,7 +91,7 @@ extension SnapshotStore {
 
     private mutating func group(
         at position: inout JournalWriter, _ reader: inout JournalReader
-    ) throws(StoreError) -> JournalGroup? {
+    ) throws(StoreError) -> (group: JournalGroup, place: UInt64)? {
         let start = geometry.offset(ofWindow: position.window)
         let windowEnd = start + UInt64(geometry.windowSize)
         let offset = start + UInt64(position.offset)
@@ -120,7 +114,7 @@ extension SnapshotStore {
                     position.piece.windows.append(window)
                 }
             }
-            return group
+            return (group, offset)
         } catch {
             throw end(.device(error))
         }
@@ -128,15 +122,15 @@ extension SnapshotStore {
 
     /// A group is written when the one before is durable. So where a later one lies behind the end, that is no end:
     /// something has destroyed what was there.
-    private mutating func expectEnd(_ end: JournalWriter, _ reader: inout JournalReader) throws(StoreError) {
-        if StoreMutants.active(.damagedJournalEnds) { return }
-        try expectNoGroup(from: end.offset, in: end.window, end, &reader)
-        if end.hasNext { try expectNoGroup(from: 0, in: end.piece.windows[end.current + 1], end, &reader) }
+    private mutating func isFollowed(_ end: JournalWriter, _ reader: inout JournalReader) throws(StoreError) -> Bool {
+        if StoreMutants.active(.damagedJournalEnds) { return false }
+        if try hasLaterGroup(from: end.offset, in: end.window, end, &reader) { return true }
+        return end.hasNext ? try hasLaterGroup(from: 0, in: end.piece.windows[end.current + 1], end, &reader) : false
     }
 
-    private mutating func expectNoGroup(
+    private mutating func hasLaterGroup(
         from start: Int, in window: UInt32, _ position: JournalWriter, _ reader: inout JournalReader
-    ) throws(StoreError) {
+    ) throws(StoreError) -> Bool {
         let base = geometry.offset(ofWindow: window)
         let windowEnd = base + UInt64(geometry.windowSize)
         let last = min(start + JournalReader.partSize, Int(geometry.windowSize))
@@ -147,13 +141,33 @@ extension SnapshotStore {
                 guard let length = JournalGroup.length(header), place + UInt64(length) <= windowEnd else { continue }
                 let bytes = try reader.read(length, at: place, windowEnd: windowEnd, &device)
                 if JournalGroup.isLater(bytes, store: format.store, than: position.number, of: position.piece.tenure) {
-                    throw .system(0)
+                    return true
                 }
             }
         } catch {
-            if error == .system(0) { throw .damaged(offset: base + UInt64(start)) }
             throw end(.device(error))
         }
+        return false
+    }
+
+    /// The group at a position is gone: an error that names its place, or noted and gone past.
+    private mutating func lost(_ position: JournalWriter) throws(StoreError) {
+        let error = StoreError.damaged(offset: try placeOfLost(position))
+        guard noteLost(position.piece.tenure, from: position.number, error) else { throw error }
+    }
+
+    /// There, or at the beginning of the next window: where what lies looks more like that group.
+    private mutating func placeOfLost(_ position: JournalWriter) throws(StoreError) -> UInt64 {
+        let here = geometry.offset(ofWindow: position.window) + UInt64(position.offset)
+        guard position.hasNext else { return here }
+        let next = geometry.offset(ofWindow: position.piece.windows[position.current + 1])
+        if position.offset >= Int(geometry.windowSize) { return next }
+        let block = StoreLayout.blockSize
+        let likeness = (
+            here: JournalGroup.likeness(try readBytes(block, at: here), store: format.store, position),
+            next: JournalGroup.likeness(try readBytes(block, at: next), store: format.store, position)
+        )
+        return likeness.next > likeness.here ? next : here
     }
 
     /// Whether the data that a group speaks of is there: group and data were written together.

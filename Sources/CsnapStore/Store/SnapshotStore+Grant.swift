@@ -23,7 +23,13 @@ extension SnapshotStore {
         var next = 0
         while next < lacking.count {
             let part = copyOutPart(lacking, from: &next)
-            try copyOut(part, &failures)
+            do throws(StoreError) {
+                try copyOut(part, &failures)
+            } catch {
+                // In the space map, or a node that a checkpoint needs: no copy, no grant.
+                guard case .damaged(let offset) = error else { throw error }
+                failures += part.map { ($0, .damaged(offset: offset)) }
+            }
         }
         for index in queries.indices where outcomes[index] == .granted {
             let hit = failures.first { failure in queries[index].contains { $0.contains(failure.chunk) } }

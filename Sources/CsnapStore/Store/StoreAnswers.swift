@@ -4,7 +4,7 @@ package enum GrantOutcome: Equatable, Sendable {
     case granted
     /// A chunk of the origin could not be read, so it cannot be saved: an error to this write alone.
     case originRead(chunk: UInt64, BlockDeviceError)
-    /// The tree is damaged at this offset of the store, so that nobody knows what the snapshots lack.
+    /// The store is damaged at this offset, so that nobody knows what the snapshots lack, or where there is room.
     case damaged(offset: UInt64)
     /// No room to save them. The policy decides: hold the write, or delete `dropCandidate` and ask again.
     case full
