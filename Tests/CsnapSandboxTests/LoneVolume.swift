@@ -10,22 +10,24 @@ final class LoneVolume {
     static let name = "data"
 
     let directory: String
-    private let agent: Process
-    private let client: Process
+    private var agent: Process
+    private var client: Process
 
     var socket: String { directory + "/run/agent.sock" }
     var nbd: String { directory + "/run/data.nbd" }
     var origin: String { directory + "/origin" }
+    var store: String { directory + "/store" }
     var caller: AgentCaller { get throws { try AgentCaller(path: socket) } }
 
     /// Returns when the client may write.
-    init(size: Int = LoneVolume.size) throws {
+    init(size: Int = LoneVolume.size, chunkSize: UInt32 = 64 << 10) throws {
         var template = Array("/var/tmp/csnap-volume-XXXXXX".utf8CString)
         directory = String(cString: try #require(mkdtemp(&template)))
         for name in ["run", "state"] { #expect(mkdir(directory + "/" + name, 0o755) == 0) }
         try SandboxDirectory.makeSparse(directory + "/origin", size: UInt64(size))
         _ = try VolumeFormatter.create(
-            path: directory + "/store", origin: directory + "/origin", storeSize: UInt64(max(2 * size, 64 << 20)))
+            path: directory + "/store", origin: directory + "/origin", storeSize: UInt64(max(2 * size, 64 << 20)),
+            chunkSize: chunkSize)
         let text = """
             cluster: lone
             node: 1
@@ -44,21 +46,49 @@ final class LoneVolume {
         client = try Self.start("csnap-client", ["--volume", Self.name], directory)
         try waitUntil("the agent answers", seconds: 60) { (try? status()) != nil }
         try caller.command("Found")
+        try waitForService()
+    }
+
+    deinit {
+        let server = (try? status())?.serverPid
+        end(SIGKILL)
+        // It dies with its agent; here nobody waits for that.
+        if let server { kill(server, SIGKILL) }
+        try? FileManager.default.removeItem(atPath: directory)
+    }
+
+    func waitForService() throws {
         try waitUntil("the client may write", seconds: 60) {
             let status = try status()
             return status.clientsResumed && status.clients.first?.connected == true
         }
     }
 
-    deinit {
-        let server = (try? status())?.serverPid
+    private func end(_ signal: Int32) {
         for process in [client, agent] where process.isRunning {
-            kill(process.processIdentifier, SIGKILL)
+            kill(process.processIdentifier, signal)
             process.waitUntilExit()
         }
-        // It dies with its agent; here nobody waits for that.
-        if let server { kill(server, SIGKILL) }
-        try? FileManager.default.removeItem(atPath: directory)
+    }
+
+    /// Ends all its processes in order; afterwards nobody has the store open.
+    func stop() throws {
+        end(SIGTERM)
+        try waitUntil("the store is nobody's", seconds: 60) {
+            (try? VolumeChecker(path: store, origin: origin)) != nil
+        }
+    }
+
+    /// Starts them again, with new logs; returns when the agent answers.
+    func start() throws {
+        agent = try Self.start("csnap-agent", [], directory)
+        client = try Self.start("csnap-client", ["--volume", Self.name], directory)
+        try waitUntil("the agent answers", seconds: 60) { (try? status()) != nil }
+    }
+
+    /// What a program of it has said since it was started; "csnap-agent": its servers' lines too.
+    func log(_ program: String) -> String {
+        String(decoding: FileManager.default.contents(atPath: "\(directory)/\(program).log") ?? Data(), as: UTF8.self)
     }
 
     func status() throws -> StatusReport { try caller.status() }

@@ -228,6 +228,7 @@ final class ServerLoop {
             logger.warning("snapshot \(snapshot.name) of \(store.volume) was dropped: the store is full")
             tell(.store(StoreNotice(volume: store.volume, kind: .dropped(snapshot: snapshot.name))))
             withTable { $0.dropped(snapshot.number, volume: index) }
+        case .damaged(let reason): logger.critical("\(reason)", metadata: [LogField.volume: "\(store.volume)"])
         case .failed(let failure, let reason, let epochSeen):
             fail(failure, reason, volume: store.volume, epochSeen: epochSeen)
         }

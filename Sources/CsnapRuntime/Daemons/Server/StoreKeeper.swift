@@ -17,6 +17,8 @@ enum StoreNews {
     case space(percent: UInt8, isHolding: Bool)
     /// A snapshot was deleted for room, as the configuration says.
     case dropped(SnapshotEntry)
+    /// The store is damaged, and serves on as far as it can.
+    case damaged(String)
     /// The store is lost to this server; a successor finds out what became of its last writes.
     case failed(ServerFailure, String, epochSeen: Epoch)
 }
@@ -135,6 +137,7 @@ final class StoreKeeper: Sendable {
                 return tell([.failed(error.failure, error.sentence(path), epochSeen: error.epochSeen)])
             }
             tell(store.takeDropped().map { .dropped(SnapshotEntry($0)) })
+            if let damage = store.takeDamage() { tell([.damaged(damage.sentence(path))]) }
             if let news = watch.news(of: store, at: BootClock.now()) { tell([news]) }
             guard store.freeStamp != freed else { continue }
             freed = store.freeStamp

@@ -22,6 +22,7 @@ struct VolumeStore {
     /// The last copies found no room, then.
     private var lastFull: Instant?
     private var dropped: [Snapshot] = []
+    private var damage = DamageWatch()
 
     /// Takes the store for this tenure.
     init(
@@ -39,7 +40,7 @@ struct VolumeStore {
             let settle = SessionLimits().settle
             try self.store.settleOwn(isKernelOld: BootClock.now().nanoseconds >= settle.nanoseconds)
         } catch {
-            throw .device(error.code)
+            throw StoreRefusal(error, base: claim.tenure)
         }
     }
 
@@ -65,7 +66,7 @@ struct VolumeStore {
     }
 
     var freeStamp: UInt64 { store.freeStamp }
-    var needsMaintenance: Bool { store.needsMaintenance || isChecking }
+    var needsMaintenance: Bool { isChecking || store.needsMaintenance && !damage.isResting(BootClock.now()) }
 
     private var isChecking: Bool { check.map { !$0.work.isDone } ?? false }
 
@@ -82,12 +83,14 @@ struct VolumeStore {
             _ = try store.maintain()
         } catch {
             if error.isFatal { throw error }
+            damage.met(error, isWork: true, at: BootClock.now())
         }
     }
 
     /// One result for each, for one flush.
     mutating func copyOut(_ group: [[ChunkRange]]) throws(StoreError) -> [StoreResult] {
         let outcomes = try store.grant(group.map { ranges in ranges.map { $0.first..<$0.end } })
+        for case .damaged(let offset) in outcomes { damage.met(.damaged(offset: offset), at: BootClock.now()) }
         lastFull = outcomes.contains(.full) ? BootClock.now() : nil
         if lastFull != nil, whenFull == .drop { try dropOne() }
         return outcomes.map { StoreResult($0) }
@@ -115,6 +118,9 @@ struct VolumeStore {
         return dropped
     }
 
+    /// What is destroyed and has to be said now; nil: nothing new.
+    mutating func takeDamage() -> StoreError? { damage.take() }
+
     var space: StoreSpace { store.space }
 
     /// Writes wait for room; they are tried again ten times a second.
@@ -125,6 +131,7 @@ struct VolumeStore {
             return try obey(order)
         } catch {
             if error.isFatal { throw error }
+            damage.met(error, at: BootClock.now())
             switch order {
             // Decided: whoever cannot follow ends, and a successor decides alike.
             case .commitPrepared, .abandon: throw error

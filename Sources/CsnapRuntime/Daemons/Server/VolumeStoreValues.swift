@@ -80,7 +80,11 @@ extension StoreResult {
 extension StoreError {
     /// What the agent is told.
     var failure: ServerFailure {
-        if case .surpassed = self { .storeTenure } else { .storeIO }
+        switch self {
+        case .surpassed: .storeTenure
+        case .damaged: .storeDamaged
+        default: .storeIO
+        }
     }
 
     /// The agent claims an epoch above it.
@@ -137,9 +141,42 @@ extension StoreError {
                 + "\(owner.node.value): this server is deposed"
         case .damaged(let offset):
             "the store \(path) is damaged at byte \(offset); run `csnapctl volume check` and examine the disk"
+        case .damagedData(let number, let chunk):
+            "chunk \(chunk) of snapshot number \(number.value) in the store \(path) is not what was saved; "
+                + "run `csnapctl volume check` and examine the disk"
         case .device(.system(let code)):
             "the store \(path) failed: \(String(cString: strerror(code))); examine the disk"
         default: "the store \(path) failed: \(self)"
         }
     }
+}
+
+/// Damage that a store met and goes on with: what of it has to be said, and for how long its own work rests.
+struct DamageWatch {
+    /// At most one line in this time.
+    private static let interval = Interval.seconds(1)
+    /// The same is said again after this time.
+    private static let patience = Interval.seconds(60)
+    /// The store's own work would meet the same damage with each step.
+    private static let rest = Interval.seconds(1)
+
+    private var last: (error: StoreError, at: Instant)?
+    private var news: StoreError?
+    private var restsUntil = Instant.distantPast
+
+    /// `isWork`: a checkpoint or a sweep met it.
+    mutating func met(_ error: StoreError, isWork: Bool = false, at now: Instant) {
+        switch error {
+        case .damaged, .damagedData: break
+        default: return
+        }
+        if isWork { restsUntil = now + Self.rest }
+        if let last, now - last.at < (last.error == error ? Self.patience : Self.interval) { return }
+        last = (error, now)
+        news = error
+    }
+
+    mutating func take() -> StoreError? { news.take() }
+
+    func isResting(_ now: Instant) -> Bool { now < restsUntil }
 }
