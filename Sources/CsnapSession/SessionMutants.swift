@@ -27,6 +27,7 @@ package enum SessionMutant: String, CaseIterable, Sendable {
     case strikeKeepsHolds
     case strikeKeepsSessions
     case reuseUnderReaders
+    case forgottenBeforeActivation
     // The client
     case ackBeforeDrained
     case ackBeforeFlushed

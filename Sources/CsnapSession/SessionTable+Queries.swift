@@ -158,24 +158,25 @@ extension SessionTable {
         return actions + reuse(volume)
     }
 
-    /// The store freed space, which reads that run may still look at; numbers rise.
+    /// The store deleted a snapshot, which reads that run may still look at; numbers rise.
     package mutating func freed(_ number: UInt64, volume: Int) -> [SessionAction] {
-        volumes[volume].freed.append((number, lastTicket))
+        volumes[volume].deletions.append((number, lastTicket))
         return reuse(volume)
     }
 
-    /// What was freed before the oldest read that runs was asked for may be used again.
+    /// What was deleted before the oldest read that runs was asked for may be freed.
     mutating func reuse(_ volume: Int) -> [SessionAction] {
-        guard !volumes[volume].freed.isEmpty else { return [] }
+        guard isActive || SessionMutants.active(.forgottenBeforeActivation) else { return [] }
+        guard !volumes[volume].deletions.isEmpty else { return [] }
         var oldest = volumes[volume].holds.oldestTicket ?? .max
         if SessionMutants.active(.reuseUnderReaders) { oldest = .max }
         for (ticket, order) in orders {
             if case .read(_, volume) = order { oldest = min(oldest, ticket) }
         }
         var number: UInt64?
-        while let first = volumes[volume].freed.first, first.ticket < oldest {
+        while let first = volumes[volume].deletions.first, first.ticket < oldest {
             number = first.number
-            volumes[volume].freed.removeFirst()
+            volumes[volume].deletions.removeFirst()
         }
         return number.map { [order(.reuse(upTo: $0), volume, for: .reuse)] } ?? []
     }

@@ -136,6 +136,7 @@ package struct SessionTable: Equatable, Sendable {
             connections[id] = .session(session)
             for frame in early { actions += received(frame, on: id, at: now) }
         }
+        for volume in volumes.indices { actions += reuse(volume) }
         return actions
     }
 

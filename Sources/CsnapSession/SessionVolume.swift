@@ -86,8 +86,9 @@ struct VolumeState: Equatable, Sendable {
     /// Writes for whose copies the store had no room, by ticket; tried again when `fullUntil` has come.
     var full = SortedTable<UInt64, PendingWrite>()
     var fullUntil = Instant.distantPast
-    /// What the store has freed and may not reuse yet: its number, and the last ticket given when it was freed.
-    var freed: [(number: UInt64, ticket: UInt64)] = []
+    /// Deletions whose space the store may not free yet: the number, and the last ticket given when it was heard of. 0:
+    /// those of earlier servers, whose readers know of their end when all are back, or without a lease.
+    var deletions: [(number: UInt64, ticket: UInt64)] = [(0, 0)]
 
     init(_ about: SessionVolume) {
         self.about = about
@@ -99,7 +100,7 @@ struct VolumeState: Equatable, Sendable {
             && left.lost == right.lost && left.isStill == right.isStill && left.reserved == right.reserved
             && left.barrier == right.barrier
             && left.heldUp == right.heldUp && left.full == right.full && left.fullUntil == right.fullUntil
-            && left.freed.elementsEqual(right.freed) { $0 == $1 }
+            && left.deletions.elementsEqual(right.deletions) { $0 == $1 }
     }
 }
 

@@ -37,7 +37,7 @@ package enum StoreOrder: Equatable, Sendable {
     case changes(ChangesQuery)
     /// Begin that check, or say how far it is.
     case check(Bits128)
-    /// No read runs that may still look at what was freed up to this number.
+    /// No read runs that was asked for before this deletion; 0: none of an earlier server.
     case reuse(upTo: UInt64)
 }
 

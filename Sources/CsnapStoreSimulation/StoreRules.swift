@@ -174,9 +174,9 @@ package enum StoreRules {
         for _ in 0..<2 { try world.perform(.writer) }
         while world.model.snapshots.count > 1 {
             try world.perform(.deleteOldest)
+            world.store.readersForgot(upTo: world.store.freeStamp)
             for _ in 0..<200 where world.store.needsMaintenance {
                 do { try world.perform(.maintain) } catch StoreWorldError.store(.full) {}
-                world.store.readersForgot(upTo: world.store.freeStamp)
             }
         }
         if let problem = world.problem() { return problem }

@@ -9,7 +9,7 @@ package enum StoreOperation: Equatable, Sendable, CustomStringConvertible {
     case deleteOldest
     case deleteNewest
     case rename
-    /// One step of its own work.
+    /// One step of its own work, with everything forgotten by the readers.
     case maintain
     /// All of it, with everything forgotten by the readers.
     case settle
@@ -191,7 +191,9 @@ package struct StoreWorld {
             guard let last = model.snapshots.last else { return }
             uuid += 1
             _ = try store.change(last.number, name: "r\(uuid)", priority: Int32(uuid), flags: [])
-        case .maintain: _ = try store.maintain()
+        case .maintain:
+            store.readersForgot(upTo: store.freeStamp)
+            _ = try store.maintain()
         case .settle: try settleAll()
         case .checkpoint: try store.checkpointNow()
         case .writer:
@@ -218,7 +220,6 @@ package struct StoreWorld {
         store.readersForgot(upTo: store.freeStamp)
         try store.settle(store.unsettled.map { .tenure($0.tenure) })
         while store.needsMaintenance { _ = try store.maintain() }
-        store.readersForgot(upTo: store.freeStamp)
     }
 
     private mutating func takeOver(_ next: Tenure, _ settled: [SettleFact]) throws(StoreError) {

@@ -122,11 +122,25 @@ struct ReadHoldTests {
         #expect(rig.write(6, on: 2) == [Rig.grant(6, to: 2)])
     }
 
-    @Test("freed space is reused only when no read runs that was asked for before")
+    static func reused(_ served: ServedTable) -> [StoreOrder] {
+        served.orders.filter { if case .reuse = $0 { true } else { false } }
+    }
+
+    @Test("what was deleted under earlier servers is freed when all are back, not before")
+    func reuseAfterActivation() {
+        var served = SessionTableTests.table()
+        _ = served.freed(1)
+        #expect(Self.reused(served) == [])
+        _ = served.activate(SessionTableTests.tenure)
+        #expect(Self.reused(served) == [.reuse(upTo: 1)])
+    }
+
+    @Test("what a deletion leaves is freed only when no read runs that was asked for before")
     func reuse() {
         var rig = Rig()
         rig.served.place = .store(4096)
-        func reused() -> [StoreOrder] { rig.served.orders.filter { if case .reuse = $0 { true } else { false } } }
+        rig.served.orders = []
+        func reused() -> [StoreOrder] { Self.reused(rig.served) }
         _ = rig.read(5, on: 1)
         _ = rig.served.freed(1)
         _ = rig.read(6, on: 1)

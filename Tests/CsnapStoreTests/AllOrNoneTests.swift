@@ -155,6 +155,9 @@ private struct VolumeServer {
         case .abandon(let uuid):
             try world.store.abandonPrepared(uuid)
             return .done
+        case .reuse(let stamp):
+            world.store.readersForgot(upTo: stamp)
+            return .done
         default: fatalError("not an order of a snapshot")
         }
     }

@@ -167,9 +167,10 @@ struct SnapshotStoreTests {
         var world = try StoreWorld(StoreWorld.format(windows: 40))
         for _ in 0..<3 { try world.perform(.takeOver) }
         #expect(world.store.unsettled.map { $0.tenure.epoch.value } == [1, 2, 3])
-        try world.store.settleOwn(isKernelOld: false)
+        let owner = StoreWorld.claim(world.tenure, 0).owner
+        try world.store.settle([.own(owner, isKernelOld: false)])
         #expect(world.store.unsettled.count == 3)
-        try world.store.settleOwn(isKernelOld: true)
+        try world.store.settle([.own(owner, isKernelOld: true)])
         #expect(world.store.unsettled.map { $0.tenure.epoch.value } == [2, 3])
     }
 

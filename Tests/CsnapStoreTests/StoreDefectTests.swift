@@ -86,6 +86,7 @@ struct StoreDefectTests {
         }
         for _ in 0..<4 { try world.perform(.deleteOldest) }
         var steps = 0
+        world.store.readersForgot(upTo: world.store.freeStamp)
         while world.store.needsMaintenance {
             let before = world.disk.requests
             try world.perform(.maintain)

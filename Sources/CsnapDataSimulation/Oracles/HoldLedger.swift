@@ -13,6 +13,7 @@ struct HoldLedger {
     }
 
     private var reads: [Read] = []
+    private var dead: Set<Bits128> = []
 
     /// A client that greets, or goes, has thrown away what it was reading; nobody before it reads any more.
     mutating func anew(_ hello: SessionHello) { reads.removeAll { $0.process.node == hello.process.node } }
@@ -25,6 +26,8 @@ struct HoldLedger {
             chunks = chunks.dropFirst(Int(piece.count))
             switch piece.place {
             case .origin: read.chunks += part.map { ChunkRange(first: $0, count: 1) }
+            // The answer may come after the death.
+            case .store where dead.contains(hello.client): break
             case .store(let address):
                 read.places.append(address..<address + UInt64(piece.count) * UInt64(DataWorld.chunkSize))
             case .zero: break
@@ -48,14 +51,36 @@ struct HoldLedger {
         reads.removeAll { $0.process.node == process.node && $0.process.boot <= process.boot }
     }
 
-    /// Holds end with their server.
-    mutating func serverGone() { reads = [] }
+    /// Holds end with their server. Who reads from the store goes on until it hears of the next one.
+    mutating func serverGone() { for index in reads.indices { reads[index].chunks = [] } }
+
+    /// Nobody looks any more at what it read.
+    mutating func died(_ client: Bits128) {
+        dead.insert(client)
+        for index in reads.indices where reads[index].client == client { reads[index].places = [] }
+    }
 
     /// D6: who reads one of these chunks from the origin.
     func holder(of ranges: [ChunkRange]) -> String? {
         for read in reads {
             for chunk in read.chunks where ranges.contains(where: { $0.first <= chunk.first && chunk.first < $0.end }) {
                 return "node \(read.process.node.value)"
+            }
+        }
+        return nil
+    }
+
+    /// Who reads from the store.
+    var readers: [NodeID] { reads.filter { !$0.places.isEmpty }.map { $0.process.node } }
+
+    /// D9: a place that somebody may look at is free.
+    func freed(_ isUsed: (UInt64) -> Bool) -> String? {
+        for read in reads {
+            for place in read.places {
+                for address in stride(from: place.lowerBound, to: place.upperBound, by: DataWorld.chunkSize)
+                where !isUsed(address) {
+                    return "byte \(address) of the store is free, and node \(read.process.node.value) reads there"
+                }
             }
         }
         return nil

@@ -25,6 +25,8 @@ package struct DataPlan: Sendable {
     package var pace = 15
     /// A full store gives a snapshot up that nobody asked for lately.
     package var drops = false
+    /// Such a loss is followed by the server's end, and cuts a reader off.
+    package var followsDrops = false
     /// The path of each node to the origin has a cache, and only that node's flush empties it.
     package var hasOwnCaches = false
     /// A barrier's deadline.
@@ -39,8 +41,8 @@ package struct DataPlan: Sendable {
     package init(_ random: inout Generator) {
         nodes = 2 + random.next(below: 2)
         if random.next(below: 4) == 0 {
-            windows = 48
-            snapshots = [6, 40][random.next(below: 2)]
+            windows = [40, 48][random.next(below: 2)]
+            snapshots = [6, 40, 40][random.next(below: 3)]
         }
         for fault in DataFault.allCases where random.next(below: 2) == 0 { faults.append(fault) }
         period = [300, 800, 2000][random.next(below: 3)]
@@ -51,7 +53,8 @@ package struct DataPlan: Sendable {
         patience = [60, 200, 1000][random.next(below: 3)]
         slowReads = random.next(below: 3) == 0 ? 2000 : slowDisk
         if random.next(below: 4) == 0 { pace = 100 }
-        drops = random.next(below: 2) == 0
+        drops = random.next(below: 4) > 0
+        followsDrops = random.next(below: 3) == 0
         staysAway = random.next(below: 3) == 0
     }
 

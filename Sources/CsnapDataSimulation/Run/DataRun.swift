@@ -99,9 +99,10 @@ package struct DataMutantPlan: Sendable {
                 $0.slowMessages = 5
                 $0.patience = 1000
             }
-        case .reuseUnderReaders:
+        case .reuseUnderReaders, .forgottenBeforeActivation:
             plan.isPure = true
             plan.change = {
+                $0.followsDrops = mutant == .forgottenBeforeActivation
                 $0.windows = 48
                 $0.snapshots = 40
                 $0.drops = true

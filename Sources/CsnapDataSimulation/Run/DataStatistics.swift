@@ -27,7 +27,8 @@ package enum DataCount: Int, CaseIterable, Sendable {
         case .commands: 2_000
         case .proofs: 150
         case .farewells: 20
-        case .refusedStores, .drops, .events: 0
+        case .refusedStores, .events: 0
+        case .drops: 5
         }
     }
 }

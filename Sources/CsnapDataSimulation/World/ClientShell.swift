@@ -54,6 +54,7 @@ final class ClientShell {
     func die() -> [OriginWrite] {
         world.note(31, uuid.high, uuid.low, "client \(name) dies")
         isDead = true
+        world.ledger.died(uuid)
         connection?.cut(isHalfOpen: !node.isUp)
         connection = nil
         let left = running

@@ -34,6 +34,8 @@ final class DataNode {
     var standing = Standing.joining
     var isConnected = false
     var isSuspended = false
+    /// The tenure in which its client was last told to go on.
+    var resumedIn = Tenure.none
     /// The end of the last client lease that was given to it.
     var leaseUntil: Int64 = 0
     /// What agent and client say to each other stays in its order.

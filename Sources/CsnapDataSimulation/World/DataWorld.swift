@@ -27,6 +27,7 @@ package final class DataWorld {
     let store: SharedDisk
     private(set) var nodes: [DataNode] = []
     private(set) lazy var director = Director(self)
+    private(set) lazy var injector = Injector(self)
     private(set) lazy var people = People(self)
     private(set) lazy var probes = Probes(self)
     let model = SnapshotModel()
@@ -102,7 +103,6 @@ package final class DataWorld {
 
     /// `seconds` with faults and work, then peace until all that was begun has ended.
     package func run(seconds: Int64) {
-        let injector = Injector(self)
         director.begin(after: 0)
         for node in nodes { node.start() }
         people.work()

@@ -124,7 +124,9 @@ final class Director {
             node.standing = .joining
             invite(node)
         case .joining: if phase == .active, isBack(node), hasClient(node) { admitBack(node) } else { invite(node) }
-        case .ready: lease(node)
+        case .ready:
+            if node.resumedIn != tenure { tell(node, .resume(tenure)) }
+            lease(node)
         }
     }
 
@@ -167,6 +169,7 @@ final class Director {
 
     private func admitBack(_ node: DataNode) {
         node.standing = .ready
+        node.resumedIn = .none
         tell(node, .resume(tenure))
         lease(node)
     }
@@ -198,6 +201,7 @@ final class Director {
         node.lastTold = max(node.lastTold, world.now + world.milliseconds(0, 2))
         world.after(node.lastTold - world.now) {
             guard node.isUp, !node.isCut, node.client === client else { return }
+            if case .resume(let tenure) = message { node.resumedIn = tenure }
             client?.hear(message)
         }
     }

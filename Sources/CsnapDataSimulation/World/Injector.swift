@@ -45,6 +45,14 @@ final class Injector {
         }
     }
 
+    /// A snapshot was dropped, perhaps under a read: the server ends, and a reader does not hear of it.
+    func follow(_ server: ServerShell) {
+        let readers = world.ledger.readers
+        let reader = world.nodes.first { $0 !== server.node && readers.contains($0.id) }
+        if let reader { cut(reader) }
+        world.after(world.milliseconds(0, 3)) { server.die(isAbrupt: false) }
+    }
+
     private func cut(_ node: DataNode) {
         guard !node.isCut else { return }
         node.isCut = true

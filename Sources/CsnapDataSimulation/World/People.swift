@@ -47,7 +47,7 @@ final class People {
         case 0...1: begin(.list(volume: DataWorld.volume, after: 0))
         case 2 where !names.isEmpty:
             begin(.rename(volume: DataWorld.volume, from: somebody(names), to: freshName()))
-        case 3...7 where names.count > 2, _ where names.count > world.plan.snapshots:
+        case 3...7 where names.count > max(2, world.plan.snapshots / 4), _ where names.count > world.plan.snapshots:
             begin(.delete(volume: DataWorld.volume, name: somebody(names)))
         default: create()
         }

@@ -236,6 +236,8 @@ final class ServerShell {
                 tell(order.ticket, result)
             } else if volume.store.needsMaintenance {
                 try volume.maintain()
+                let freed = world.ledger.freed { volume.isUsed($0) }
+                if let freed { world.fail("D9", freed) }
             }
         } catch {
             world.note(8, tenure.epoch.value, 0, "the store failed: \(error)")
@@ -258,6 +260,7 @@ final class ServerShell {
         world.note(9, snapshot.number.value, 0, "the full store drops snapshot \(snapshot.number.value)")
         if let problem = world.model.done(order, volume.store.snapshots) { world.fail("D5", problem) }
         news { $0.dropped(snapshot.number.value, volume: 0) }
+        if world.isBusy, world.plan.followsDrops { world.injector.follow(self) }
     }
 
     private func tell(_ ticket: UInt64, _ result: StoreResult) {

@@ -15,12 +15,8 @@ struct SimulatedVolume {
     init(
         _ claim: StoreClaim, store: SimulatedPath, origin: SimulatedPath, isKernelOld: Bool
     ) throws(StoreRefusal) {
-        self.store = try SnapshotStore.take(claim, device: store, origin: origin, settled: [])
-        do throws(StoreError) {
-            try self.store.settleOwn(isKernelOld: isKernelOld)
-        } catch {
-            throw .device(5)
-        }
+        self.store = try SnapshotStore.take(
+            claim, device: store, origin: origin, settled: [.own(claim.owner, isKernelOld: isKernelOld)])
     }
 
     var about: SessionVolume {
@@ -35,6 +31,11 @@ struct SimulatedVolume {
 
     mutating func maintain() throws(StoreError) {
         do throws(StoreError) { _ = try store.maintain() } catch { if error.isFatal { throw error } }
+    }
+
+    /// For an oracle: true too if nobody can tell.
+    mutating func isUsed(_ address: UInt64) -> Bool {
+        do throws(StoreError) { return try store.isUsed(address) } catch { return true }
     }
 
     mutating func copyOut(_ group: [[ChunkRange]]) throws(StoreError) -> [StoreResult] {

@@ -90,8 +90,6 @@ extension SnapshotStore {
 
     /// Applies a durable group. False: it cannot be, so it is none of ours.
     mutating func apply(_ records: [StoreRecord]) -> Bool {
-        let frees = records.contains { if case .remove = $0 { true } else { false } }
-        if frees { state.freeStamp += 1 }
         for record in records {
             guard state.apply(record, geometry) else { return false }
             switch record {

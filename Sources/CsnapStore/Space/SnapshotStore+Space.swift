@@ -11,15 +11,14 @@ extension SnapshotStore {
     /// space, admits or clears writers.
     var lastReserve: Int { reserve / 2 }
 
-    /// Nobody uses it, nobody may be writing or reading there.
+    /// Nobody uses it, nobody may be writing there.
     private func isFree(_ index: Int) -> Bool {
         state.windows[index].used == 0 && isSettled(index)
     }
 
-    /// No tenure writes there, no reader of freed chunks remembers it.
+    /// No tenure writes there.
     private func isSettled(_ index: Int) -> Bool {
-        let isForgotten = state.windows[index].freedAt <= forgottenStamp || StoreMutants.active(.readersForgotten)
-        return isForgotten && !state.open.contains(UInt32(index)) && !state.isQuarantined(UInt32(index))
+        !state.open.contains(UInt32(index)) && !state.isQuarantined(UInt32(index))
     }
 
     /// The window to open next: a free one, if then at least `kept` are left, or the sealed one of this kind with the
@@ -93,6 +92,13 @@ extension SnapshotStore {
         }
     }
 
+    /// Whether something is saved at a place that `locate` gave.
+    package mutating func isUsed(_ offset: UInt64) throws(StoreError) -> Bool {
+        guard let unit = geometry.unit(at: offset) else { return false }
+        try loadSpace(of: unit)
+        return state.space.isUsed(unit)
+    }
+
     package var space: StoreSpace {
         let windowSize = UInt64(geometry.windowSize)
         var used: UInt64 = 0
@@ -117,14 +123,14 @@ extension SnapshotStore {
         }
     }
 
-    /// Space of deleted snapshots is on its way: the sweep runs, or readers may still look at what it freed.
-    package var awaitsSpace: Bool { state.sweep != nil || state.freeStamp > forgottenStamp }
+    /// Space of deleted snapshots is on its way: the sweep runs, or waits for readers.
+    package var awaitsSpace: Bool { state.sweep != nil }
 
     /// Journals that no piece needs any more are free.
     mutating func freePassedJournals(needed: [UInt32]) {
         for index in state.windows.indices
         where state.windows[index].kind == .journal && !needed.contains(UInt32(index)) {
-            state.windows[index] = Window(freedAt: state.windows[index].freedAt)
+            state.windows[index] = Window()
         }
     }
 }

@@ -10,8 +10,6 @@ struct Window: Equatable, Sendable {
     var kind: WindowKind = .free
     /// Units of data, or nodes; a journal counts as 1 until a checkpoint has passed it.
     var used: UInt32 = 0
-    /// The free stamp of the last unit that became free here in this tenure; 0: before it.
-    var freedAt: UInt64 = 0
 }
 
 /// The nodes and pages that the last checkpoint reaches, a bit each; only windows that hold some are listed.

@@ -4,7 +4,13 @@ extension SnapshotStore {
 
     /// Whether `maintain` has something to do.
     package var needsMaintenance: Bool {
-        !isEnded && (checkpoint != nil || needsCheckpoint || state.sweep != nil)
+        !isEnded && (checkpoint != nil || needsCheckpoint || maySweep)
+    }
+
+    /// A sweep is under way, and nobody reads what it would free.
+    private var maySweep: Bool {
+        guard state.sweep != nil else { return false }
+        return forgottenStamp == freeStamp || StoreMutants.active(.sweptUnderReaders)
     }
 
     /// The journal is half full, or in so many pieces that takeovers would soon have to wait for a checkpoint; or its
@@ -23,13 +29,13 @@ extension SnapshotStore {
                 try stepCheckpoint()
             } catch {
                 // No room for it: what deleted snapshots leave makes some.
-                let mayFree = state.sweep != nil && !StoreMutants.active(.sweepAwaitsCheckpoint)
+                let mayFree = maySweep && !StoreMutants.active(.sweepAwaitsCheckpoint)
                 guard error == .full, mayFree else { throw error }
                 try stepSweep()
             }
         } else if needsCheckpoint {
             beginCheckpoint()
-        } else if state.sweep != nil {
+        } else if maySweep {
             try stepSweep()
         }
         return needsMaintenance ? .more : .idle

@@ -55,6 +55,7 @@ extension SnapshotStore {
         let snapshot = try expectSnapshot(number)
         guard !snapshot.about.flags.contains(.pinned), !isOfRevert(snapshot) else { throw .pinned(number) }
         try commit([.deleted(number)], isFlushed: !StoreMutants.active(.deletionNotFlushed))
+        freeStamp += 1
     }
 
     /// Changes name, priority and flags; uuid and date stay.
@@ -98,21 +99,6 @@ extension SnapshotStore {
         try expectAlive()
         let parts = state.quarantine.filter { part in facts.contains { $0.settles(part) } }
         if !parts.isEmpty { try commit(parts.map { .settled($0.tenure) }) }
-    }
-
-    /// Settles dead tenures of the owner's own node: the caller knows that every earlier server of it on this kernel is
-    /// gone with its requests. `isKernelOld`: this kernel has run for so long that what the machine wrote under earlier
-    /// ones has landed or is lost.
-    package mutating func settleOwn(isKernelOld: Bool) throws(StoreError) {
-        var facts: [SettleFact] = []
-        for dead in unsettled where dead.tenure != tenure && dead.owner.machineID == owner.machineID {
-            let isSameKernel = dead.owner.kernelBootID == owner.kernelBootID
-            let isOwn = dead.owner.process.node == owner.process.node
-            // Node 0: a repair without a configuration; it held the store's lock alone.
-            let isRepair = dead.owner.process.node == NodeID(0)
-            if isOwn && (isSameKernel || isKernelOld) || isRepair && isSameKernel { facts.append(.tenure(dead.tenure)) }
-        }
-        if !facts.isEmpty { try settle(facts) }
     }
 
     package var unsettled: [UnsettledTenure] {

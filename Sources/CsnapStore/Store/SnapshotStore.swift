@@ -27,7 +27,10 @@ package struct SnapshotStore<Device: BlockDevice> {
     var freeNodes: [UInt64] = []
     /// Where the last checkpoint's catalog lies.
     var catalogPages: [UInt64] = []
-    var forgottenStamp: UInt64 = 0
+    /// Of the deletions that no reader remembers; none: readers of an earlier server may look at anything.
+    private(set) var forgottenStamp: UInt64?
+    /// Counts the deletions of this tenure.
+    package internal(set) var freeStamp: UInt64 = 0
     var cache: NodeCache
     let buffer: AlignedBuffer
     var isEnded = false
@@ -63,9 +66,7 @@ extension SnapshotStore {
 
     package var writers: [WriterRecord] { state.writers }
 
-    /// Raised whenever addresses that `locate` gave become free. The space is used again only after
-    /// `readersForgot(freeStamp)`: every open session has then answered INVALIDATE with no older read running.
-    package var freeStamp: UInt64 { state.freeStamp }
-
-    package mutating func readersForgot(upTo stamp: UInt64) { forgottenStamp = max(forgottenStamp, stamp) }
+    /// No read runs that was asked for before `freeStamp` became this; 0: none of an earlier server. Until it is said
+    /// of the last deletion nothing is swept, so what is free on the disk no reader looks at, whoever takes over.
+    package mutating func readersForgot(upTo stamp: UInt64) { forgottenStamp = max(forgottenStamp ?? 0, stamp) }
 }

@@ -26,8 +26,8 @@ package enum StoreMutant: String, CaseIterable, Sendable {
     case noFlushBeforeFirstAnchor
     /// A copy-out that could not read its origin is granted.
     case failedCopyGranted
-    /// Space of a removed entry is used again at once, whoever may still read there.
-    case readersForgotten
+    /// The space of a deleted snapshot is free at once, whoever may still read there.
+    case sweptUnderReaders
     /// Entries are kept for the newest snapshot only.
     case sweepTooMuch
     /// Checksums of saved data are not looked at.

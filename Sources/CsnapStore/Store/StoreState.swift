@@ -26,8 +26,6 @@ struct StoreState: Sendable {
     var revert: RevertState?
     /// None: every entry serves a snapshot.
     var sweep: SweepState?
-    /// Raised by each group of records that frees places.
-    var freeStamp: UInt64 = 0
 
     init(_ geometry: StoreGeometry) {
         originSize = geometry.originSize
@@ -140,7 +138,6 @@ extension StoreState {
         } else {
             guard windows[window].used > 0 else { return false }
             windows[window].used -= 1
-            windows[window].freedAt = freeStamp
         }
         return true
     }

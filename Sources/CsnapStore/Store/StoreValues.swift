@@ -92,6 +92,9 @@ package enum SettleFact: Equatable, Sendable {
     case process(NodeBoot)
     /// This machine has run another kernel than this one for long enough.
     case kernelGone(machineID: Bits128, kernelBootID: Bits128)
+    /// This owner holds its node's `server.lock`: nothing of its kernel is under way there, and nothing of earlier ones
+    /// if this kernel has run for long enough.
+    case own(StoreOwner, isKernelOld: Bool)
     /// The operator says that this node's boots up to this one are fenced.
     case node(NodeBoot)
 }

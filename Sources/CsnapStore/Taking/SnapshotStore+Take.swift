@@ -136,6 +136,12 @@ extension SettleFact {
         case .process(let process): part.owner.process == process
         case .kernelGone(let machineID, let kernelBootID):
             part.owner.machineID == machineID && part.owner.kernelBootID != kernelBootID
+        case .own(let owner, let isKernelOld):
+            part.owner.machineID == owner.machineID
+                && (part.owner.kernelBootID == owner.kernelBootID
+                    // Node 0: a repair without a configuration; it held the store's lock alone.
+                    ? [owner.process.node, NodeID(0)].contains(part.owner.process.node)
+                    : isKernelOld && part.owner.process.node == owner.process.node)
         case .node(let last): part.owner.process.node == last.node && part.owner.process.boot <= last.boot
         }
     }

@@ -32,16 +32,11 @@ struct VolumeStore {
         self.volume = volume.name
         whenFull = volume.whenFull
         self.origin = origin
+        // We hold `server.lock`.
+        let isKernelOld = BootClock.now().nanoseconds >= SessionLimits().settle.nanoseconds
         self.store = try SnapshotStore.take(
             claim, device: GatedDevice(device: store, gate: gate), origin: GatedDevice(device: origin, gate: nil),
-            settled: [])
-        do throws(StoreError) {
-            // We hold `server.lock`.
-            let settle = SessionLimits().settle
-            try self.store.settleOwn(isKernelOld: BootClock.now().nanoseconds >= settle.nanoseconds)
-        } catch {
-            throw StoreRefusal(error, base: claim.tenure)
-        }
+            settled: [.own(claim.owner, isKernelOld: isKernelOld)])
     }
 
     var about: SessionVolume {
