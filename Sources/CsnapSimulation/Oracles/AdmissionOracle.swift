@@ -20,12 +20,15 @@ struct TenureSet {
 
 /// Invariants 11, 12 and 14: sessions, the barrier, and clients that are suspended between two servers.
 extension Oracles {
-    /// The voters (one bit a node) whose disk satisfies a condition on their entry for a node.
+    /// The voters (one bit a node) whose disk satisfies a condition on their entry for a node. Of a lost vote what was
+    /// lost counts, until it is restored; of a lost proposal that, too, and what its node stored since as a learner.
     private func disks(_ world: World, _ node: NodeID, where holds: (AdmissionEntry) -> Bool) -> UInt64 {
         var mask: UInt64 = 0
         for other in world.nodes {
-            let disk = other.lostVote || other.lostProposal ? other.lostDisk ?? other.disk : other.disk
-            if let entry = disk?.admissions[node], holds(entry) { mask |= 1 << UInt64(other.index) }
+            let old = other.lostVote || other.lostProposal ? other.lostDisk ?? other.disk : other.disk
+            let new = other.lostVote ? nil : other.disk
+            let entries = [old, new].compactMap { $0?.admissions[node] }
+            if entries.contains(where: holds) { mask |= 1 << UInt64(other.index) }
         }
         return mask
     }
