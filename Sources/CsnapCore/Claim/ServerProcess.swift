@@ -154,9 +154,9 @@ extension Agent {
     /// A volume may be left out where a server failed twice at one and nobody served for a promise (§5.8); no longer
     /// when somebody serves, so that this node's next server sees whether its store is back.
     mutating func updateLeavesOut() {
-        let isServed = claimIsRunning && claim?.phase == .active
-        guard holder == nil, server.failures >= 2, !server.failedVolume.isEmpty, !isServed else {
-            if holder == nil { server.leavesOut = false }
+        guard holder == nil else { return }
+        guard server.failures >= 2, !server.failedVolume.isEmpty, claim?.phase != .active || !claimIsRunning else {
+            server.leavesOut = false
             return
         }
         let ended = max(voter.promiseEnds, node.leaseUntil)

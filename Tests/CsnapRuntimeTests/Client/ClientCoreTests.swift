@@ -40,6 +40,17 @@ import Testing
         return core
     }
 
+    /// A core that has greeted the server of its first tenure, and waits for the answer.
+    static func greeting(_ tenure: Tenure) -> ClientCore {
+        var core = fresh()
+        core.receive(.identity(boot), now: at(0))
+        core.receive(.suspend(tenure), now: at(0))
+        core.receive(.server(tenure, address), now: at(0))
+        core.sessionConnected()
+        _ = core.takeActions()
+        return core
+    }
+
     static func open(_ core: inout ClientCore, _ tenure: Tenure, generation: UInt64 = 1) {
         core.receive(.server(tenure, address), now: at(0))
         core.sessionConnected()
@@ -190,12 +201,7 @@ import Testing
     @Test(arguments: [SessionRefusal.unknownVolume, .leftOut]) func aVolumeThatIsNotServedIsToldToTheAgent(
         reason: SessionRefusal
     ) {
-        var core = Self.fresh()
-        core.receive(.identity(Self.boot), now: Self.at(0))
-        core.receive(.suspend(Self.first), now: Self.at(0))
-        core.receive(.server(Self.first, Self.address), now: Self.at(0))
-        core.sessionConnected()
-        _ = core.takeActions()
+        var core = Self.greeting(Self.first)
         core.receive(.refused(reason, tenure: Self.first), now: Self.at(0))
         #expect(core.takeActions().contains(.tell(.notServed(Self.first))))
         core.receive(.lease(Self.first, until: Self.at(1000)), now: Self.at(0))
@@ -204,12 +210,7 @@ import Testing
     }
 
     @Test func aWelcomeOfAnotherTenureOpensNothing() {
-        var core = Self.fresh()
-        core.receive(.identity(Self.boot), now: Self.at(0))
-        core.receive(.suspend(Self.second), now: Self.at(0))
-        core.receive(.server(Self.second, Self.address), now: Self.at(0))
-        core.sessionConnected()
-        _ = core.takeActions()
+        var core = Self.greeting(Self.second)
         core.receive(Self.welcome(Self.first), now: Self.at(0))
         #expect(core.takeActions() == [.disconnect])
     }
