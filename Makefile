@@ -143,15 +143,20 @@ format:
 	$(SWIFT) format --in-place --recursive Sources Tests Package.swift
 
 # `make install DESTDIR=/tmp/root` for packages; with another PREFIX the units name the programs there.
+# The Swift run-time libraries go with the programs: the machines that run them need no Swift.
 DESTDIR ?=
 PREFIX ?= /usr
 ROOT := $(DESTDIR)$(PREFIX)
+PROGRAMS := $(addprefix $(BIN)/,csnap-agent csnap-server csnap-client csnapctl)
 install:
-	install -d $(ROOT)/sbin $(ROOT)/bin $(ROOT)/lib/systemd/system $(ROOT)/lib/systemd/system-preset \
+	install -d $(ROOT)/sbin $(ROOT)/bin $(ROOT)/lib/csnap $(ROOT)/lib/systemd/system $(ROOT)/lib/systemd/system-preset \
 	    $(ROOT)/lib/systemd/catalog $(ROOT)/lib/sysusers.d $(ROOT)/lib/tmpfiles.d \
 	    $(ROOT)/share/man/man1 $(ROOT)/share/man/man5 $(ROOT)/share/man/man8
 	install -m 0755 $(addprefix $(BIN)/,csnap-agent csnap-server csnap-client) $(ROOT)/sbin
 	install -m 0755 $(BIN)/csnapctl $(ROOT)/bin
+	runtime=$$(ldd $(BIN)/csnap-agent | sed -n 's|.* => \(/.*/\)libswiftCore\.so .*|\1|p') && \
+	    ldd $(PROGRAMS) | sed -n "s|.* => \($$runtime[^ ]*\) .*|\1|p" | sort -u | \
+	    xargs install -m 0644 -t $(ROOT)/lib/csnap
 	for unit in units/*.service units/*.timer; do \
 	    sed 's|^ExecStart=/usr/|ExecStart=$(PREFIX)/|' $$unit >$(ROOT)/lib/systemd/system/$${unit##*/} && \
 	    chmod 0644 $(ROOT)/lib/systemd/system/$${unit##*/} || exit 1; done

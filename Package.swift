@@ -29,6 +29,9 @@ let fuzzing: [Target] =
             swiftSettings: settings),
     ]
 
+/// `make install` puts the Swift run-time libraries there: only the machine that builds needs Swift.
+let installed: [LinkerSetting] = [.unsafeFlags(["-Xlinker", "-rpath", "-Xlinker", "$ORIGIN/../lib/csnap"])]
+
 let argumentParser: Target.Dependency = .product(name: "ArgumentParser", package: "swift-argument-parser")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
@@ -87,13 +90,17 @@ let package = Package(
             swiftSettings: settings),
 
         .executableTarget(
-            name: "csnap-agent", dependencies: ["CsnapRuntime", argumentParser], swiftSettings: settings),
+            name: "csnap-agent", dependencies: ["CsnapRuntime", argumentParser], swiftSettings: settings,
+            linkerSettings: installed),
         .executableTarget(
-            name: "csnap-server", dependencies: ["CsnapRuntime", argumentParser], swiftSettings: settings),
+            name: "csnap-server", dependencies: ["CsnapRuntime", argumentParser], swiftSettings: settings,
+            linkerSettings: installed),
         .executableTarget(
-            name: "csnap-client", dependencies: ["CsnapRuntime", argumentParser], swiftSettings: settings),
+            name: "csnap-client", dependencies: ["CsnapRuntime", argumentParser], swiftSettings: settings,
+            linkerSettings: installed),
         .executableTarget(
-            name: "csnapctl", dependencies: ["CsnapRuntime", "CsnapSandbox", argumentParser], swiftSettings: settings),
+            name: "csnapctl", dependencies: ["CsnapRuntime", "CsnapSandbox", argumentParser], swiftSettings: settings,
+            linkerSettings: installed),
         .executableTarget(
             name: "csnap-sim",
             dependencies: [
