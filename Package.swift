@@ -120,7 +120,8 @@ let package = Package(
         .testTarget(
             name: "CsnapRuntimeTests",
             dependencies: [
-                "CsnapRuntime", "CsnapCore", "CsnapSession", "CShims", "Systemd", logging, nioCore, nioPosix,
+                "CsnapRuntime", "CsnapCore", "CsnapSession", "NBDProtocol", "CShims", "Systemd", logging, nioCore,
+                nioPosix,
             ],
             swiftSettings: settings),
         .testTarget(

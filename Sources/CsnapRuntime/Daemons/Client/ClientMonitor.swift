@@ -9,7 +9,7 @@ import Glibc
 ///
 /// `@unchecked Sendable` is safe: what changes is touched only between `lock` and `unlock`; the other fields never
 /// change.
-final class ClientMonitor: @unchecked Sendable {
+package final class ClientMonitor: @unchecked Sendable {
     /// One bit of a word for each.
     static let maximumConnections = 64
 
@@ -25,7 +25,7 @@ final class ClientMonitor: @unchecked Sendable {
     /// An eventfd, readable when the control thread has actions to carry out.
     let wakeup: Int32
 
-    init(core: ClientCore) throws(SystemError) {
+    package init(core: ClientCore) throws(SystemError) {
         self.core = core
         wakeup = csnap_wakeup_make()
         guard wakeup >= 0 else { throw SystemError("cannot make", "an eventfd", code: -wakeup) }
@@ -51,7 +51,7 @@ final class ClientMonitor: @unchecked Sendable {
 
     /// Runs `body` under the lock, with the fast gate closed; the control thread is woken if there is something for it
     /// to do.
-    func with<Result>(_ body: (inout ClientCore) -> Result) -> Result {
+    package func with<Result>(_ body: (inout ClientCore) -> Result) -> Result {
         pthread_mutex_lock(mutex)
         defer { unlock() }
         return change(body)

@@ -6,7 +6,7 @@ import NBDProtocol
 ///
 /// Only what was used is resident. A request longer than all pages gets them alone, with more behind them that is given
 /// back afterwards.
-final class ConnectionMemory {
+package final class ConnectionMemory {
     static let pageSize = 4096
     /// Requests at once.
     static let maximumRequests = 128
@@ -22,7 +22,7 @@ final class ConnectionMemory {
     private let base: UnsafeMutableRawPointer
     private var pages = PageMap(pages: maximumData / pageSize)
 
-    init() throws(SystemError) {
+    package init() throws(SystemError) {
         buffer = try AlignedBuffer(size: Self.dataOffset + Int(NBD.maximumPayload))
         guard let base = buffer.bytes.baseAddress else { throw SystemError("cannot get", "memory", code: ENOMEM) }
         self.base = base

@@ -3,8 +3,8 @@ import NBDProtocol
 /// What a connection asks of the disk, for its shell to do; its result goes to `RequestFlow.finished`.
 ///
 /// `@unchecked Sendable` is safe: nobody else touches the memory it points to before it is finished.
-struct DiskOperation: @unchecked Sendable {
-    enum Kind {
+package struct DiskOperation: @unchecked Sendable {
+    package enum Kind {
         /// Into, or from, `length` aligned bytes of the connection's memory.
         case read(UnsafeMutableRawPointer, length: UInt32, offset: UInt64)
         /// `durable`: like O_DSYNC.
@@ -16,14 +16,14 @@ struct DiskOperation: @unchecked Sendable {
     }
 
     /// The request it belongs to, 0 ..< 128.
-    let request: Int
-    let kind: Kind
+    package let request: Int
+    package let kind: Kind
 }
 
 /// Work of a request that no ring can do.
 ///
 /// `@unchecked Sendable` is safe: the connection does not touch `reply` before the work is finished.
-struct BlockingWork: @unchecked Sendable {
+package struct BlockingWork: @unchecked Sendable {
     enum Kind {
         case trim(offset: UInt64, length: UInt64, durable: Bool)
         case writeZeroes(offset: UInt64, length: UInt64, durable: Bool, mayPunch: Bool)

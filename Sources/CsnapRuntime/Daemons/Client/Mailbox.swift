@@ -3,7 +3,7 @@ import Glibc
 import Synchronization
 
 /// What other threads have finished for a connection: they post, its own thread takes.
-final class Mailbox: Sendable {
+package final class Mailbox: Sendable {
     struct Letter {
         /// The request, 0 ..< 128.
         var request: Int
@@ -15,7 +15,7 @@ final class Mailbox: Sendable {
     let wakeup: Int32
     private let letters = Mutex<[Letter]>([])
 
-    init() throws(SystemError) {
+    package init() throws(SystemError) {
         wakeup = csnap_wakeup_make()
         guard wakeup >= 0 else { throw SystemError("cannot make", "an eventfd", code: -wakeup) }
     }

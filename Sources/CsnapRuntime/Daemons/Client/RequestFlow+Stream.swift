@@ -1,13 +1,13 @@
-import Glibc
+package import Glibc
 import NBDProtocol
 
 /// The socket's side: where bytes come in, and what goes out.
 extension RequestFlow {
     /// The most parts of one `receiveTargets` and of one `replyParts`.
-    static let maximumParts = 256
+    package static let maximumParts = 256
 
     /// Where the next bytes go, in at most two parts; 0: none are wanted now.
-    func receiveTargets(_ parts: UnsafeMutablePointer<iovec>) -> Int {
+    package func receiveTargets(_ parts: UnsafeMutablePointer<iovec>) -> Int {
         guard canTake else { return 0 }
         var count = 0
         if stream.payloadToCome > 0 {
@@ -21,7 +21,7 @@ extension RequestFlow {
     }
 
     /// So many bytes came to the last `receiveTargets`.
-    func take(_ count: Int) {
+    package func take(_ count: Int) {
         // A receive may have been under way when the connection was given up.
         guard ending == .no else { return }
         let direct = min(count, stream.payloadToCome)
@@ -97,7 +97,7 @@ extension RequestFlow {
     // MARK: - Replies
 
     /// What is to be sent next, in at most `maximumParts` parts; 0: nothing.
-    func replyParts(_ parts: UnsafeMutablePointer<iovec>) -> Int {
+    package func replyParts(_ parts: UnsafeMutablePointer<iovec>) -> Int {
         guard ending != .now else { return 0 }
         var skip = sent
         var count = 0
@@ -119,7 +119,7 @@ extension RequestFlow {
     }
 
     /// So many bytes of the replies are sent; what they freed may let new requests in.
-    func replied(_ count: Int) {
+    package func replied(_ count: Int) {
         sent += count
         while !replies.isEmpty {
             let request = requests[replies[0]]

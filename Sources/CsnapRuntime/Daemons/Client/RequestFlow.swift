@@ -1,11 +1,11 @@
 import Glibc
-import NBDProtocol
+package import NBDProtocol
 
 /// The requests of one connection, without socket or disk: received bytes in, disk operations out; their results in,
 /// replies out. The gate is asked here, and nowhere else.
 ///
 /// Its shells, `RingShell` and `PollShell`, carry bytes and operations. Of one thread.
-final class RequestFlow {
+package final class RequestFlow {
     /// What a request waits for, in this order.
     enum Stage {
         case free
@@ -56,7 +56,7 @@ final class RequestFlow {
     private var held = RequestQueue()
     /// Durable writes that return from the disk are flushed, all that wait with one flush; else each is made durable
     /// by the write itself.
-    var sharesFlushes = false
+    package var sharesFlushes = false
     /// Those that wait for the next flush, and those for which the flush under way counts: their writes had returned
     /// when it began.
     private var unflushed = RequestQueue()
@@ -75,7 +75,7 @@ final class RequestFlow {
     private var atWork = 0
     private(set) var ending = Ending.no
 
-    init(
+    package init(
         connection: Int, monitor: ClientMonitor, watch: DiskWatch, transmission: NBDTransmission,
         backend: (any ExportBackend)?, mailbox: Mailbox, memory: ConnectionMemory
     ) {
@@ -99,7 +99,7 @@ final class RequestFlow {
     var isIdle: Bool { freeRequests.count == ConnectionMemory.maximumRequests }
 
     /// There is nothing to do any more, and nobody uses the memory.
-    var isOver: Bool {
+    package var isOver: Bool {
         switch ending {
         case .no: false
         case .afterReplies: isIdle
@@ -113,7 +113,7 @@ final class RequestFlow {
     }
 
     /// The peer is gone, or speaks no NBD: held requests are forgotten.
-    func abandon() {
+    package func abandon() {
         guard ending != .now else { return }
         ending = .now
         while !held.isEmpty { monitor.withdraw(ticket(held.removeFirst())) }
@@ -218,7 +218,7 @@ final class RequestFlow {
     private var hasFlush: Bool { !unflushed.isEmpty && flushing.isEmpty }
 
     /// What to do now; nil: nothing more.
-    func nextOperation() -> DiskOperation? {
+    package func nextOperation() -> DiskOperation? {
         if operations.isEmpty { return nextFlush() }
         let index = operations.removeFirst()
         watch.begin(ticket(index))
@@ -282,7 +282,7 @@ final class RequestFlow {
     }
 
     /// An operation has returned, or a backend has answered: bytes or 0; -errno on failure.
-    func finished(_ index: Int, _ result: Int32) {
+    package func finished(_ index: Int, _ result: Int32) {
         atWork -= 1
         let isBackend = requests[index].stage == .backend
         if !isBackend { watch.end(ticket(index)) }
