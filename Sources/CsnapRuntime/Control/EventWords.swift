@@ -188,7 +188,8 @@ extension ServerFailure {
         case .storeDamaged: "a store is damaged: `csnapctl volume check NAME --offline` says where"
         case .storeInUse: "a store is locked by a check or a formatting on this node: wait until that is done"
         case .storeUnsettled:
-            "a store has no room for a takeover: dead servers may still write there; `csnapctl strike NODE --fenced`"
+            "a store has no room for a takeover: dead servers may still write there; start csnap on their nodes, or "
+                + "`csnapctl volume check NAME --repair --fenced`"
         case .originTruncated: "an origin is smaller than its store knows it: check the path, or give it its size back"
         }
     }

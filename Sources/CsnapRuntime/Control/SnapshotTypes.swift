@@ -187,6 +187,8 @@ package struct VolumeCheck: Codable, Equatable, Sendable {
     /// Only of a repair: something was written.
     package var repaired: Bool?
     package var losses: [Loss]?
+    /// Only with --fenced: the dead servers because of which nothing is kept away any more.
+    package var settled: Int?
     /// Only of a repair: the generation now.
     package var generation: UInt64?
 

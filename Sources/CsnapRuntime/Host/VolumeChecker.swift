@@ -68,15 +68,18 @@ package struct VolumeChecker {
     }
 
     /// Mends what can be mended and says what is lost. `node`: this node's id, 0 without a configuration. Unless
-    /// `force` says that no server runs anywhere, the last one must have been on this machine.
+    /// `force` says that no server runs anywhere, the last one must have been on this machine. `fenced` says that no
+    /// dead server can write any more: what is kept away because of them is made free first.
     package func repair(
-        _ name: String, node: NodeID, machine: MachineIdentity, force: Bool, progress: (UInt64, UInt64) -> Void
+        _ name: String, node: NodeID, machine: MachineIdentity, force: Bool, fenced: Bool = false,
+        progress: (UInt64, UInt64) -> Void
     ) throws(VolumeCheckerError) -> VolumeCheck {
         let owner = StoreOwner(
             process: NodeBoot(node: node, boot: Boot(0)), machineID: machine.machineID,
             kernelBootID: machine.kernelBootID)
         let outcome: RepairReport
         let names: [Snapshot]
+        var settled: [Tenure] = []
         do throws(StoreRefusal) {
             let before = try SnapshotStore.inspect(device: device(store), origin: device(origin))
             names = before.snapshots
@@ -84,6 +87,9 @@ package struct VolumeChecker {
                 last.machineID != owner.machineID || last.kernelBootID != owner.kernelBootID
             {
                 throw .ownedElsewhere(last.process)
+            }
+            if fenced {
+                settled = try SnapshotStore.settleAll(device: device(store), origin: device(origin), owner: owner)
             }
             outcome = try SnapshotStore.repair(
                 device: device(store), origin: device(origin), owner: owner, progress: progress)
@@ -93,6 +99,7 @@ package struct VolumeChecker {
         var check = VolumeCheck(
             name, CheckState(outcome.before, total: outcome.before.entries, isDone: true), online: false)
         check.repaired = outcome.isChanged
+        check.settled = fenced ? settled.count : nil
         check.generation = outcome.generation
         check.losses = outcome.losses.map { VolumeCheck.Loss($0, names) }
         return check

@@ -17,6 +17,8 @@ extension VolumeCommand {
         @Flag(help: "Read the device itself; csnap must be stopped, on all nodes.") var offline = false
         @Flag(help: "Offline: mend what can be mended, and say what is lost.") var repair = false
         @Flag(help: "With --repair: you assert that no node serves the store.") var force = false
+        @Flag(help: "With --repair: you assert that no server that died can write any more; its space is made free.")
+        var fenced = false
         @Option(help: ArgumentHelp("Offline: the store; else from --config.", valueName: "path")) var store: String?
         @Option(help: ArgumentHelp("Offline: the origin; else from --config.", valueName: "path")) var origin: String?
         @Flag(help: "Print JSON.") var json = false
@@ -26,6 +28,7 @@ extension VolumeCommand {
 
         func validate() throws {
             if force && !repair { throw ValidationError("--force is for --repair") }
+            if fenced && !repair { throw ValidationError("--fenced is for --repair") }
         }
 
         func run() throws {
@@ -64,9 +67,9 @@ extension VolumeCommand {
                 guard repair else { return try checker.check(name) { progress.show($0, of: $1) } }
                 let node = try? ConfigurationPaths.node(file)
                 let machine = try MachineIdentity.read(stateDirectory: node?.stateDirectory ?? "/var/lib/csnap")
-                return try checker.repair(name, node: NodeID(node?.id ?? 0), machine: machine, force: force) {
-                    progress.show($0, of: $1)
-                }
+                return try checker.repair(
+                    name, node: NodeID(node?.id ?? 0), machine: machine, force: force, fenced: fenced
+                ) { progress.show($0, of: $1) }
             } catch let error as VolumeCheckerError {
                 throw CommandFailure.failed("csnapctl: \(error)")
             } catch let error as SystemError {
@@ -78,6 +81,9 @@ extension VolumeCommand {
             for problem in check.problems { Terminal.say("\(check.name): \(problem.code): \(problem.text)") }
             if check.hasMore { Terminal.say("\(check.name): and more") }
             for loss in check.losses ?? [] { Terminal.say("\(check.name): lost: \(loss.text)") }
+            if let settled = check.settled {
+                Terminal.say("\(check.name): nothing is kept away any more because of \(settled) dead servers")
+            }
             let counts = "\(check.snapshots) snapshots, \(check.entries) saved chunks, \(check.nodes) nodes"
             switch check.repaired {
             case true?:

@@ -37,9 +37,7 @@ extension SnapshotStore {
         } catch {
             throw StoreRefusal(error, base: found.anchor.tenure)
         }
-        let claim = StoreClaim(
-            tenure: Tenure(epoch: found.freeEpoch(slots), round: Round(1)), cluster: slots.pinnedCluster, owner: owner,
-            lastActiveEpoch: .none, deviceSize: device.size)
+        let claim = found.claim(slots, for: owner)
         _ = try claimSlot(claim, &found.device)
         do throws(StoreError) {
             try found.replace(by: rebuilt, claim)
@@ -195,13 +193,6 @@ extension SnapshotStore {
         }
         guard windows.count == wanted, wanted <= StoreAnchor.quarantineWindowLimit else { throw .full }
         return windows
-    }
-
-    /// The next epoch whose slot and anchors are not those that we rest on.
-    private func freeEpoch(_ slots: StoreSlots) -> Epoch {
-        var epoch = Epoch((slots.highest?.tenure.epoch.value ?? 0) + 1)
-        if format.slot(of: epoch) == format.slot(of: anchor.tenure.epoch) { epoch = Epoch(epoch.value + 1) }
-        return epoch
     }
 
     /// Slots of which no copy is whole say again what is known of them.

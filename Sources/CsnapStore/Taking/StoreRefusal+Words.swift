@@ -34,8 +34,9 @@ extension StoreRefusal {
         case .damaged(let offset):
             "the store \(path) is damaged at byte \(offset); run `csnapctl volume check`"
         case .unsettled:
-            "the store \(path) has no room for a takeover: dead servers may still write to what is free; "
-                + "`csnapctl strike NODE --fenced` once such a node is proven off"
+            "the store \(path) has no room for a takeover: dead servers may still write to what is free. Start csnap "
+                + "on the nodes where they ran: one of them can take it. If those machines are off for good, stop "
+                + "csnap on all nodes, then `csnapctl volume check --repair --fenced`"
         case .noRoomToRepair:
             "the store \(path) has no room for what a repair writes beside the old; nothing was changed. "
                 + "Delete snapshots while it can still be served, or format it anew"

@@ -87,10 +87,16 @@ struct ServerCheckTests {
             #expect(repair.generation ?? 0 > 2)
             #expect(repair.losses?.map(\.snapshots) == [["monday"]])
             #expect(repair.losses?.first?.firstChunk == UInt64(Self.chunk))
+            #expect(repair.settled == nil)
+            let fenced = try checker.repair("data", node: NodeID(1), machine: machine, force: false, fenced: true) {
+                _, _ in
+            }
+            #expect(fenced.settled == 2, "the server's tenure, and the repair's")
+            #expect(fenced.repaired == false)
             #expect(try checker.check("data") { _, _ in }.problems.map(\.code) == [])
         }
         let next = try ServerFixture(store: fixture.storePath)
-        let tenure = Tenure(epoch: Epoch(9), round: Round(1))
+        let tenure = Tenure(epoch: Epoch(10), round: Round(1))
         let (_, asker) = try ServerSnapshotTests.start(next, tenure)
         guard
             case .snapshots(let list, false) = try ServerSnapshotTests.ask(
