@@ -1,3 +1,4 @@
+import CsnapCore
 import Foundation
 
 /// Places in the file of a snapshot store that nobody serves, found by their marks (docs/data-plane.md, "Format"; the
@@ -25,6 +26,25 @@ struct StoreFile {
 
     /// A checkpoint has written a tree of two levels, and its anchor counts.
     static func hasTree(_ path: String) -> Bool { (try? StoreFile(path).leaf) != nil }
+
+    /// Adds `step` to the format's version in both copies of the format block, checksums included.
+    static func changeVersion(_ path: String, by step: Int8) throws {
+        let file = try FileHandle(forUpdating: URL(fileURLWithPath: path))
+        defer { try? file.close() }
+        for copy in 0..<2 {
+            let offset = UInt64(copy * StoreBytes.block)
+            try file.seek(toOffset: offset)
+            guard var block = try file.read(upToCount: StoreBytes.block).map({ [UInt8]($0) }),
+                block.count == StoreBytes.block
+            else { throw Missing(what: "a format block") }
+            block[8] = UInt8(Int(block[8]) + Int(step))
+            let end = StoreBytes.block - 4
+            let checksum = Castagnoli.checksum(Array(block[..<end]))
+            for index in 0..<4 { block[end + index] = UInt8(truncatingIfNeeded: checksum >> UInt32(8 * index)) }
+            try file.seek(toOffset: offset)
+            try file.write(contentsOf: block)
+        }
+    }
 
     var newestAnchor: [Int] { [anchor, anchor + StoreBytes.block] }
 

@@ -44,4 +44,39 @@ struct VolumeCommandTests {
         let again = try Program.csnapctl(["volume", "check", "data"] + config)
         #expect(again.code == 0 && again.output.contains("clean"), "\(again.output)")
     }
+
+    /// A csnap that is older than the store leaves it alone and says so wherever somebody may look.
+    @Test func aStoreOfANewerVersionIsRefusedByName() throws {
+        let volume = try LoneVolume()
+        try volume.snapshot("monday")
+        try volume.stop()
+        try StoreFile.changeVersion(volume.store, by: 1)
+        let before = try Data(contentsOf: URL(fileURLWithPath: volume.store))
+        let config = ["--config", volume.directory + "/csnap.yaml"]
+        try volume.start()
+        try waitUntil("why names the store, the cause and the remedy", seconds: 60) {
+            let why = try Program.csnapctl(["why"] + config)
+            return why.code == 3 && why.output.contains(LoneVolume.name) && why.output.contains("upgrade csnap")
+        }
+        let cause = "the store \(volume.store) has format version 2, this csnap knows 1; upgrade csnap"
+        try waitUntil("the log says why", seconds: 60) { volume.log("csnap-agent").contains(cause) }
+        try volume.stop()
+        for words in [["--offline"], ["--repair", "--force", "--fenced"]] {
+            let check = try Program.csnapctl(["volume", "check", "data"] + words + config)
+            #expect(check.code == 1 && check.output.contains(cause), "\(check.output)")
+        }
+        #expect(try Data(contentsOf: URL(fileURLWithPath: volume.store)) == before, "its bytes are what they were")
+        // The newer csnap.
+        try StoreFile.changeVersion(volume.store, by: -1)
+        try volume.start()
+        try volume.waitForService()
+        try waitUntil("the snapshot is offered", seconds: 60) { (try? volume.connect("snap/monday")) != nil }
+    }
+
+    @Test func whatOneWordNeedsAnotherForIsSaid() throws {
+        for word in ["--force", "--fenced"] {
+            let run = try Program.csnapctl(["volume", "check", "data", word])
+            #expect(run.code == 2 && run.output.contains("\(word) is for --repair"), "\(run.output)")
+        }
+    }
 }

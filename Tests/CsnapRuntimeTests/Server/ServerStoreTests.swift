@@ -74,17 +74,22 @@ struct ServerStoreTests {
         #expect(try missing.waitForEnd() == .exited(1))
     }
 
-    @Test("a store of another format, a truncated one and one that is checked are refused by name")
+    @Test("a store of a newer format, a truncated one and one that is checked are refused by name and left alone")
     func badStores() throws {
         func failure(_ change: (Int32) throws -> Void, _ path: String) throws -> ServerToAgent? {
             let descriptor = open(path, O_RDWR)
             try change(descriptor)
             close(descriptor)
+            let before = try Data(contentsOf: URL(fileURLWithPath: path))
             let server = try ServerFixture(store: path)
-            let first = try server.hear()
-            guard first == .inert else { return first }
-            server.start()
-            return try server.hear()
+            var answer = try server.hear()
+            if answer == .inert {
+                server.start()
+                answer = try server.hear()
+            }
+            #expect(try server.waitForEnd() == .exited(1))
+            #expect(try Data(contentsOf: URL(fileURLWithPath: path)) == before, "its bytes are what they were")
+            return answer
         }
         func fresh() throws -> ServerFixture {
             let fixture = try ServerFixture()
@@ -93,6 +98,10 @@ struct ServerStoreTests {
             #expect(try fixture.waitForEnd() == .exited(0))
             return fixture
         }
+        let newer = try fresh()
+        #expect(
+            try failure({ try raiseVersion($0) }, newer.storePath)
+                == .failed(.storeVersion, volume: "data", epochSeen: .none))
         let truncated = try fresh()
         #expect(
             try failure({ ftruncate($0, 12 << 20) }, truncated.storePath)
@@ -106,6 +115,18 @@ struct ServerStoreTests {
         let checker = try VolumeChecker(path: checked.storePath, origin: checked.directory + "/origin")
         #expect(try failure({ _ in }, checked.storePath) == .failed(.storeInUse, volume: "data", epochSeen: .none))
         #expect(try checker.check("data") { _, _ in }.problems.map(\.code) == [])
+    }
+
+    /// Makes both copies of the format block those of the next version, checksums included.
+    private func raiseVersion(_ descriptor: Int32) throws {
+        var block = [UInt8](repeating: 0, count: 4096)
+        for offset in [0, 4096] {
+            try #require(pread(descriptor, &block, block.count, offset) == block.count)
+            block[8] += 1
+            let checksum = Castagnoli.checksum(Array(block.dropLast(4)))
+            for index in 0..<4 { block[4092 + index] = UInt8(truncatingIfNeeded: checksum >> UInt32(8 * index)) }
+            try #require(pwrite(descriptor, block, block.count, offset) == block.count)
+        }
     }
 
     @Test("an origin that has become smaller is refused by name, and nothing is written to it")
