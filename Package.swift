@@ -120,8 +120,8 @@ let package = Package(
         .testTarget(
             name: "CsnapRuntimeTests",
             dependencies: [
-                "CsnapRuntime", "CsnapCore", "CsnapSession", "NBDProtocol", "CShims", "Systemd", logging, nioCore,
-                nioPosix,
+                "CsnapRuntime", "CsnapCore", "CsnapSession", "CsnapStore", "NBDProtocol", "CShims", "Systemd", logging,
+                nioCore, nioPosix,
             ],
             swiftSettings: settings),
         .testTarget(

@@ -1,4 +1,4 @@
-import CsnapCore
+package import CsnapCore
 package import CsnapSession
 package import CsnapStore
 import Glibc
@@ -152,7 +152,7 @@ extension StoreError {
 }
 
 /// Damage that a store met and goes on with: what of it has to be said, and for how long its own work rests.
-struct DamageWatch {
+package struct DamageWatch {
     /// At most one line in this time.
     private static let interval = Interval.seconds(1)
     /// The same is said again after this time.
@@ -164,8 +164,10 @@ struct DamageWatch {
     private var news: StoreError?
     private var restsUntil = Instant.distantPast
 
+    package init() {}
+
     /// `isWork`: a checkpoint or a sweep met it.
-    mutating func met(_ error: StoreError, isWork: Bool = false, at now: Instant) {
+    package mutating func met(_ error: StoreError, isWork: Bool = false, at now: Instant) {
         switch error {
         case .damaged, .damagedData: break
         default: return
@@ -176,7 +178,8 @@ struct DamageWatch {
         news = error
     }
 
-    mutating func take() -> StoreError? { news.take() }
+    /// What is to be said now; nil: nothing new.
+    package mutating func take() -> StoreError? { news.take() }
 
-    func isResting(_ now: Instant) -> Bool { now < restsUntil }
+    package func isResting(_ now: Instant) -> Bool { now < restsUntil }
 }
