@@ -33,7 +33,8 @@ int csnap_origin_open(const char *path, int direct) {
 
 int csnap_origin_write(int descriptor, const void *data, uint32_t length, uint64_t offset, int durable) {
     struct iovec part = {.iov_base = (void *)data, .iov_len = length};
-    ssize_t written = pwritev2(descriptor, &part, 1, (off_t)offset, durable ? RWF_DSYNC : 0);
+    ssize_t written = durable ? pwritev2(descriptor, &part, 1, (off_t)offset, RWF_DSYNC)
+                              : pwrite(descriptor, data, length, (off_t)offset);
     return written >= 0 ? (int)written : -errno;
 }
 

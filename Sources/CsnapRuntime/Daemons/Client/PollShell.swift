@@ -61,8 +61,7 @@ final class PollShell {
 
     private func wait(isSent: Bool) {
         let count = flow.receiveTargets(message.parts)
-        // With nothing under way only the peer can move anything.
-        if count > 0 && flow.isIdle { return receive(count, flags: 0) }
+        if count > 0 && flow.awaitsPeer { return receive(count, flags: 0) }
         let events = (count > 0 ? POLLIN : 0) | (isSent ? 0 : POLLOUT)
         var entries = (
             pollfd(fd: flow.mailbox.wakeup, events: Int16(POLLIN), revents: 0),

@@ -95,8 +95,13 @@ package final class RequestFlow {
 
     var transmission: NBDTransmission { stream.transmission }
 
-    /// Each request is answered: only the peer can move anything.
-    var isIdle: Bool { freeRequests.count == ConnectionMemory.maximumRequests }
+    /// Each request is answered.
+    private var isIdle: Bool { freeRequests.count == ConnectionMemory.maximumRequests }
+
+    /// Each request is answered, but for one whose payload comes: only the peer can move anything.
+    var awaitsPeer: Bool {
+        freeRequests.count + (stream.payloadToCome > 0 ? 1 : 0) == ConnectionMemory.maximumRequests
+    }
 
     /// There is nothing to do any more, and nobody uses the memory.
     package var isOver: Bool {
