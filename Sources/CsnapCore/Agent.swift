@@ -36,6 +36,12 @@ package struct Agent: Sendable {
     var claim: Claim?
     /// What the event stream has said of the server, so that it says each thing once and in order (invariant 20).
     var told = ServerNews()
+    /// When to send `wake` next; distantFuture when there is nothing to wait for. Stored, as is the next: a getter of
+    /// ours would be given a copy of all of this, at every event.
+    package private(set) var nextWake = Instant.distantFuture
+    /// How a server that is loaded now is to take a store that fails: true: leave its volume out, and serve the others;
+    /// false: end, for another node may see it; nil: as it was loaded, since this node holds the lease.
+    package private(set) var leavesOut: Bool?
     var actions: [Action] = []
     /// Messages of this node to itself: the holder is also a voter and a node with clients.
     var loopback: [Message] = []
@@ -68,9 +74,14 @@ package struct Agent: Sendable {
         if let committed = state.committed { membership.announce(configuration: committed) }
         if state.cluster != .zero { actions.append(.pin(cluster: state.cluster)) }
         releaseOwnPromiseOfDeadBoot()
+        nextWake = earliestWake
+        leavesOut = false
     }
 
     var own: NodeBoot { settings.process }
+
+    /// We hold an epoch. To compare the holder with nil would copy it, since it is Equatable.
+    var isHolder: Bool { if case .some = holder { true } else { false } }
 
     /// Takes one event, returns what to do, in order.
     package mutating func step(_ event: Event, at now: Instant) -> [Action] {
@@ -90,11 +101,12 @@ package struct Agent: Sendable {
             discovery.nextJoin = min(discovery.nextJoin, self.now)
         }
         settle()
+        nextWake = earliestWake
+        leavesOut = isHolder ? nil : server.leavesOut
         return takeActions()
     }
 
-    /// When to send `wake` next; distantFuture when there is nothing to wait for.
-    package var nextWake: Instant {
+    private var earliestWake: Instant {
         var next = min(membership.nextWake, persistence.retryAt, discovery.nextWake(node.mayTalk))
         next = min(next, candidateWake, nodeWake, forwardedWake, voteRecoveryWake)
         if let holder { next = min(next, holderWake(holder)) }

@@ -20,7 +20,7 @@ extension Agent {
             stored.enabled = enabled
             updateEligible()
             persist(then: [.reply(id, .done)])
-            if !enabled, holder != nil, let successor = bestSuccessor {
+            if !enabled, isHolder, let successor = bestSuccessor {
                 server.successor = successor
                 stopServing(.release)
             }
@@ -59,7 +59,7 @@ extension Agent {
     // MARK: At the holder, or on the way to it
 
     private mutating func operate(_ verb: OperatorVerb, id: Bits128) {
-        if holder != nil {
+        if isHolder {
             if let outcome = carryOut(verb, id, from: own.node) { answer(id, outcome) }
             return
         }

@@ -62,7 +62,7 @@ extension Agent {
         guard case .replacing(_, let next) = current.stage, now >= next else { return }
         let again = now + timing.renew
         departure?.stage = .replacing(until: until, next: again)
-        if holder != nil {
+        if isHolder {
             if let outcome = carryOut(.leaving(own.node), current.command, from: own.node) {
                 receiveLeavingReply(outcome)
             }
@@ -115,7 +115,7 @@ extension Agent {
             departure?.stage = .stopping(until: limit)
             withdraw()
         case .stopping(let until):
-            if holder == nil {
+            if !isHolder {
                 let limit = now + timing.promise
                 departure?.stage = .handingOver(until: limit)
                 return tickDeparture()

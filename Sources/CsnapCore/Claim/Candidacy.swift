@@ -36,7 +36,7 @@ extension Agent {
     var candidateWake: Instant {
         switch candidacy {
         case .idle:
-            guard holder == nil, let promise = stored.promise, !promise.released, voter.promiseEnds > now
+            guard !isHolder, let promise = stored.promise, !promise.released, voter.promiseEnds > now
             else { return server.backOffUntil > now ? server.backOffUntil : .distantFuture }
             return voter.promiseEnds
         case .waiting(let until): return until
@@ -47,7 +47,7 @@ extension Agent {
 
     /// Eligible, no running claim, a voter majority reachable, healthy enough (§5.2).
     private var mayClaim: Bool {
-        guard promiseIsOpen, holder == nil, stored.committed != nil, isEligible, server.state == .inert,
+        guard promiseIsOpen, !isHolder, stored.committed != nil, isEligible, server.state == .inert,
             discovery.conflict == nil, stored.mayVote, voter.answers, node.mayTalk
         else { return false }
         // Waived after three promises without a server.

@@ -38,7 +38,7 @@ struct Holder: Equatable, Sendable {
 
 extension Agent {
     mutating func becomeHolder(_ ballot: Ballot) {
-        invariant(.epochUniqueness, holder == nil, "one epoch at a time")
+        invariant(.epochUniqueness, !isHolder, "one epoch at a time")
         invariant(
             .monotonePromise, persistence.durablePromise?.epoch == ballot.epoch || !isVoter,
             "our own promise is on disk before the epoch is ours")
@@ -108,10 +108,10 @@ extension Agent {
     var holdTime: Interval { Mutants.active(.noDriftMargin) ? timing.promise : timing.hard }
 
     mutating func tickHolder() {
-        guard holder != nil else { return }
+        guard isHolder else { return }
         if holder?.stop != nil { return tickStop() }
         tickLease()
-        guard holder != nil, holder?.stop == nil else { return }
+        guard isHolder, holder?.stop == nil else { return }
         tickServerStart()
         guard holder?.stop == nil else { return }
         tickTable()
@@ -140,7 +140,7 @@ extension Agent {
 
     /// Ends our epoch: the server is stopped, its group proven empty, then the promise is released (§5.6 b).
     mutating func stopServing(_ kind: StopKind) {
-        guard holder != nil, holder?.stop == nil else { return }
+        guard isHolder, holder?.stop == nil else { return }
         voterChangeEnded(.refused(.notHolder))
         holder?.phase = .releasing
         holder?.recovery = nil
@@ -198,7 +198,7 @@ extension Agent {
 
     /// The server process ended by itself: the same epoch, the next round, in place (§5.8).
     mutating func holderLostServer() {
-        guard holder != nil, holder?.stop == nil else { return }
+        guard isHolder, holder?.stop == nil else { return }
         holder?.serverAddress = nil
         if !Mutants.active(.restartInPlaceWithoutNewRound), let round = holder?.round { holder?.round = round.next }
         if Mutants.active(.nextRoundDropsWait) {

@@ -110,19 +110,19 @@ extension Agent {
     }
 
     mutating func receiveRenewAck(_ ack: RenewAck, from voter: NodeBoot) {
-        guard let current = holder, current.stop == nil, current.epoch == ack.epoch,
-            let sentAt = current.lease.sentAt(ack.nonce)
+        guard let epoch = holder?.epoch, epoch == ack.epoch, holder?.stop == nil,
+            let sentAt = holder?.lease.sentAt(ack.nonce), let periodStart = holder?.lease.periodStart
         else { return }
         let counted = Mutants.active(.leaseFromAckReceipt) ? now : sentAt
         membership.roundTrip(of: voter.node, took: now - sentAt)
         holder?.lease.acknowledge(voter.node, sentAt: counted)
-        if sentAt >= current.lease.periodStart {
+        if sentAt >= periodStart {
             holder?.lease.markAnswered(voter.node)
             if let lease = holder?.lease, silentVoters(lease).isEmpty { holder?.lease.nextRetry = .distantFuture }
         }
-        if current.lease.softReported, now < leaseBase + timing.soft {
+        if holder?.lease.softReported == true, now < leaseBase + timing.soft {
             holder?.lease.softReported = false
-            report(.leaseRegained(current.epoch))
+            report(.leaseRegained(epoch))
         }
         tellServerLease()
     }

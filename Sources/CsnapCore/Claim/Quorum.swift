@@ -5,8 +5,8 @@ extension Agent {
         guard let pending = stored.pending?.set else { return [committed] }
         if Mutants.active(.oldVotersOnlyAfterPending) { return [committed] }
         if Mutants.active(.pendingConfigurationIgnored), stored.pending?.epoch != holder?.epoch { return [committed] }
-        if Mutants.active(.candidateNeedsOldMajorityOnly), holder == nil { return [committed] }
-        if Mutants.active(.pendingVoterGrantsAlone), holder == nil { return [pending] }
+        if Mutants.active(.candidateNeedsOldMajorityOnly), !isHolder { return [committed] }
+        if Mutants.active(.pendingVoterGrantsAlone), !isHolder { return [pending] }
         return [committed, pending]
     }
 

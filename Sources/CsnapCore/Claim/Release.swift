@@ -11,7 +11,7 @@ extension Agent {
     /// Ends our own promise of `epoch`: on disk first, then told to the voters.
     mutating func markReleased(_ epoch: Epoch) {
         guard let promise = stored.promise, promise.epoch == epoch, promise.holder.node == own.node else { return }
-        invariant(.cleanStop, holder == nil, "a release follows the end of the server's process group")
+        invariant(.cleanStop, !isHolder, "a release follows the end of the server's process group")
         stored.promise?.released = true
         voter.releasedAt = now
         voter.promiseEnds = now

@@ -107,7 +107,7 @@ extension Agent {
             return
         }
         // A server that fails at its load is loaded again and again: that makes the back-off no longer.
-        if holder == nil, now < server.backOffUntil { return }
+        if !isHolder, now < server.backOffUntil { return }
         server.countFailure(at: now)
         if server.failures >= 2 || failure.isLasting { giveServiceUp() }
     }
@@ -147,14 +147,10 @@ extension Agent {
     /// A server that failed again and again and is not loaded now.
     var serverStaysAway: Bool { server.failures >= 2 && server.state == .absent }
 
-    /// How a server that is loaded now is to take a store that fails: true: leave its volume out, and serve the others;
-    /// false: end, for another node may see it; nil: as it was loaded, since this node holds the lease.
-    package var leavesOut: Bool? { holder == nil ? server.leavesOut : nil }
-
     /// A volume may be left out where a server failed twice at one and nobody served for a promise (§5.8); no longer
     /// when somebody serves, so that this node's next server sees whether its store is back.
     mutating func updateLeavesOut() {
-        guard holder == nil else { return }
+        guard !isHolder else { return }
         guard server.failures >= 2, !server.failedVolume.isEmpty, claim?.phase != .active || !claimIsRunning else {
             server.leavesOut = false
             return

@@ -15,7 +15,7 @@ extension Agent {
     /// This node must not vote under its name: its promises are on no disk (§1).
     mutating func loseVote() {
         guard stored.mayVote else { return }
-        if holder != nil { loseLease() } else { abandonVoteForNewConfiguration() }
+        if isHolder { loseLease() } else { abandonVoteForNewConfiguration() }
         stored.mayVote = false
         voter.lostAt = now
         voteRecovery = VoteRecovery()

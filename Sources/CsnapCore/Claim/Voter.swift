@@ -205,7 +205,7 @@ extension Agent {
     mutating func acknowledgeRenew(_ ack: RenewAck, to holder: NodeBoot) {
         guard stored.promise == Promise(epoch: ack.epoch, holder: holder, released: false) else { return }
         // While this node holds the lease itself its promise has no end of its own.
-        if self.holder == nil { voter.promiseEnds = now + timing.promise }
+        if !isHolder { voter.promiseEnds = now + timing.promise }
         send(.renewAck(ack), to: holder.node)
         askForLease(withRenewalOf: holder)
     }
@@ -223,7 +223,7 @@ extension Agent {
     private mutating func recordRelease(of epoch: Epoch, holder released: NodeBoot) -> Bool {
         sawEpoch(epoch)
         // What a vote that came back may have promised below its floor nobody knows; it stays unsaid.
-        guard voter.answers, stored.mayVote, holder == nil,
+        guard voter.answers, stored.mayVote, !isHolder,
             epoch > stored.floor || epoch == stored.promise?.epoch
         else { return false }
         if let promise = stored.promise {

@@ -251,7 +251,7 @@ extension Agent {
     /// A committed set, from whoever knows it: the higher version wins and is written.
     mutating func learn(committed set: VoterSet) {
         guard set.version > (stored.committed?.version ?? 0), !set.voters.isEmpty else { return }
-        if holder == nil { abandonVoteForNewConfiguration() }
+        if !isHolder { abandonVoteForNewConfiguration() }
         // What this holder was proposing is committed already, by a holder before it.
         if let running = holder?.change.set, running.version <= set.version {
             holder?.change = .none
@@ -262,7 +262,7 @@ extension Agent {
         if let pending = stored.pending, pending.set.version <= set.version { stored.pending = nil }
         persist()
         membership.announce(configuration: set)
-        if holder == nil { report(.votersChanged(set)) }
+        if !isHolder { report(.votersChanged(set)) }
     }
 
     mutating func abandonVoteForNewConfiguration() {

@@ -62,7 +62,7 @@ extension Agent {
     /// Changes the table under our epoch; `effect` follows when a voter majority has it on disk.
     @discardableResult
     mutating func writeTable(_ entries: [AdmissionEntry], then effect: AdmissionWriter.Effect.Kind?) -> UInt64 {
-        guard holder != nil else { return 0 }
+        guard isHolder else { return 0 }
         let sequence = holder?.table.change(entries, then: effect, at: now) ?? 0
         // Our own vote: our disk holds it too, by the same message that goes to the others.
         tickTable()

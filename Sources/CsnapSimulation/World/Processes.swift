@@ -58,8 +58,7 @@ final class SimAgent {
     let stored: StoredState?
     let previousServerProvenDead: Bool
     private(set) var core: Agent
-    /// When the core wants to be woken; it changes only with a step.
-    private(set) var nextWake: Instant
+    var nextWake: Instant { core.nextWake }
     var pinned: Bits128
     var isPaused = false
     var backlog: [Event] = []
@@ -84,20 +83,12 @@ final class SimAgent {
         self.previousServerProvenDead = previousServerProvenDead
         pinned = stored?.cluster ?? .zero
         core = Agent(settings: settings, stored: stored, at: now)
-        nextWake = core.nextWake
         ledger = LeaseLedger(process: settings.process, life: life)
     }
 
     func step(_ event: Event, at now: Instant) -> [Action] {
-        let actions = core.step(event, at: now)
-        nextWake = core.wakeInPlace()
-        return actions
+        core.step(event, at: now)
     }
-}
-
-extension Agent {
-    /// `nextWake` read where the agent lies: a getter is given a copy of all of it.
-    fileprivate mutating func wakeInPlace() -> Instant { nextWake }
 }
 
 /// A running csnap-server, as data-plane.md describes it, without the data.

@@ -78,8 +78,9 @@ final class AgentLoop {
         }
         isStepping = false
         if statusMayBeOld { sayStatus() }
+        guard !hasExited else { return events = [] }
         if let leavesOut = agent.leavesOut { server?.load(leavingOut: leavesOut) }
-        if hasExited { events = [] } else { scheduleWake() }
+        scheduleWake()
     }
 
     /// Whether the core's timers are served in time: no progress, no watchdog.
