@@ -1,14 +1,15 @@
 import CShims
 import CsnapCore
 import Glibc
+import Synchronization
 
 /// The one lock of the client, around its core; and the fast gate, which repeats the core's verdict to requests.
 ///
 /// A request takes the lock only when the fast gate is closed to it: before its chunk's first grant, without a lease,
 /// suspended, or in the moment in which the control thread changes something.
 ///
-/// `@unchecked Sendable` is safe: what changes is touched only between `lock` and `unlock`; the other fields never
-/// change.
+/// `@unchecked Sendable` is safe: what changes is touched only between `lock` and `unlock` or under a lock of its own;
+/// the other fields never change.
 package final class ClientMonitor: @unchecked Sendable {
     /// One bit of a word for each.
     static let maximumConnections = 64
@@ -18,8 +19,9 @@ package final class ClientMonitor: @unchecked Sendable {
     private let fast = FastGate()
     private var core: ClientCore
     private var isDraining = false
-    /// The eventfd of each connection, -1: none.
-    private var connections = [Int32](repeating: -1, count: maximumConnections)
+    /// The eventfd of each connection, -1: none. It has a lock of its own, so that a connection does not wake only to
+    /// wait for ours.
+    private let connections = Mutex([Int32](repeating: -1, count: maximumConnections))
     /// Connections with held requests, which are to be woken.
     private var waiting: UInt64 = 0
     /// An eventfd, readable when the control thread has actions to carry out.
@@ -103,17 +105,19 @@ package final class ClientMonitor: @unchecked Sendable {
     /// What to do now, in order. Held requests are woken first if that is among it.
     func takeActions() -> [ClientCore.Action] {
         pthread_mutex_lock(mutex)
-        defer { pthread_mutex_unlock(mutex) }
         let actions = core.takeActions()
-        if actions.contains(.wake) { wakeConnections() }
+        var woken: UInt64 = 0
+        if actions.contains(.wake) { swap(&woken, &waiting) }
+        pthread_mutex_unlock(mutex)
+        if woken != 0 { wake(woken) }
         return actions
     }
 
-    private func wakeConnections() {
-        while waiting != 0 {
-            let number = waiting.trailingZeroBitCount
-            waiting &= waiting - 1
-            if connections[number] >= 0 { csnap_wakeup_signal(connections[number]) }
+    private func wake(_ numbers: UInt64) {
+        connections.withLock { connections in
+            for (number, wakeup) in connections.enumerated() where numbers >> UInt64(number) & 1 == 1 && wakeup >= 0 {
+                csnap_wakeup_signal(wakeup)
+            }
         }
     }
 
@@ -142,15 +146,13 @@ package final class ClientMonitor: @unchecked Sendable {
 
     /// `wakeup` is signalled when held requests of this connection are to look again.
     func register(_ connection: Int, wakeup: Int32) {
-        pthread_mutex_lock(mutex)
-        connections[connection] = wakeup
-        pthread_mutex_unlock(mutex)
+        connections.withLock { $0[connection] = wakeup }
     }
 
     /// Before its eventfd is closed.
     func unregister(_ connection: Int) {
+        connections.withLock { $0[connection] = -1 }
         pthread_mutex_lock(mutex)
-        connections[connection] = -1
         waiting &= ~(1 << UInt64(connection))
         pthread_mutex_unlock(mutex)
     }

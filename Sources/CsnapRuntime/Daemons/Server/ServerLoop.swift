@@ -304,6 +304,8 @@ final class ServerLoop {
     /// The listener of one turn; what the table says is carried out.
     private func withTable(_ body: (inout SessionTable) -> [SessionAction]) {
         guard case .serving(var table) = phase else { return }
+        // Else what the table changes would be copied, since the phase holds it, too.
+        phase = .inert
         let actions = body(&table)
         phase = .serving(table)
         perform(actions)
