@@ -73,6 +73,33 @@ struct VolumeCommandTests {
         try waitUntil("the snapshot is offered", seconds: 60) { (try? volume.connect("snap/monday")) != nil }
     }
 
+    /// What dead servers keep away is free on an operator's word, and the volume is served again.
+    @Test func deadServersAreSettledOnTheOperatorsWord() throws {
+        let volume = try LoneVolume()
+        var model = Data(count: LoneVolume.size)
+        try volume.write([0..<1 << 20], &model)
+        try volume.snapshot("monday")
+        try volume.killServer()
+        var later = model
+        try volume.write([0..<1 << 20], &later)
+        try volume.stop()
+        let config = ["--config", volume.directory + "/csnap.yaml"]
+        let words = ["volume", "check", "data", "--repair", "--fenced"] + config
+        let said = try Program.csnapctl(words)
+        #expect(said.code == 0 && said.output.contains("nothing is kept away any more"), "\(said.output)")
+        let json = try Program.csnapctl(words + ["--json"])
+        let report = try JSONDecoder().decode(VolumeCheck.self, from: Data(json.output.utf8))
+        #expect(report.settled ?? 0 > 0 && report.repaired == false && report.problems.isEmpty)
+        try volume.start()
+        try volume.waitForService()
+        try waitUntil("the snapshot is offered", seconds: 60) { (try? volume.connect("snap/monday")) != nil }
+        for (export, image) in [("snap/monday", model), ("origin", later)] {
+            let device = try volume.connect(export)
+            #expect(try Data(device.read(offset: 0, count: 1 << 20)) == image.prefix(1 << 20), "\(export)")
+            device.disconnect()
+        }
+    }
+
     @Test func whatOneWordNeedsAnotherForIsSaid() throws {
         for word in ["--force", "--fenced"] {
             let run = try Program.csnapctl(["volume", "check", "data", word])
