@@ -74,6 +74,7 @@ struct VolumeWaitTests {
         #expect(unserved.map(\.kind) == ["volumeNotServed"] && unserved[0].nodes == [2])
         let leftOut = WaitReport.ofVolume("x", .success(.refused(.leftOut, culprit: "x")), server: 2)
         #expect(leftOut.map(\.kind) == ["volumeLeftOut"] && leftOut[0].nodes == [2] && !leftOut[0].warning)
+        #expect(leftOut[0].remedy.contains("`csnapctl transfer NODE`"))
         let silent = WaitReport.ofVolume("x", .failure(.noServer("")), server: 2)
         #expect(silent.map(\.kind) == ["serverSilent"] && silent[0].remedy.contains("port"))
     }

@@ -24,7 +24,7 @@ extension WaitReport {
                     text: "Clients of \(name) wait: its store failed wherever a server tried it. Node \(server) serves "
                         + "the other volumes without it.",
                     remedy: "repair the path to its store (`journalctl -u csnap-agent -p err`), then "
-                        + "`csnapctl transfer NODE` to a node that sees it.")
+                        + "`csnapctl transfer NODE` to a node that sees it: it does not come back by itself.")
             ]
         case .success(.refused(.notActive, _)): []
         case .success, .failure:

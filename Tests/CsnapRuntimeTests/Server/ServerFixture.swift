@@ -21,10 +21,10 @@ final class ServerFixture {
     var storePath: String { directory + "/store" }
 
     /// Starts the server on the store `store`, made now unless given, and waits for `inert`. With a second volume if
-    /// `withLogs`, whose store lies beside that of the first.
+    /// `withLogs`, whose store lies beside that of the first; `leavesOut`: it serves without one whose store fails.
     init(
         store: String? = nil, environment: [String: String] = [:], prepared: Bool = true, withLogs: Bool = false,
-        originSize: Int = 1 << 20, whenFull: String = "hold"
+        leavesOut: Bool = false, originSize: Int = 1 << 20, whenFull: String = "hold"
     ) throws {
         let number = Self.instances.add(1, ordering: .relaxed).newValue
         let scratch = "/tmp/csnap-server-test.\(getpid()).\(number)"
@@ -61,7 +61,9 @@ final class ServerFixture {
         defer { for name in environment.keys { unsetenv(name) } }
         let ended = Ended()
         process = try ServerProcess.spawn(
-            executable: Self.executable, arguments: ["--config", directory + "/csnap.yaml", "--agent-descriptor", "3"],
+            executable: Self.executable,
+            arguments: ["--config", directory + "/csnap.yaml", "--agent-descriptor", "3"]
+                + (leavesOut ? ["--leave-out"] : []),
             whenEmpty: { end in ended.value.withLock { $0 = end } })
         self.ended = ended
     }

@@ -1,9 +1,10 @@
 import CsnapCore
 import CsnapRuntime
 import CsnapSession
+import Glibc
 import Testing
 
-/// A snapshot of two volumes on a real server that is killed in the middle.
+/// Two volumes on a real server: a snapshot of both while it is killed, and one whose store fails.
 @Suite("Server, several volumes", .serialized)
 struct ServerSeveralTests {
     private struct Group {
@@ -61,5 +62,43 @@ struct ServerSeveralTests {
         }
         #expect(has[0] == has[1], "\(lists)")
         #expect(has[0] || !wasAnswered)
+    }
+
+    @Test("told to leave out what fails, it serves the rest; a higher tenure is never left out, nor the last volume")
+    func leavesOut() throws {
+        let first = try ServerFixture(withLogs: true)
+        _ = try Self.start(first, ServerFixture.tenure)
+        try end(first)
+        let logs = first.storePath + ".logs"
+        let other = try ServerFixture(store: logs)
+        #expect(try other.hear() == .inert)
+        let higher = Tenure(epoch: Epoch(12), round: Round(1))
+        other.start(higher)
+        #expect(try other.hear() == .started(higher, port: 7001, volumes: ServerFixture.volumes))
+        try end(other)
+
+        func answer(_ epoch: UInt64) throws -> ServerToAgent? {
+            let server = try ServerFixture(store: first.storePath, withLogs: true, leavesOut: true)
+            #expect(try server.hear() == .inert)
+            server.start(Tenure(epoch: Epoch(epoch), round: Round(1)))
+            let answer = try server.hear()
+            if case .failed = answer { #expect(try server.waitForEnd() == .exited(1)) } else { try end(server) }
+            return answer
+        }
+        func alone(_ epoch: UInt64) -> ServerToAgent {
+            .started(Tenure(epoch: Epoch(epoch), round: Round(1)), port: 7001, volumes: ServerFixture.volumes)
+        }
+        #expect(try answer(8) == .failed(.storeTenure, volume: "logs", epochSeen: Epoch(12)))
+        #expect(truncate(logs, 12 << 20) == 0)
+        #expect(try answer(13) == alone(13))
+        #expect(unlink(logs) == 0)
+        #expect(try answer(14) == alone(14))
+        #expect(truncate(first.storePath, 12 << 20) == 0)
+        #expect(try answer(15) == .failed(.storeTruncated, volume: "data", epochSeen: .none))
+    }
+
+    private func end(_ fixture: ServerFixture) throws {
+        fixture.process.killGroup()
+        #expect(try fixture.waitForEnd() == .signal(SIGKILL))
     }
 }
