@@ -1,0 +1,120 @@
+package import CsnapCore
+package import CsnapSession
+
+/// What is asked of the server about snapshots: where their chunks are, what differs, which there are.
+extension ClientCore {
+    // MARK: - Snapshot reads
+
+    /// Reads chunks of a snapshot: `.readMapped` says where they are, as soon as that is known.
+    package mutating func read(_ id: UInt64, snapshot: UInt64, _ range: ChunkRange, now: Instant) {
+        reads.begin(id, snapshot: snapshot, range)
+        askReads(now)
+    }
+
+    /// The disk read that `.readMapped` asked for has returned. True: its data may be shown. False: it is void, since
+    /// the lease ran out or the server changed meanwhile; `.readMapped` comes again.
+    package mutating func finishRead(_ id: UInt64, now: Instant) -> Bool {
+        let isOpen = gate.isOpen(now) || SessionMutants.active(.readNotCheckedAfterwards)
+        guard let end = reads.finish(id, isOpen: isOpen) else { return false }
+        if end.tellServer, session == .open {
+            actions.append(.send(.endRead(request: id, epoch: gate.adopted.epoch)))
+        }
+        if !end.holds { askReads(now) }
+        return end.holds
+    }
+
+    /// The connection is gone, and none of its writes waits any more.
+    package mutating func withdraw(_ ticket: UInt32) { queries.remove(ticket) }
+
+    /// Nobody waits for it any more. True: it is over now (a map that comes later is ended at once); false: it is at
+    /// the disk.
+    package mutating func withdrawRead(_ id: UInt64) -> Bool {
+        remoteReads.withdraw(id) || reads.withdraw(id) || changes.withdraw(id)
+    }
+
+    /// Lets the server read bytes of one chunk of a snapshot: `.readData` brings them.
+    package mutating func readRemotely(
+        _ id: UInt64, snapshot: UInt64, offset: UInt64, length: UInt32, now: Instant
+    ) {
+        remoteReads.begin(id, snapshot: snapshot, offset: offset, length: length)
+        askReads(now)
+    }
+
+    mutating func received(_ id: UInt64, _ bytes: [UInt8], _ now: Instant) {
+        guard session == .open, let length = remoteReads.answered(id) else { return }
+        let isWhole = bytes.count == Int(length)
+        actions.append(
+            isWhole ? .readData(id, bytes) : .readFailed(id, code: SessionQueryError.storeDamaged.rawValue))
+        askReads(now)
+    }
+
+    /// The session is over.
+    mutating func endReads() {
+        reads.sessionEnded()
+        changes.sessionEnded()
+        remoteReads.sessionEnded()
+    }
+
+    mutating func askReads(_ now: Instant) {
+        guard session == .open, gate.isOpen(now) else { return }
+        for (id, read) in reads.takeUnasked() {
+            actions.append(
+                .send(
+                    .queryRead(
+                        request: id, epoch: gate.adopted.epoch, snapshot: read.snapshot, ranges: [read.range])))
+        }
+        for (id, read) in remoteReads.takeUnasked() {
+            actions.append(
+                .send(
+                    .readData(
+                        request: id, epoch: gate.adopted.epoch, snapshot: read.snapshot, offset: read.offset,
+                        length: read.length)))
+        }
+    }
+
+    mutating func mapped(_ id: UInt64, _ pieces: [MapPiece], _ now: Instant) {
+        guard session == .open else { return }
+        guard reads.mapped(id, isOpen: gate.isOpen(now)) else {
+            actions.append(.send(.endRead(request: id, epoch: gate.adopted.epoch)))
+            return
+        }
+        actions.append(.readMapped(id, pieces))
+    }
+
+    // MARK: - Changes
+
+    /// Which chunks changed between two images? `.changes` or `.readFailed` answers. What two snapshots differ in does
+    /// not change, so no lease is looked at.
+    package mutating func askChanges(_ id: UInt64, _ query: ChangesQuery) {
+        changes.add(id, query)
+        askNextChanges()
+    }
+
+    mutating func askNextChanges() {
+        guard session == .open, let question = changes.takeQuestion() else { return }
+        actions.append(
+            .send(.queryChanges(request: question.id, epoch: gate.adopted.epoch, question.query)))
+    }
+
+    /// Whether somebody waits for this answer.
+    mutating func answered(_ id: UInt64) -> Bool {
+        let isAwaited = changes.answered(id)
+        askNextChanges()
+        return isAwaited
+    }
+
+    // MARK: - List of snapshots
+
+    mutating func askList() {
+        guard session == .open, let after = snapshots.takeQuestion() else { return }
+        actions.append(
+            .send(.listSnapshots(request: SnapshotList.request, epoch: gate.adopted.epoch, after: after)))
+    }
+
+    mutating func listed(_ entries: [SnapshotEntry], hasMore: Bool) {
+        if snapshots.listed(entries, hasMore: hasMore) {
+            actions.append(.exports(snapshots.entries, chunkSize: bitmap?.chunkSize ?? 0))
+        }
+        askList()
+    }
+}
