@@ -29,6 +29,18 @@ import Testing
         #expect(said == [0, 60_000, 120_000])
     }
 
+    /// Clients that read two places in turn: neither makes the other new.
+    @Test func eachPlaceIsSaidOnceAMinute() {
+        var watch = DamageWatch()
+        var said: [(time: Int64, error: StoreError)] = []
+        for time in stride(from: Int64(0), through: 61_500, by: 10) {
+            watch.met(time % 20 == 0 ? first : second, at: at(time))
+            if let error = watch.take() { said.append((time, error)) }
+        }
+        #expect(said.map(\.time) == [0, 1010, 60_000, 61_010])
+        #expect(said.map(\.error) == [first, second, first, second])
+    }
+
     /// A disk that is destroyed in many places.
     @Test func atMostOneLineASecond() {
         var watch = DamageWatch()

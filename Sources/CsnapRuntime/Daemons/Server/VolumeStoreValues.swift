@@ -160,7 +160,8 @@ package struct DamageWatch {
     /// The store's own work would meet the same damage with each step.
     private static let rest = Interval.seconds(1)
 
-    private var last: (error: StoreError, at: Instant)?
+    /// Within `patience`, in order: at most one for each `interval`.
+    private var said: [(error: StoreError, at: Instant)] = []
     private var news: StoreError?
     private var restsUntil = Instant.distantPast
 
@@ -173,8 +174,10 @@ package struct DamageWatch {
         default: return
         }
         if isWork { restsUntil = now + Self.rest }
-        if let last, now - last.at < (last.error == error ? Self.patience : Self.interval) { return }
-        last = (error, now)
+        if let last = said.last, now - last.at < Self.interval { return }
+        said.removeAll { now - $0.at >= Self.patience }
+        if said.contains(where: { $0.error == error }) { return }
+        said.append((error, now))
         news = error
     }
 
