@@ -30,8 +30,10 @@ extension MapPiece: WireValue {
         switch place {
         case .origin: writer.byte(0)
         case .store(let address):
+            invariant(.bounds, checksums.count == Int(count), "a checksum for each saved chunk")
             writer.byte(1)
             writer.varint(address)
+            for checksum in checksums { writer.fixed(checksum) }
         case .zero: writer.byte(2)
         }
     }
@@ -41,7 +43,12 @@ extension MapPiece: WireValue {
         guard count >= 1 else { throw .malformed }
         switch try reader.byte() {
         case 0: self.init(count: count, place: .origin)
-        case 1: self.init(count: count, place: .store(try reader.varint()))
+        case 1:
+            guard count <= SessionWire.maximumReadChunks else { throw .tooLarge }
+            let place = Place.store(try reader.varint())
+            var checksums: [UInt32] = []
+            for _ in 0..<count { checksums.append(try reader.fixed(UInt32.self)) }
+            self.init(count: count, place: place, checksums: checksums)
         case 2: self.init(count: count, place: .zero)
         default: throw .malformed
         }

@@ -48,10 +48,13 @@ package struct MapPiece: Equatable, Sendable {
 
     package var count: UInt32
     package var place: Place
+    /// CRC-32C of each chunk in the store, as many as there are; none elsewhere.
+    package var checksums: [UInt32]
 
-    package init(count: UInt32, place: Place) {
+    package init(count: UInt32, place: Place, checksums: [UInt32] = []) {
         self.count = count
         self.place = place
+        self.checksums = checksums
     }
 }
 

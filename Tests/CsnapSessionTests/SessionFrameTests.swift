@@ -72,7 +72,8 @@ struct SessionFrameTests {
         .map(
             request: 3, epoch: Epoch(7),
             pieces: [
-                MapPiece(count: 1, place: .origin), MapPiece(count: 2, place: .store(1 << 40)),
+                MapPiece(count: 1, place: .origin),
+                MapPiece(count: 2, place: .store(1 << 40), checksums: [7, .max]),
                 MapPiece(count: .max, place: .zero),
             ]),
         .barrierBegin(BarrierAttempt(tenure: tenure, counter: 2)),

@@ -10,6 +10,8 @@ final class SnapshotRead {
     private let snapshot: SnapshotEntry
     private let chunks: ChunkRange
     private var data: [[UInt8]] = []
+    /// What the server said of each chunk.
+    private var checksums: [UInt32?] = []
     private var attempt = 0
 
     init(_ world: DataWorld, snapshot: SnapshotEntry, chunks: ChunkRange) {
@@ -22,6 +24,9 @@ final class SnapshotRead {
         attempt += 1
         let now = attempt
         data = [[UInt8]](repeating: [], count: Int(chunks.count))
+        checksums = pieces.flatMap { piece in
+            (0..<Int(piece.count)).map { piece.checksums.isEmpty ? nil : piece.checksums[$0] }
+        }
         let time = world.chance(1, in: 5) ? world.milliseconds(1, world.plan.slowReads) : world.milliseconds(0, 4)
         var index = 0
         for piece in pieces {
@@ -54,6 +59,9 @@ final class SnapshotRead {
             let chunk = Int(chunks.first) + index
             let problem = world.model.difference(SnapshotNumber(snapshot.number), chunk, bytes)
             if let problem { return world.fail("D1", "client \(client): \(problem)") }
+            if let checksum = checksums[index], checksum != Castagnoli.checksum(bytes) {
+                return world.fail("D1", "client \(client): chunk \(chunk) does not fit its checksum")
+            }
         }
     }
 

@@ -11,12 +11,13 @@ extension SnapshotStore {
         var parts: [ChunkLocation] = []
         var chunk = chunks.lowerBound
         while chunk < chunks.upperBound {
-            let place = try place(of: chunk, snapshot)
-            if let last = parts.last, isNext(place, last) {
+            let next = try location(of: chunk, snapshot)
+            if let last = parts.last, isNext(next.place, last) {
                 parts[parts.count - 1].chunks = last.chunks.lowerBound..<chunk + 1
+                parts[parts.count - 1].checksums += next.checksums
             } else {
                 if parts.count == Self.partLimit { break }
-                parts.append(ChunkLocation(chunks: chunk..<chunk + 1, place: place))
+                parts.append(next)
             }
             chunk += 1
         }
@@ -32,11 +33,14 @@ extension SnapshotStore {
         }
     }
 
-    private mutating func place(of chunk: UInt64, _ snapshot: Snapshot) throws(StoreError) -> ChunkPlace {
-        if chunk >= geometry.chunkCount(snapshot.size) { return .zero }
+    private mutating func location(of chunk: UInt64, _ snapshot: Snapshot) throws(StoreError) -> ChunkLocation {
+        let chunks = chunk..<chunk + 1
+        if chunk >= geometry.chunkCount(snapshot.size) { return ChunkLocation(chunks: chunks, place: .zero) }
         let key = EntryKey(branch: 0, chunk: chunk, end: snapshot.number.value)
-        guard let entry = try entry(from: key, to: key.lastOfChunk) else { return .origin }
-        return .store(offset: entry.offset)
+        guard let entry = try entry(from: key, to: key.lastOfChunk) else {
+            return ChunkLocation(chunks: chunks, place: .origin)
+        }
+        return ChunkLocation(chunks: chunks, place: .store(offset: entry.offset), checksums: [entry.checksum])
     }
 
     /// One chunk of a snapshot, checked against its checksum where it is in the store; for nodes that do not see

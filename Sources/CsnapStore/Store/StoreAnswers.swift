@@ -16,10 +16,13 @@ package enum GrantOutcome: Equatable, Sendable {
 package struct ChunkLocation: Equatable, Sendable {
     package var chunks: Range<UInt64>
     package var place: ChunkPlace
+    /// CRC-32C of each chunk in the store; none elsewhere.
+    package var checksums: [UInt32]
 
-    package init(chunks: Range<UInt64>, place: ChunkPlace) {
+    package init(chunks: Range<UInt64>, place: ChunkPlace, checksums: [UInt32] = []) {
         self.chunks = chunks
         self.place = place
+        self.checksums = checksums
     }
 }
 

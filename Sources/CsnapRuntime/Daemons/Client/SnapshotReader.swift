@@ -45,6 +45,8 @@ final class SnapshotReader: Sendable {
     private let origin: OriginDevice
     private let store: StoreReader?
     private let exports: ExportTable
+    private let log: @Sendable (ClientNote) -> Void
+    private let lastDamage = Mutex<UInt64?>(nil)
     private let readers = WorkerPool(threads: 8)
     /// Alone, so that reads do not delay a snapshot.
     private let flusher = WorkerPool(threads: 1)
@@ -52,9 +54,10 @@ final class SnapshotReader: Sendable {
 
     init(
         options: ClientOptions, monitor: ClientMonitor, watch: DiskWatch, origin: OriginDevice, exports: ExportTable,
-        log: (ClientNote) -> Void
+        log: @escaping @Sendable (ClientNote) -> Void
     ) {
         volume = options.volume
+        self.log = log
         self.monitor = monitor
         self.watch = watch
         self.origin = origin
@@ -149,10 +152,12 @@ final class SnapshotReader: Sendable {
     func mapped(_ id: UInt64, _ pieces: [MapPiece]) {
         readers.run { [self] in
             guard let job = jobs.withLock({ $0.living[id] }) else { return }
-            let error = transfer(job, pieces)
+            let outcome = transfer(job, pieces)
             // The lease is looked at after the disk read: a void read is mapped and done again.
             let holds = monitor.with { $0.finishRead(id, now: BootClock.now()) }
-            if holds { finish(id, error) } else { endIfWithdrawn(id) }
+            guard holds else { return endIfWithdrawn(id) }
+            if let damage = outcome.damage { say(damage: damage, job.export) }
+            finish(id, outcome.error)
         }
     }
 
@@ -196,8 +201,13 @@ final class SnapshotReader: Sendable {
 
     // MARK: - Disk
 
-    /// 0 or an errno.
-    private func transfer(_ job: Job, _ pieces: [MapPiece]) -> Int32 {
+    /// What a read came to: 0 or an errno, and a place in the store whose bytes are not what was saved there.
+    private struct Outcome {
+        var error: Int32 = 0
+        var damage: UInt64?
+    }
+
+    private func transfer(_ job: Job, _ pieces: [MapPiece]) -> Outcome {
         let chunkSize = UInt64(job.export.chunkSize)
         let end = job.offset + job.partLength
         var start = job.chunks.first * chunkSize
@@ -209,28 +219,52 @@ final class SnapshotReader: Sendable {
                 let position = Int(from - job.request.command.offset)
                 let part = UnsafeMutableRawBufferPointer(
                     rebasing: job.request.data[position..<position + Int(to - from)])
-                let error = read(part, piece.place, from: from, pieceStart: start, job.request.ticket)
-                if error != 0 { return error }
+                let outcome = read(part, piece, from: from, pieceStart: start, job)
+                if outcome.error != 0 { return outcome }
             }
             start = pieceEnd
         }
-        return start >= end ? 0 : EIO
+        return Outcome(error: start >= end ? 0 : EIO)
     }
 
     private func read(
-        _ buffer: UnsafeMutableRawBufferPointer, _ place: MapPiece.Place, from offset: UInt64, pieceStart: UInt64,
-        _ ticket: UInt32
-    ) -> Int32 {
-        switch place {
+        _ buffer: UnsafeMutableRawBufferPointer, _ piece: MapPiece, from offset: UInt64, pieceStart: UInt64, _ job: Job
+    ) -> Outcome {
+        switch piece.place {
         case .origin:
-            watch.begin(ticket)
-            defer { watch.end(ticket) }
-            return StoreReader.fill(buffer, origin.descriptor, at: offset)
-        case .store(let address): return store?.read(buffer, at: address + (offset - pieceStart)) ?? ENODEV
+            watch.begin(job.request.ticket)
+            defer { watch.end(job.request.ticket) }
+            return Outcome(error: StoreReader.fill(buffer, origin.descriptor, at: offset))
+        case .store(let address):
+            guard let store else { return Outcome(error: ENODEV) }
+            let saved = SavedChunks(address: address, chunkSize: Int(job.export.chunkSize), checksums: piece.checksums)
+            do throws(StoreReadError) {
+                try store.read(buffer, of: saved, at: Int(offset - pieceStart))
+                return Outcome()
+            } catch {
+                switch error {
+                case .system(let code): return Outcome(error: code)
+                case .damaged(let place): return Outcome(error: EIO, damage: place)
+                }
+            }
         case .zero:
             buffer.initializeMemory(as: UInt8.self, repeating: 0)
-            return 0
+            return Outcome()
         }
+    }
+
+    /// The same place is said once in a row: a program may try again for ever.
+    private func say(damage: UInt64, _ export: SnapshotExport) {
+        let isNews = lastDamage.withLock { last in
+            defer { last = damage }
+            return last != damage
+        }
+        guard isNews else { return }
+        log(
+            ClientNote(
+                .other,
+                "what is saved for snapshot number \(export.snapshot) at byte \(damage) of the store is damaged: "
+                    + "reads of it fail; `csnapctl volume check \(volume)` names the chunk"))
     }
 }
 
@@ -271,52 +305,4 @@ final class SnapshotExport: ExportBackend {
     func begin(_ request: ExportRequest) { reader.begin(request, self) }
 
     func withdraw(_ ticket: UInt32) { reader.withdraw(ticket, self) }
-}
-
-/// The snapshot store, open for reading alone.
-final class StoreReader: Sendable {
-    private static let block = 4096
-    private let descriptor: Int32
-    private let isDirect: Bool
-
-    init(path: String) throws(SystemError) {
-        var direct: Int32 = 0
-        var size: UInt64 = 0
-        descriptor = csnap_open_device(path, 0, &direct, &size)
-        isDirect = direct == 1
-        guard descriptor >= 0 else { throw SystemError("cannot open the store", path, code: -descriptor) }
-    }
-
-    deinit { close(descriptor) }
-
-    /// 0 or an errno.
-    func read(_ buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) -> Int32 {
-        let block = UInt64(Self.block)
-        let isAligned =
-            offset % block == 0 && buffer.count % Self.block == 0
-            && UInt(bitPattern: buffer.baseAddress) % UInt(block) == 0
-        guard isDirect, !isAligned else { return Self.fill(buffer, descriptor, at: offset) }
-        // Past the page cache only whole blocks can be read.
-        let start = offset / block * block
-        let length = Int((offset + UInt64(buffer.count) + block - 1) / block * block - start)
-        let whole = UnsafeMutableRawBufferPointer.allocate(byteCount: length, alignment: Self.block)
-        defer { whole.deallocate() }
-        let error = Self.fill(whole, descriptor, at: start)
-        let skipped = Int(offset - start)
-        buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: whole[skipped..<skipped + buffer.count]))
-        return error
-    }
-
-    /// The whole buffer: 0 or an errno.
-    static func fill(_ buffer: UnsafeMutableRawBufferPointer, _ descriptor: Int32, at offset: UInt64) -> Int32 {
-        var done = 0
-        while done < buffer.count {
-            let count = pread(
-                descriptor, buffer.baseAddress?.advanced(by: done), buffer.count - done, off_t(offset) + off_t(done))
-            if count < 0, errno == EINTR { continue }
-            guard count > 0 else { return count == 0 ? EIO : errno }
-            done += count
-        }
-        return 0
-    }
 }

@@ -59,7 +59,7 @@ extension MapPiece {
             case .origin: .origin
             case .zero: .zero
             }
-        self.init(count: UInt32(part.chunks.count), place: place)
+        self.init(count: UInt32(part.chunks.count), place: place, checksums: part.checksums)
     }
 }
 

@@ -1,0 +1,108 @@
+import CShims
+import CsnapCore
+import Glibc
+
+/// Chunks that lie in the store one after the other, and what they are to be.
+struct SavedChunks {
+    /// Of the first one, in bytes.
+    var address: UInt64
+    /// Bytes.
+    var chunkSize: Int
+    /// CRC-32C of each.
+    var checksums: [UInt32]
+}
+
+/// Why saved chunks cannot be shown.
+enum StoreReadError: Error, Equatable {
+    case system(Int32)
+    /// The chunk at this byte is not what was saved.
+    case damaged(UInt64)
+}
+
+/// The snapshot store, open for reading alone.
+final class StoreReader: Sendable {
+    private static let block = 4096
+    private let descriptor: Int32
+    private let isDirect: Bool
+
+    init(path: String) throws(SystemError) {
+        var direct: Int32 = 0
+        var size: UInt64 = 0
+        descriptor = csnap_open_device(path, 0, &direct, &size)
+        isDirect = direct == 1
+        guard descriptor >= 0 else { throw SystemError("cannot open the store", path, code: -descriptor) }
+    }
+
+    deinit { close(descriptor) }
+
+    /// Fills the buffer from byte `offset` of these chunks on, all of which it must lie in. Only a whole chunk can be
+    /// checked: of the first and the last one all is read, whatever is asked for (docs/decisions/0091).
+    func read(
+        _ buffer: UnsafeMutableRawBufferPointer, of chunks: SavedChunks, at offset: Int
+    ) throws(StoreReadError) {
+        let size = chunks.chunkSize
+        var done = 0
+        while done < buffer.count {
+            let (chunk, skipped) = (offset + done).quotientAndRemainder(dividingBy: size)
+            let whole = skipped == 0 ? (buffer.count - done) / size : 0
+            let count = whole > 0 ? whole * size : min(size - skipped, buffer.count - done)
+            let target = UnsafeMutableRawBufferPointer(rebasing: buffer[done..<done + count])
+            if whole > 0 {
+                try fill(target, with: chunk..<chunk + whole, of: chunks)
+            } else {
+                let one = UnsafeMutableRawBufferPointer.allocate(byteCount: size, alignment: Self.block)
+                defer { one.deallocate() }
+                try fill(one, with: chunk..<chunk + 1, of: chunks)
+                target.copyMemory(from: UnsafeRawBufferPointer(rebasing: one[skipped..<skipped + count]))
+            }
+            done += count
+        }
+    }
+
+    private func fill(
+        _ buffer: UnsafeMutableRawBufferPointer, with range: Range<Int>, of chunks: SavedChunks
+    ) throws(StoreReadError) {
+        guard range.upperBound <= chunks.checksums.count else { throw .system(EIO) }
+        let size = chunks.chunkSize
+        let start = chunks.address + UInt64(range.lowerBound * size)
+        let error = read(buffer, at: start)
+        if error != 0 { throw .system(error) }
+        for chunk in range {
+            let place = (chunk - range.lowerBound) * size
+            let bytes = UnsafeRawBufferPointer(rebasing: buffer[place..<place + size])
+            let checksum = Castagnoli.checksum(bytes.bindMemory(to: UInt8.self))
+            if checksum != chunks.checksums[chunk] { throw .damaged(start + UInt64(place)) }
+        }
+    }
+
+    /// 0 or an errno.
+    private func read(_ buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) -> Int32 {
+        let isAligned =
+            offset % UInt64(Self.block) == 0 && buffer.count % Self.block == 0
+            && UInt(bitPattern: buffer.baseAddress) % UInt(Self.block) == 0
+        guard isDirect, !isAligned else { return Self.fill(buffer, descriptor, at: offset) }
+        // Past the page cache only whole blocks can be read.
+        let block = UInt64(Self.block)
+        let start = offset / block * block
+        let length = Int((offset + UInt64(buffer.count) + block - 1) / block * block - start)
+        let whole = UnsafeMutableRawBufferPointer.allocate(byteCount: length, alignment: Self.block)
+        defer { whole.deallocate() }
+        let error = Self.fill(whole, descriptor, at: start)
+        let skipped = Int(offset - start)
+        buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: whole[skipped..<skipped + buffer.count]))
+        return error
+    }
+
+    /// The whole buffer: 0 or an errno.
+    static func fill(_ buffer: UnsafeMutableRawBufferPointer, _ descriptor: Int32, at offset: UInt64) -> Int32 {
+        var done = 0
+        while done < buffer.count {
+            let count = pread(
+                descriptor, buffer.baseAddress?.advanced(by: done), buffer.count - done, off_t(offset) + off_t(done))
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { return count == 0 ? EIO : errno }
+            done += count
+        }
+        return 0
+    }
+}
