@@ -58,7 +58,7 @@ fuzz:
 	    --product csnap-fuzz-$$program -Xswiftc -sanitize=fuzzer -Xlinker --allow-multiple-definition || exit 1; done
 	scripts/fuzz .build-fuzz/release $(LONG)
 
-# Unit, shell and process tests with the thread sanitizer; what it may pass over is in scripts/tsan.suppressions.
+# Shell and process tests with the thread sanitizer, suite by suite, or those that LONG matches.
 tsan:
 	scripts/tsan $(LONG)
 
