@@ -13,6 +13,12 @@ struct SeedTests {
         #expect(result.violation == nil, "csnap-sim trace --seed \(seed) --seconds 10")
     }
 
+    /// Found by long runs: each time the agents were right, and an oracle had forgotten something.
+    @Test("seeds that an oracle misjudged", arguments: [UInt64(657_255), 676_782, 710_621]) func misjudged(seed: UInt64)
+    {
+        #expect(run(seed, seconds: 20).violation == nil, "csnap-sim trace --seed \(seed) --seconds 20")
+    }
+
     @Test("the same seed gives the same trace") func deterministic() {
         let (first, second) = (run(7), run(7))
         #expect(first.hash == second.hash)

@@ -107,9 +107,12 @@ extension Oracles {
 
     func checkClientLease(_ world: World, node: Int, _ agent: SimAgent, _ tenure: Tenure, until: Instant) {
         // The holder's own clients live under the lease itself.
-        let own = max(agent.ledger.ownBound, bound(world, node: node, agent, at: world.local(node)))
-        let asked = agent.ledger.clientLeaseBound.until
-        if until > max(asked, agent.ledger.epoch == tenure.epoch ? own : .distantPast) {
+        let ledger = agent.ledger
+        var allowed = max(ledger.clientLeaseBound.until, ledger.ownBound(in: tenure.epoch))
+        if ledger.epoch == tenure.epoch {
+            allowed = max(allowed, bound(world, node: node, agent, at: world.local(node)))
+        }
+        if until > allowed {
             world.fail(7, "node \(node + 1) gives its clients a lease longer than the holder's answer allows")
         }
     }

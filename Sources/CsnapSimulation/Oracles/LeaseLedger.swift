@@ -23,6 +23,8 @@ final class LeaseLedger {
     var mayHaveRisen = true
     /// The longest the lease ever was allowed to be; this node's own clients live under it.
     var ownBound: Instant = .distantPast
+    /// The same of the epoch held last: its clients live under it also when this node asks for votes again.
+    private(set) var ownBefore: (epoch: Epoch, until: Instant) = (.none, .distantPast)
     /// Longest client lease that the answers so far allow, per tenure of the answer.
     private(set) var clientLeaseBound: (tenure: Tenure, until: Instant) = (.none, .distantPast)
     /// Nodes whose Ready was delivered here, for the tenure of that Ready.
@@ -46,6 +48,7 @@ final class LeaseLedger {
     /// A server is started in that epoch; a lone voter asks nobody before.
     func begins(_ started: Epoch) {
         guard started > epoch else { return }
+        if ownBound > ownBefore.until { ownBefore = (epoch, ownBound) }
         epoch = started
         acknowledged.removeAll()
         hardGiven = .distantPast
@@ -65,6 +68,12 @@ final class LeaseLedger {
     func sendsRenew(_ renew: Renew, at time: Instant) -> Bool { renewals.add(renew.nonce, at: time) }
 
     func sendsClientLease(_ lease: ClientLease, at time: Instant) { _ = clientLeases.add(lease.nonce, at: time) }
+
+    /// How long this node's clients may be served in that epoch if this node held it.
+    func ownBound(in held: Epoch) -> Instant {
+        if held == epoch { return ownBound }
+        return held == ownBefore.epoch ? ownBefore.until : .distantPast
+    }
 
     /// When that request came; nil if none did.
     func leaseRequestArrived(_ nonce: UInt64) -> Instant? { leaseRequests[nonce] }
