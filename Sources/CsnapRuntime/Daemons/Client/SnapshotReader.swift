@@ -1,6 +1,7 @@
 import CShims
 import CsnapCore
 import CsnapSession
+import CsnapStore
 import Glibc
 import NBDProtocol
 import Synchronization
@@ -46,7 +47,7 @@ final class SnapshotReader: Sendable {
     private let store: StoreReader?
     private let exports: ExportTable
     private let log: @Sendable (ClientNote) -> Void
-    private let lastDamage = Mutex<UInt64?>(nil)
+    private let damage = Mutex(DamageWatch())
     private let readers = WorkerPool(threads: 8)
     /// Alone, so that reads do not delay a snapshot.
     private let flusher = WorkerPool(threads: 1)
@@ -253,17 +254,16 @@ final class SnapshotReader: Sendable {
         }
     }
 
-    /// The same place is said once in a row: a program may try again for ever.
-    private func say(damage: UInt64, _ export: SnapshotExport) {
-        let isNews = lastDamage.withLock { last in
-            defer { last = damage }
-            return last != damage
+    private func say(damage place: UInt64, _ export: SnapshotExport) {
+        let isNews = damage.withLock { watch in
+            watch.met(.damaged(offset: place), at: BootClock.now())
+            return watch.take() != nil
         }
         guard isNews else { return }
         log(
             ClientNote(
                 .other,
-                "what is saved for snapshot number \(export.snapshot) at byte \(damage) of the store is damaged: "
+                "what is saved for snapshot number \(export.snapshot) at byte \(place) of the store is damaged: "
                     + "reads of it fail; `csnapctl volume check \(volume)` names the chunk"))
     }
 }

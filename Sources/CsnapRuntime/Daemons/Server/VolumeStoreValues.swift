@@ -1,4 +1,4 @@
-package import CsnapCore
+import CsnapCore
 package import CsnapSession
 package import CsnapStore
 import Glibc
@@ -149,40 +149,4 @@ extension StoreError {
         default: "the store \(path) failed: \(self)"
         }
     }
-}
-
-/// Damage that a store met and goes on with: what of it has to be said, and for how long its own work rests.
-package struct DamageWatch {
-    /// At most one line in this time.
-    private static let interval = Interval.seconds(1)
-    /// The same is said again after this time.
-    private static let patience = Interval.seconds(60)
-    /// The store's own work would meet the same damage with each step.
-    private static let rest = Interval.seconds(1)
-
-    /// Within `patience`, in order: at most one for each `interval`.
-    private var said: [(error: StoreError, at: Instant)] = []
-    private var news: StoreError?
-    private var restsUntil = Instant.distantPast
-
-    package init() {}
-
-    /// `isWork`: a checkpoint or a sweep met it.
-    package mutating func met(_ error: StoreError, isWork: Bool = false, at now: Instant) {
-        switch error {
-        case .damaged, .damagedData: break
-        default: return
-        }
-        if isWork { restsUntil = now + Self.rest }
-        if let last = said.last, now - last.at < Self.interval { return }
-        said.removeAll { now - $0.at >= Self.patience }
-        if said.contains(where: { $0.error == error }) { return }
-        said.append((error, now))
-        news = error
-    }
-
-    /// What is to be said now; nil: nothing new.
-    package mutating func take() -> StoreError? { news.take() }
-
-    package func isResting(_ now: Instant) -> Bool { now < restsUntil }
 }
