@@ -147,15 +147,15 @@ format:
 DESTDIR ?=
 PREFIX ?= /usr
 ROOT := $(DESTDIR)$(PREFIX)
-PROGRAMS := $(addprefix $(BIN)/,csnap-agent csnap-server csnap-client csnapctl)
+DAEMONS := $(addprefix $(BIN)/,csnap-agent csnap-server csnap-client)
 install:
 	install -d $(ROOT)/sbin $(ROOT)/bin $(ROOT)/lib/csnap $(ROOT)/lib/systemd/system $(ROOT)/lib/systemd/system-preset \
 	    $(ROOT)/lib/systemd/catalog $(ROOT)/lib/sysusers.d $(ROOT)/lib/tmpfiles.d \
 	    $(ROOT)/share/man/man1 $(ROOT)/share/man/man5 $(ROOT)/share/man/man8
-	install -m 0755 $(addprefix $(BIN)/,csnap-agent csnap-server csnap-client) $(ROOT)/sbin
+	install -m 0755 $(DAEMONS) $(ROOT)/sbin
 	install -m 0755 $(BIN)/csnapctl $(ROOT)/bin
 	runtime=$$(ldd $(BIN)/csnap-agent | sed -n 's|.* => \(/.*/\)libswiftCore\.so .*|\1|p') && \
-	    ldd $(PROGRAMS) | sed -n "s|.* => \($$runtime[^ ]*\) .*|\1|p" | sort -u | \
+	    ldd $(DAEMONS) $(BIN)/csnapctl | sed -n "s|.* => \($$runtime[^ ]*\) .*|\1|p" | sort -u | \
 	    xargs install -m 0644 -t $(ROOT)/lib/csnap
 	for unit in units/*.service units/*.timer; do \
 	    sed 's|^ExecStart=/usr/|ExecStart=$(PREFIX)/|' $$unit >$(ROOT)/lib/systemd/system/$${unit##*/} && \

@@ -165,10 +165,7 @@ final class ServerLoop {
         case .inert: break
         case .taking, .listening:
             guard phase.keep(change) else { fail(.listen, "too many changes of admission before the start") }
-        case .serving(var table):
-            let actions = change.apply(to: &table)
-            phase = .serving(table)
-            perform(actions)
+        case .serving: withTable { change.apply(to: &$0) }
         }
     }
 
