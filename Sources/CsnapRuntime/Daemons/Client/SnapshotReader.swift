@@ -153,12 +153,13 @@ final class SnapshotReader: Sendable {
     func mapped(_ id: UInt64, _ pieces: [MapPiece]) {
         readers.run { [self] in
             guard let job = jobs.withLock({ $0.living[id] }) else { return }
-            let outcome = transfer(job, pieces)
+            var failure: StoreReadError?
+            do throws(StoreReadError) { try transfer(job, pieces) } catch { failure = error }
             // The lease is looked at after the disk read: a void read is mapped and done again.
             let holds = monitor.with { $0.finishRead(id, now: BootClock.now()) }
             guard holds else { return endIfWithdrawn(id) }
-            if let damage = outcome.damage { say(damage: damage, job.export) }
-            finish(id, outcome.error)
+            if case .damaged(let place) = failure { say(damage: place, job.export) }
+            finish(id, failure?.code ?? 0)
         }
     }
 
@@ -202,13 +203,7 @@ final class SnapshotReader: Sendable {
 
     // MARK: - Disk
 
-    /// What a read came to: 0 or an errno, and a place in the store whose bytes are not what was saved there.
-    private struct Outcome {
-        var error: Int32 = 0
-        var damage: UInt64?
-    }
-
-    private func transfer(_ job: Job, _ pieces: [MapPiece]) -> Outcome {
+    private func transfer(_ job: Job, _ pieces: [MapPiece]) throws(StoreReadError) {
         let chunkSize = UInt64(job.export.chunkSize)
         let end = job.offset + job.partLength
         var start = job.chunks.first * chunkSize
@@ -220,37 +215,26 @@ final class SnapshotReader: Sendable {
                 let position = Int(from - job.request.command.offset)
                 let part = UnsafeMutableRawBufferPointer(
                     rebasing: job.request.data[position..<position + Int(to - from)])
-                let outcome = read(part, piece, from: from, pieceStart: start, job)
-                if outcome.error != 0 { return outcome }
+                try read(part, piece, from: from, pieceStart: start, job)
             }
             start = pieceEnd
         }
-        return Outcome(error: start >= end ? 0 : EIO)
+        if start < end { throw .system(EIO) }
     }
 
     private func read(
         _ buffer: UnsafeMutableRawBufferPointer, _ piece: MapPiece, from offset: UInt64, pieceStart: UInt64, _ job: Job
-    ) -> Outcome {
+    ) throws(StoreReadError) {
         switch piece.place {
         case .origin:
             watch.begin(job.request.ticket)
             defer { watch.end(job.request.ticket) }
-            return Outcome(error: StoreReader.fill(buffer, origin.descriptor, at: offset))
+            try StoreReader.fill(buffer, origin.descriptor, at: offset)
         case .store(let address):
-            guard let store else { return Outcome(error: ENODEV) }
+            guard let store else { throw .system(ENODEV) }
             let saved = SavedChunks(address: address, chunkSize: Int(job.export.chunkSize), checksums: piece.checksums)
-            do throws(StoreReadError) {
-                try store.read(buffer, of: saved, at: Int(offset - pieceStart))
-                return Outcome()
-            } catch {
-                switch error {
-                case .system(let code): return Outcome(error: code)
-                case .damaged(let place): return Outcome(error: EIO, damage: place)
-                }
-            }
-        case .zero:
-            buffer.initializeMemory(as: UInt8.self, repeating: 0)
-            return Outcome()
+            try store.read(buffer, of: saved, at: Int(offset - pieceStart))
+        case .zero: buffer.initializeMemory(as: UInt8.self, repeating: 0)
         }
     }
 

@@ -12,11 +12,19 @@ struct SavedChunks {
     var checksums: [UInt32]
 }
 
-/// Why saved chunks cannot be shown.
+/// Why chunks of a snapshot cannot be shown.
 enum StoreReadError: Error, Equatable {
     case system(Int32)
     /// The chunk at this byte is not what was saved.
     case damaged(UInt64)
+
+    /// An errno.
+    var code: Int32 {
+        switch self {
+        case .system(let code): code
+        case .damaged: EIO
+        }
+    }
 }
 
 /// The snapshot store, open for reading alone.
@@ -44,7 +52,7 @@ final class StoreReader: Sendable {
         var done = 0
         while done < buffer.count {
             let (chunk, skipped) = (offset + done).quotientAndRemainder(dividingBy: size)
-            let whole = skipped == 0 ? (buffer.count - done) / size : 0
+            let whole = skipped == 0 && mayFill(buffer, at: done) ? (buffer.count - done) / size : 0
             let count = whole > 0 ? whole * size : min(size - skipped, buffer.count - done)
             let target = UnsafeMutableRawBufferPointer(rebasing: buffer[done..<done + count])
             if whole > 0 {
@@ -65,8 +73,7 @@ final class StoreReader: Sendable {
         guard range.upperBound <= chunks.checksums.count else { throw .system(EIO) }
         let size = chunks.chunkSize
         let start = chunks.address + UInt64(range.lowerBound * size)
-        let error = read(buffer, at: start)
-        if error != 0 { throw .system(error) }
+        try Self.fill(buffer, descriptor, at: start)
         for chunk in range {
             let place = (chunk - range.lowerBound) * size
             let bytes = UnsafeRawBufferPointer(rebasing: buffer[place..<place + size])
@@ -75,34 +82,22 @@ final class StoreReader: Sendable {
         }
     }
 
-    /// 0 or an errno.
-    private func read(_ buffer: UnsafeMutableRawBufferPointer, at offset: UInt64) -> Int32 {
-        let isAligned =
-            offset % UInt64(Self.block) == 0 && buffer.count % Self.block == 0
-            && UInt(bitPattern: buffer.baseAddress) % UInt(Self.block) == 0
-        guard isDirect, !isAligned else { return Self.fill(buffer, descriptor, at: offset) }
-        // Past the page cache only whole blocks can be read.
-        let block = UInt64(Self.block)
-        let start = offset / block * block
-        let length = Int((offset + UInt64(buffer.count) + block - 1) / block * block - start)
-        let whole = UnsafeMutableRawBufferPointer.allocate(byteCount: length, alignment: Self.block)
-        defer { whole.deallocate() }
-        let error = Self.fill(whole, descriptor, at: start)
-        let skipped = Int(offset - start)
-        buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: whole[skipped..<skipped + buffer.count]))
-        return error
+    /// Past the page cache only into memory on a block's boundary.
+    private func mayFill(_ buffer: UnsafeMutableRawBufferPointer, at place: Int) -> Bool {
+        !isDirect || (UInt(bitPattern: buffer.baseAddress) + UInt(place)) % UInt(Self.block) == 0
     }
 
-    /// The whole buffer: 0 or an errno.
-    static func fill(_ buffer: UnsafeMutableRawBufferPointer, _ descriptor: Int32, at offset: UInt64) -> Int32 {
+    /// The whole buffer.
+    static func fill(
+        _ buffer: UnsafeMutableRawBufferPointer, _ descriptor: Int32, at offset: UInt64
+    ) throws(StoreReadError) {
         var done = 0
         while done < buffer.count {
             let count = pread(
                 descriptor, buffer.baseAddress?.advanced(by: done), buffer.count - done, off_t(offset) + off_t(done))
             if count < 0, errno == EINTR { continue }
-            guard count > 0 else { return count == 0 ? EIO : errno }
+            guard count > 0 else { throw .system(count == 0 ? EIO : errno) }
             done += count
         }
-        return 0
     }
 }
