@@ -37,6 +37,8 @@ package enum SessionQueryError: UInt16, Sendable {
     case storeDamaged = 6
     /// The store has no room for the copy.
     case storeFull = 7
+    /// A snapshot never changes; only a branch is written.
+    case notWritable = 8
 }
 
 /// Why the server ended a connection; logged by name.

@@ -213,6 +213,8 @@ package enum CommandRefusal: UInt16, Sendable {
     case originSmaller = 31
     /// The volume's store failed wherever a server tried it; this one serves the others.
     case leftOut = 38
+    /// What was asked for is done with snapshots only.
+    case isBranch = 39
 }
 
 /// What `csnapctl volume list` and `holds` show.

@@ -270,6 +270,7 @@ extension CommandRefusal {
         case .notOlder: "notOlder"
         case .checking: "checking"
         case .originSmaller: "originSmaller"
+        case .isBranch: "isBranch"
         }
     }
 
@@ -307,6 +308,8 @@ extension CommandRefusal {
         case .originSmaller:
             "the origin of \(culprit) is smaller than it was; an origin only grows: give it its size back"
         case .checking: "\(culprit) is being checked already: wait until that is done"
+        case .isBranch:
+            "\(culprit) is a branch, which may change at any time: name a snapshot, or copy the export snap/\(culprit)"
         }
     }
 

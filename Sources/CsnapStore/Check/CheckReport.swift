@@ -24,7 +24,8 @@ package enum CheckProblem: Equatable, Sendable {
     case damagedSlot(Int)
     /// Groups of a tenure's journal are gone, from this one on.
     case damagedJournal(epoch: UInt64, group: UInt64)
-    /// Entries out of order, outside their parent's range, or of impossible content.
+    /// Entries out of order, outside their parent's range, or of impossible content. `end` here and below: the newest
+    /// snapshot that the entry holds for, or the branch.
     case impossibleEntry(chunk: UInt64, end: UInt64)
     /// Saved data is not what was saved.
     case damagedData(chunk: UInt64, end: UInt64)
@@ -62,15 +63,19 @@ extension CheckProblem {
         case .damagedNode(let offset): "the block at byte \(offset) is not what was written there"
         case .damagedSlot(let slot): "both copies of slot \(slot) are damaged"
         case .damagedJournal(let epoch, let group): "the journal of epoch \(epoch) is destroyed from group \(group) on"
-        case .impossibleEntry(let chunk, let end): "the entry of chunk \(chunk) up to snapshot \(end) cannot be"
-        case .damagedData(let chunk, let end):
-            "chunk \(chunk), saved for snapshots up to \(end), is not what was saved"
-        case .uselessEntry(let chunk, let end): "chunk \(chunk) is kept up to snapshot \(end), which nobody needs"
+        case .impossibleEntry(let chunk, let end): "the entry of chunk \(chunk) \(Self.holder(end)) cannot be"
+        case .damagedData(let chunk, let end): "chunk \(chunk), saved \(Self.holder(end)), is not what was saved"
+        case .uselessEntry(let chunk, let end): "chunk \(chunk) is kept \(Self.holder(end)), and nobody needs it"
         case .sharedPlace(let offset): "two entries share the place at byte \(offset)"
         case .usedButFree(let offset): "the place at byte \(offset) is in use, and counts as free"
         case .lostPlace(let offset): "the place at byte \(offset) counts as used, and nothing names it"
         case .wrongCount(let window): "window \(window) counts wrongly what is used in it"
         }
+    }
+
+    private static func holder(_ end: UInt64) -> String {
+        if let branch = SnapshotNumber(end).branch { return "for branch \(branch)" }
+        return "for snapshots up to \(end)"
     }
 
     /// Answers may be wrong because of it; the others only waste space.

@@ -116,7 +116,7 @@ extension SnapshotStore {
             let key = read.key(index)
             let isOrdered = index == 0 ? first.map { $0 == key } ?? true : read.key(index - 1) < key
             if !isOrdered || upper.map({ key >= $0 }) ?? false {
-                work.found(.impossibleEntry(chunk: key.chunk, end: key.end))
+                work.found(.impossibleEntry(chunk: key.chunk, end: key.holder))
                 work.isPartial = true
                 return
             }
@@ -135,13 +135,13 @@ extension SnapshotStore {
         var before: EntryKey?
         for entry in try salvage().entries {
             work.report.entries += 1
-            let low = before.map { $0.isSameChunk(as: entry.key) ? $0.end : 0 } ?? 0
+            let isPossible = check(entry, after: before, &work.report)
             before = entry.key
-            if check(entry, above: low, &work.report), let unit = geometry.unit(at: entry.offset) {
+            if isPossible, let unit = geometry.unit(at: entry.offset) {
                 if work.units[Int(unit / 64)] >> (unit % 64) & 1 == 1 { work.found(.sharedPlace(offset: entry.offset)) }
                 work.units[Int(unit / 64)] |= 1 << (unit % 64)
                 if data, try !isWhole(entry) {
-                    work.found(.damagedData(chunk: entry.key.chunk, end: entry.key.end))
+                    work.found(.damagedData(chunk: entry.key.chunk, end: entry.key.holder))
                 }
             }
             if work.report.entries % 64 == 0 { progress(work.report.entries, max(total, work.report.entries)) }
@@ -155,20 +155,23 @@ extension SnapshotStore {
     }
 
     /// False: it cannot be, so nothing more can be said of it.
-    func check(_ entry: Entry, above low: UInt64, _ report: inout CheckReport) -> Bool {
+    func check(_ entry: Entry, after before: EntryKey?, _ report: inout CheckReport) -> Bool {
         guard isPossible(entry) else {
-            report.found(.impossibleEntry(chunk: entry.key.chunk, end: entry.key.end))
+            report.found(.impossibleEntry(chunk: entry.key.chunk, end: entry.key.holder))
             return false
         }
-        if state.sweep == nil, !state.hasSnapshot(above: low, upTo: entry.key.end) {
-            report.found(.uselessEntry(chunk: entry.key.chunk, end: entry.key.end))
+        if state.sweep == nil, !state.needs(entry.key, after: before) {
+            report.found(.uselessEntry(chunk: entry.key.chunk, end: entry.key.holder))
         }
         return true
     }
 
     func isPossible(_ entry: Entry) -> Bool {
-        entry.key.branch == 0 && entry.key.chunk < geometry.chunkCount(state.originSize) && entry.key.end > 0
-            && entry.key.end < state.generation && geometry.unit(at: entry.offset) != nil
+        guard entry.key.chunk < geometry.chunkCount(state.originSize), geometry.unit(at: entry.offset) != nil else {
+            return false
+        }
+        if entry.key.branch == 0 { return entry.key.end > 0 && entry.key.end < state.generation }
+        return entry.key.branch <= state.lastBranch && entry.key.write > 0 && entry.key.write <= state.lastWrite
     }
 
     /// Whether what lies there is what was saved; what cannot be read is not.

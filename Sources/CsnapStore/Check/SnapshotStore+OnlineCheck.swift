@@ -56,15 +56,17 @@ extension SnapshotStore {
     }
 
     private mutating func check(_ entry: Entry, _ check: inout OnlineCheck) throws(StoreError) {
-        let low = check.before.map { $0.isSameChunk(as: entry.key) ? $0.end : 0 } ?? 0
+        let before = check.before
         check.before = entry.key
         check.report.entries += 1
         check.total = max(check.total, check.report.entries)
-        guard self.check(entry, above: low, &check.report), let unit = geometry.unit(at: entry.offset) else { return }
+        guard self.check(entry, after: before, &check.report), let unit = geometry.unit(at: entry.offset) else {
+            return
+        }
         try loadSpace(of: unit)
         if !state.space.isUsed(unit) { check.report.found(.usedButFree(offset: entry.offset)) }
         if try !isWhole(entry) {
-            check.report.found(.damagedData(chunk: entry.key.chunk, end: entry.key.end))
+            check.report.found(.damagedData(chunk: entry.key.chunk, end: entry.key.holder))
         }
     }
 

@@ -12,6 +12,12 @@ struct Rebuilt {
         report.lost(loss)
         for number in loss.snapshots where !damaged.contains(number) { damaged.append(number) }
     }
+
+    func marked(_ snapshot: Snapshot) -> Snapshot {
+        var snapshot = snapshot
+        if damaged.contains(snapshot.number) { snapshot.about.flags.insert(.damaged) }
+        return snapshot
+    }
 }
 
 /// Repair, offline: all that can be read is written anew beside what is there, and counts from one anchor on.
@@ -59,41 +65,64 @@ extension SnapshotStore {
     // MARK: What is left
 
     private mutating func rebuild(_ before: CheckReport) throws(StoreError) -> Rebuilt {
-        let live = state.snapshots.map { $0.number }
+        let live = (state.snapshots + state.branches).map { $0.number }
         let salvage = try salvage()
-        // Numbers of snapshots whose creation is lost are not given again either.
-        let newest = salvage.entries.reduce(0) { max($0, $1.key.end) }
-        state.generation = max(state.generation, min(newest, .max - 2) + 1) + 1
-        // Nobody knows how many were created in what is lost: fewer than this.
-        if damage?.journals.isEmpty == false { state.generation += 1 << 24 }
+        raiseCounters(above: salvage.entries)
         var rebuilt = Rebuilt(
             state: StoreState(geometry), report: RepairReport(before: before, generation: state.generation))
         rebuilt.report.isChanged = true
         rebuilt.state.generation = state.generation
         rebuilt.state.originSize = state.originSize
+        rebuilt.state.lastBranch = state.lastBranch
+        rebuilt.state.lastWrite = state.lastWrite
         rebuilt.state.prepared = state.prepared
         rebuilt.state.writers = state.writers
         for part in salvage.lost {
-            rebuilt.lost(.chunks(first: part.from.chunk, end: part.below.map { $0.chunk + 1 }, snapshots: live))
+            // Up to the next branch, or into it: any chunk.
+            let isOfOne = part.below?.branch == part.from.branch || state.branches.isEmpty
+            let end = isOfOne ? part.below.map { $0.chunk + 1 } : nil
+            rebuilt.lost(.chunks(first: isOfOne ? part.from.chunk : 0, end: end, snapshots: live))
         }
         for journal in damage?.journals ?? [] {
             rebuilt.lost(.journal(epoch: journal.tenure.epoch.value, group: journal.group, snapshots: live))
         }
         var previous: EntryKey?
         for entry in salvage.entries {
-            let low = previous.map { $0.isSameChunk(as: entry.key) ? $0.end : 0 } ?? 0
+            let holders = holders(of: entry.key, after: previous)
             previous = entry.key
-            try keep(entry, live.filter { $0.value > low && $0.value <= entry.key.end }, &rebuilt)
+            try keep(entry, holders, &rebuilt)
         }
-        rebuilt.state.snapshots = state.snapshots.map { snapshot in
-            var snapshot = snapshot
-            if rebuilt.damaged.contains(snapshot.number) { snapshot.about.flags.insert(.damaged) }
-            return snapshot
-        }
+        rebuilt.state.snapshots = state.snapshots.map { rebuilt.marked($0) }
+        rebuilt.state.branches = state.branches.map { rebuilt.marked($0) }
         return rebuilt
     }
 
-    /// `needed`: the live snapshots that the entry serves.
+    /// Numbers whose first use is lost are not given again either.
+    private mutating func raiseCounters(above entries: [Entry]) {
+        for entry in entries where entry.key.branch == 0 {
+            state.generation = max(state.generation, min(entry.key.end, SnapshotNumber.branches >> 1) + 1)
+        }
+        for entry in entries where entry.key.branch > 0 {
+            state.lastBranch = max(state.lastBranch, entry.key.branch)
+            state.lastWrite = max(state.lastWrite, entry.key.write)
+        }
+        state.generation += 1
+        guard damage?.journals.isEmpty == false else { return }
+        // Nobody knows how many there were in what is lost: fewer than this.
+        state.generation += 1 << 24
+        state.lastBranch = UInt32(clamping: UInt64(state.lastBranch) + 1 << 16)
+        state.lastWrite = min(state.lastWrite + 1 << 40, EntryKey.lastWrite - 1)
+    }
+
+    /// The live snapshots and branches that an entry serves.
+    private func holders(of key: EntryKey, after before: EntryKey?) -> [SnapshotNumber] {
+        guard state.needs(key, after: before) else { return [] }
+        if key.branch > 0 { return [SnapshotNumber(branch: key.branch)] }
+        let low = before.map { $0.isSameChunk(as: key) ? $0.end : 0 } ?? 0
+        let snapshots = state.snapshots.map { $0.number }.filter { $0.value > low && $0.value <= key.end }
+        return snapshots + state.branches.filter { $0.base.map { snapshots.contains($0) } ?? false }.map { $0.number }
+    }
+
     private mutating func keep(
         _ entry: Entry, _ needed: [SnapshotNumber], _ rebuilt: inout Rebuilt
     ) throws(StoreError) {

@@ -83,7 +83,7 @@ extension SnapshotStore {
         case .put(let entry): if let unit = geometry.unit(at: entry.offset) { try loadSpace(of: unit) }
         case .remove(_, let offset): if let unit = geometry.unit(at: offset) { try loadSpace(of: unit) }
         case .created, .deleted, .changed, .prepared, .abandoned, .writerAdded, .writerCleared, .opened, .settled,
-            .resized, .swept, .sweepEnded, .generationRaised, .reverting:
+            .resized, .swept, .sweepEnded, .overwritten, .generationRaised, .reverting:
             break
         }
     }
@@ -97,7 +97,7 @@ extension SnapshotStore {
             case .remove(let key, let offset):
                 overlay.set(Overlay.Item(entry: Entry(key: key, offset: offset, checksum: 0), isRemoved: true))
             case .created, .deleted, .changed, .prepared, .abandoned, .writerAdded, .writerCleared, .opened, .settled,
-                .resized, .swept, .sweepEnded, .generationRaised, .reverting:
+                .resized, .swept, .sweepEnded, .overwritten, .generationRaised, .reverting:
                 break
             }
         }

@@ -19,6 +19,8 @@ enum StoreRecord: Equatable, Sendable {
     /// The sweep has gone past this key.
     case swept(EntryKey)
     case sweepEnded
+    /// Branches hold what was overwritten: a sweep of theirs is due.
+    case overwritten
     /// A repair voids what clients know to be unshared.
     case generationRaised(UInt64)
     /// A revert begins, moves on or (nil) has ended.
@@ -28,7 +30,7 @@ enum StoreRecord: Equatable, Sendable {
     var mayUseReserve: Bool {
         switch self {
         case .remove, .deleted, .abandoned, .writerAdded, .writerCleared, .settled, .swept, .sweepEnded,
-            .generationRaised, .reverting(nil), .opened(.nodes, _), .opened(.journal, _):
+            .overwritten, .generationRaised, .reverting(nil), .opened(.nodes, _), .opened(.journal, _):
             true
         case .put, .created, .changed, .prepared, .resized, .reverting, .opened: false
         }
@@ -95,6 +97,7 @@ extension StoreRecord: WireValue {
         case .reverting(let revert):
             writer.byte(16)
             writer.optional(revert)
+        case .overwritten: writer.byte(17)
         }
     }
 
@@ -130,6 +133,7 @@ extension StoreRecord: WireValue {
         case 14: self = .sweepEnded
         case 15: self = .generationRaised(try reader.fixed(UInt64.self))
         case 16: self = .reverting(try reader.optional())
+        case 17: self = .overwritten
         default: throw .malformed
         }
     }
@@ -173,15 +177,17 @@ extension Snapshot: WireValue {
         writer.fixed(number.value)
         writer.fixed(size)
         writer.value(about)
+        if number.branch != nil { writer.fixed(base?.value ?? 0) }
     }
 
     package init(from reader: inout ByteReader) throws(WireError) {
         number = SnapshotNumber(try reader.fixed(UInt64.self))
         size = try reader.fixed(UInt64.self)
         about = try reader.value()
-        guard number.value > 0, number.value < .max - 1, size <= StoreLayout.maximumOriginSize else {
-            throw .malformed
-        }
+        base = number.branch == nil ? nil : SnapshotNumber(try reader.fixed(UInt64.self))
+        guard number.isPossible, base.map({ $0.isPossible && $0.branch == nil }) ?? true,
+            size <= StoreLayout.maximumOriginSize
+        else { throw .malformed }
     }
 }
 

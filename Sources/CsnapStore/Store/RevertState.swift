@@ -41,7 +41,7 @@ extension SnapshotStore {
     /// Begins, moves on or (nil) ends a revert. Its snapshots are not deleted while it lasts.
     package mutating func setRevert(_ revert: RevertState?) throws(StoreError) {
         try expectAlive()
-        if let revert { _ = try expectSnapshot(revert.target) }
+        if let revert { _ = try expectUnchanging(revert.target) }
         if revert != state.revert { try commit([.reverting(revert)]) }
     }
 

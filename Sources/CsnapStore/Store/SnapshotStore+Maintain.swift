@@ -9,8 +9,12 @@ extension SnapshotStore {
 
     /// A sweep is under way, and nobody reads what it would free.
     private var maySweep: Bool {
-        guard state.sweep != nil else { return false }
-        return forgottenStamp == freeStamp || StoreMutants.active(.sweptUnderReaders)
+        guard let sweep = state.sweep else { return false }
+        if StoreMutants.active(.sweptUnderReaders) { return true }
+        guard readers.forgotDeletions else { return false }
+        // Of what was overwritten, it would find no more than the sweep before did.
+        let isOfBranches = sweep.cursor == .beforeBranches && !sweep.again
+        return !isOfBranches || sweptUpTo != readers.overwritten || readers.forgotOverwriting
     }
 
     /// The journal is half full, or in so many pieces that takeovers would soon have to wait for a checkpoint; or its
@@ -41,22 +45,30 @@ extension SnapshotStore {
         return needsMaintenance ? .more : .idle
     }
 
-    /// Frees entries that serve no snapshot any more: none lives above the chunk's entry before and up to its end.
+    /// Frees entries that serve no snapshot any more: none lives above the chunk's entry before and up to its end. And
+    /// those of branches that are deleted, or that were overwritten.
     private mutating func stepSweep() throws(StoreError) {
         var cursor = state.sweep?.cursor
+        if cursor == nil || cursor == .beforeBranches {
+            sweptUpTo = readers.overwritten
+            isSweptInPart = false
+        }
         var records: [StoreRecord] = []
         let last = EntryKey(branch: .max, chunk: .max, end: .max)
         for _ in 0..<Self.sweepPart where records.count + 1 < groupRecordLimit {
             guard let entry = try entry(from: cursor?.successor ?? .first, to: last) else {
-                try commit(records + [.sweepEnded])
+                try commit(records + [.sweepEnded] + (isSweptInPart ? [.overwritten] : []))
                 return
             }
-            let before = cursor.map { $0.isSameChunk(as: entry.key) ? $0.end : 0 } ?? 0
-            let isUseless =
-                StoreMutants.active(.sweepTooMuch)
-                ? entry.key.end < state.snapshots.last?.number.value ?? .max
-                : !state.hasSnapshot(above: before, upTo: entry.key.end)
-            if isUseless { records.append(.remove(entry.key, offset: entry.offset)) }
+            var isUseless = !state.needs(entry.key, after: cursor)
+            if StoreMutants.active(.sweepTooMuch), entry.key.branch == 0 {
+                isUseless = entry.key.end < state.snapshots.last?.number.value ?? .max
+            }
+            if isUseless, isLookedAt(entry.key, after: cursor) {
+                isSweptInPart = true
+            } else if isUseless {
+                records.append(.remove(entry.key, offset: entry.offset))
+            }
             cursor = entry.key
         }
         guard let cursor else { return }
@@ -66,5 +78,11 @@ extension SnapshotStore {
         } else {
             try commit(records + [.swept(cursor)])
         }
+    }
+
+    /// Readers of a branch may remember it: the write in its place is too new.
+    private func isLookedAt(_ key: EntryKey, after before: EntryKey?) -> Bool {
+        guard let before, before.isSameChunk(as: key), !StoreMutants.active(.sweptUnderReaders) else { return false }
+        return before.write > readers.overwritten
     }
 }

@@ -36,11 +36,22 @@ extension SnapshotStore {
     private mutating func location(of chunk: UInt64, _ snapshot: Snapshot) throws(StoreError) -> ChunkLocation {
         let chunks = chunk..<chunk + 1
         if chunk >= geometry.chunkCount(snapshot.size) { return ChunkLocation(chunks: chunks, place: .zero) }
-        let key = EntryKey(branch: 0, chunk: chunk, end: snapshot.number.value)
-        guard let entry = try entry(from: key, to: key.lastOfChunk) else {
-            return ChunkLocation(chunks: chunks, place: .origin)
-        }
+        guard let entry = try saved(snapshot, chunk) else { return ChunkLocation(chunks: chunks, place: .origin) }
         return ChunkLocation(chunks: chunks, place: .store(offset: entry.offset), checksums: [entry.checksum])
+    }
+
+    /// What the store has of a chunk of a snapshot or branch; nil: it is on the origin.
+    private mutating func saved(_ snapshot: Snapshot, _ chunk: UInt64) throws(StoreError) -> Entry? {
+        if let own = try written(snapshot, chunk) { return own }
+        let key = EntryKey(branch: 0, chunk: chunk, end: (snapshot.base ?? snapshot.number).value)
+        return try entry(from: key, to: key.lastOfChunk)
+    }
+
+    /// What was written to a chunk of a branch; nil: nothing yet.
+    mutating func written(_ branch: Snapshot, _ chunk: UInt64) throws(StoreError) -> Entry? {
+        guard let number = branch.number.branch else { return nil }
+        let key = EntryKey(branch: number, chunk: chunk, end: 0)
+        return try entry(from: key, to: key.lastOfChunk)
     }
 
     /// One chunk of a snapshot, checked against its checksum where it is in the store; for nodes that do not see
@@ -49,17 +60,22 @@ extension SnapshotStore {
         let snapshot = try expectSnapshot(number)
         let size = Int(geometry.chunkSize)
         guard chunk < geometry.chunkCount(snapshot.size) else { return [UInt8](repeating: 0, count: size) }
-        let key = EntryKey(branch: 0, chunk: chunk, end: number.value)
-        var bytes: [UInt8]
-        if let entry = try entry(from: key, to: key.lastOfChunk) {
+        try readChunk(snapshot, chunk)
+        return Array(buffer.part(0..<size))
+    }
+
+    /// The same of a chunk that there is, to the beginning of the buffer.
+    mutating func readChunk(_ snapshot: Snapshot, _ chunk: UInt64) throws(StoreError) {
+        let size = Int(geometry.chunkSize)
+        if let entry = try saved(snapshot, chunk) {
             do throws(BlockDeviceError) {
-                bytes = try device.read(size, at: entry.offset)
+                try device.read(into: buffer.part(0..<size), at: entry.offset)
             } catch {
-                throw .damagedData(number, chunk: chunk)
+                throw .damagedData(snapshot.number, chunk: chunk)
             }
-            let isWhole = Castagnoli.checksum(bytes) == entry.checksum
+            let isWhole = buffer.checksum(0..<size) == entry.checksum
             guard isWhole || StoreMutants.active(.dataNotVerifiedAtReading) else {
-                throw .damagedData(number, chunk: chunk)
+                throw .damagedData(snapshot.number, chunk: chunk)
             }
         } else {
             do throws(BlockDeviceError) {
@@ -67,12 +83,10 @@ extension SnapshotStore {
             } catch {
                 throw .originRead(chunk: chunk, error)
             }
-            bytes = Array(buffer.part(0..<size))
         }
         // The origin may have grown since; behind the end of a snapshot there are zeros.
         let end = snapshot.size - chunk * UInt64(size)
-        if end < UInt64(size) { for index in Int(end)..<size { bytes[index] = 0 } }
-        return bytes
+        if end < UInt64(size) { buffer.part(Int(end)..<size).initializeMemory(as: UInt8.self, repeating: 0) }
     }
 
     /// Chunks that may differ between `from` and `to`, or between `from` and the present origin (nil), from a chunk on.
@@ -80,8 +94,8 @@ extension SnapshotStore {
     package mutating func diff(
         _ from: SnapshotNumber, _ to: SnapshotNumber?, startingAt chunk: UInt64, limit: Int
     ) throws(StoreError) -> DiffPart {
-        let low = try expectSnapshot(from)
-        let high = try to.map { number throws(StoreError) in try expectSnapshot(number) }
+        let low = try expectUnchanging(from)
+        let high = try to.map { number throws(StoreError) in try expectUnchanging(number) }
         guard high.map({ low.number <= $0.number }) ?? true, limit > 0 else { throw .outOfRange }
         let size = high?.size ?? state.originSize
         // A chunk that the older image does not have in full is another one.

@@ -49,13 +49,16 @@ extension SnapshotStore {
         try commit([.abandoned(uuid)])
     }
 
-    /// Durable on return. Its space comes back by `maintain`.
+    /// Durable on return. Its space comes back by `maintain`. A snapshot stays as long as it has branches.
     package mutating func delete(_ number: SnapshotNumber) throws(StoreError) {
         try expectAlive()
         let snapshot = try expectSnapshot(number)
         guard !snapshot.about.flags.contains(.pinned), !isOfRevert(snapshot) else { throw .pinned(number) }
+        if !StoreMutants.active(.baseDeleted), let branch = branch(of: number) {
+            throw .hasBranch(number, branch.number)
+        }
         try commit([.deleted(number)], isFlushed: !StoreMutants.active(.deletionNotFlushed))
-        freeStamp += 1
+        readers.deleted()
     }
 
     /// Changes name, priority and flags; uuid and date stay.
@@ -71,11 +74,13 @@ extension SnapshotStore {
     }
 
     /// The snapshot that the policy "drop" gives up next: lowest priority, then oldest; never a pinned one, nor one
-    /// of `inUse`.
+    /// of `inUse`, nor one that has branches. A branch is never given up: somebody has written it.
     package func dropCandidate(inUse: [SnapshotNumber]) -> SnapshotNumber? {
         var best: Snapshot?
         for snapshot in state.snapshots
-        where !snapshot.about.flags.contains(.pinned) && !inUse.contains(snapshot.number) && !isOfRevert(snapshot) {
+        where !snapshot.about.flags.contains(.pinned) && !inUse.contains(snapshot.number) && !isOfRevert(snapshot)
+            && branch(of: snapshot.number) == nil
+        {
             if best.map({ snapshot.about.priority < $0.about.priority }) ?? true { best = snapshot }
         }
         return best?.number
@@ -122,21 +127,25 @@ extension SnapshotStore {
         return snapshot
     }
 
-    private func snapshot(uuid: Bits128) -> Snapshot? {
-        StoreMutants.active(.uuidForgotten) ? nil : state.snapshots.first { $0.about.uuid == uuid }
+    func snapshot(uuid: Bits128) -> Snapshot? {
+        if StoreMutants.active(.uuidForgotten) { return nil }
+        return state.snapshots.first { $0.about.uuid == uuid } ?? state.branches.first { $0.about.uuid == uuid }
     }
 
-    private func expectPossible(_ request: SnapshotRequest) throws(StoreError) {
+    func expectPossible(_ request: SnapshotRequest) throws(StoreError) {
         try expectFree(request.name)
-        guard state.snapshots.count + state.prepared.count < StoreLimits.snapshots else { throw .tooManySnapshots }
+        let count = state.snapshots.count + state.branches.count + state.prepared.count
+        guard count < StoreLimits.snapshots else { throw .tooManySnapshots }
     }
 
     private func expectFree(_ name: String) throws(StoreError) {
         let bytes = name.utf8
         guard !bytes.isEmpty, bytes.count <= StoreLimits.nameLength, bytes.allSatisfy({ $0 >= 0x20 && $0 != 0x7f })
         else { throw .impossibleName }
-        if let other = state.snapshots.first(where: { $0.about.name.utf8.elementsEqual(bytes) }) {
-            throw .nameTaken(other.number)
+        for images in [state.snapshots, state.branches] {
+            if let other = images.first(where: { $0.about.name.utf8.elementsEqual(bytes) }) {
+                throw .nameTaken(other.number)
+            }
         }
         // One that is prepared will have its name, whatever happens meanwhile.
         if state.prepared.contains(where: { $0.about.name.utf8.elementsEqual(bytes) }) {

@@ -27,10 +27,12 @@ package struct SnapshotStore<Device: BlockDevice> {
     var freeNodes: [UInt64] = []
     /// Where the last checkpoint's catalog lies.
     var catalogPages: [UInt64] = []
-    /// Of the deletions that no reader remembers; none: readers of an earlier server may look at anything.
-    private(set) var forgottenStamp: UInt64?
-    /// Counts the deletions of this tenure.
-    package internal(set) var freeStamp: UInt64 = 0
+    /// What readers may still look at of all that was deleted and overwritten.
+    var readers = ReaderMemory()
+    /// What the sweep that runs, or the last one, could free of what was overwritten; none: nothing swept yet.
+    var sweptUpTo: UInt64?
+    /// The sweep went past something that readers may look at.
+    var isSweptInPart = false
     var cache: NodeCache
     let buffer: AlignedBuffer
     var isEnded = false
@@ -61,12 +63,18 @@ extension SnapshotStore {
     /// By number, oldest first.
     package var snapshots: [Snapshot] { state.snapshots }
 
+    /// The same of branches.
+    package var branches: [Snapshot] { state.branches }
+
     /// Snapshots of several volumes whose fate is open; to be committed or abandoned before the first grant.
     package var prepared: [PreparedSnapshot] { state.prepared }
 
     package var writers: [WriterRecord] { state.writers }
 
+    /// Rises with each deletion of this tenure, and with overwriting in branches: then readers are to be asked.
+    package var freeStamp: UInt64 { readers.stamp }
+
     /// No read runs that was asked for before `freeStamp` became this; 0: none of an earlier server. Until it is said
     /// of the last deletion nothing is swept, so what is free on the disk no reader looks at, whoever takes over.
-    package mutating func readersForgot(upTo stamp: UInt64) { forgottenStamp = max(forgottenStamp ?? 0, stamp) }
+    package mutating func readersForgot(upTo stamp: UInt64) { readers.forgot(upTo: stamp, lastWrite: state.lastWrite) }
 }

@@ -4,7 +4,7 @@ import CsnapCore
 ///
 /// Windows that are open, pieces of journal and quarantine are in the anchor, not here.
 enum StoreCatalog {
-    private static let version: UInt8 = 2
+    private static let version: UInt8 = 3
 
     static func encode(_ state: StoreState, nodes: NodeMap) -> [UInt8] {
         var writer = ByteWriter(capacity: 4096)
@@ -37,13 +37,17 @@ enum StoreCatalog {
             writer.fixed(state.space.pointers[page]?.checksum ?? 0)
         }
         writer.optional(state.revert)
+        writer.list(state.branches)
+        writer.fixed(state.lastBranch)
+        writer.fixed(state.lastWrite)
+        writer.flag(state.sweep?.againInBranches ?? false)
         return writer.bytes
     }
 
     static func decode(_ bytes: [UInt8], _ geometry: StoreGeometry) throws(WireError) -> StoreState {
         var reader = ByteReader(bytes)
         let written = try reader.byte()
-        // Version 1 knew no revert.
+        // Version 1 knew no revert, version 2 no branch.
         guard (1...version).contains(written) else { throw .malformed }
         var state = StoreState(geometry)
         state.generation = try reader.fixed(UInt64.self)
@@ -62,8 +66,25 @@ enum StoreCatalog {
         try nodes(&reader, &state, geometry)
         try space(&reader, &state)
         if written >= 2 { state.revert = try reader.optional() }
+        if written >= 3 { try branches(&reader, &state) }
         try reader.finish()
         return state
+    }
+
+    private static func branches(_ reader: inout ByteReader, _ state: inout StoreState) throws(WireError) {
+        state.branches = try reader.list(limit: StoreLimits.snapshots)
+        state.lastBranch = try reader.fixed(UInt32.self)
+        var before: UInt32 = 0
+        for branch in state.branches {
+            guard let number = branch.number.branch, number > before, number <= state.lastBranch else {
+                throw .malformed
+            }
+            before = number
+        }
+        state.lastWrite = try reader.fixed(UInt64.self)
+        guard state.lastWrite < EntryKey.lastWrite else { throw .malformed }
+        let againInBranches = try reader.flag()
+        state.sweep?.againInBranches = againInBranches
     }
 
     private static func windows(_ reader: inout ByteReader, _ state: inout StoreState) throws(WireError) {

@@ -29,6 +29,11 @@ package enum StoreError: Error, Equatable, Sendable {
     case tooManyWriters
     /// Protected against deletion by a flag.
     case pinned(SnapshotNumber)
+    /// The second, a branch, shows the first where it was not written.
+    case hasBranch(SnapshotNumber, SnapshotNumber)
+    /// Only a snapshot can be what this branch was given for; or the other way round.
+    case isBranch(SnapshotNumber)
+    case isNoBranch(SnapshotNumber)
     case outOfRange
     /// An origin only grows.
     case wouldShrink
@@ -42,7 +47,8 @@ package enum StoreError: Error, Equatable, Sendable {
         switch self {
         case .device, .surpassed, .ended: true
         case .damaged, .full, .noSuchSnapshot, .noSuchPrepared, .nameTaken, .impossibleName, .tooManySnapshots,
-            .tooManyWriters, .pinned, .outOfRange, .wouldShrink, .damagedData, .originRead, .originFlush:
+            .tooManyWriters, .pinned, .hasBranch, .isBranch, .isNoBranch, .outOfRange, .wouldShrink, .damagedData,
+            .originRead, .originFlush:
             false
         }
     }

@@ -64,6 +64,14 @@ package enum StoreMutant: String, CaseIterable, Sendable {
     case sweepNotResumed
     /// What a tenure listed that never counted is honoured, too.
     case allCutsHonoured
+    /// A branch is written where its chunk lies already.
+    case branchWrittenInPlace
+    /// What one write to a chunk of a branch did not cover comes from the snapshot, whatever was written before.
+    case mergedWithBase
+    /// A snapshot is deleted under its branches.
+    case baseDeleted
+    /// Nobody sweeps what a branch held before it was overwritten.
+    case overwritingNotSwept
 }
 
 extension StoreAnchor {

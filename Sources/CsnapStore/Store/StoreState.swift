@@ -6,6 +6,11 @@ struct SweepState: Equatable, Sendable {
     var cursor: EntryKey?
     /// A snapshot was deleted since this sweep began: one more is needed.
     var again = false
+    /// The same, of what branches held before they were overwritten.
+    var againInBranches = false
+
+    /// One that looks at branches alone.
+    static let ofBranches = SweepState(cursor: .beforeBranches)
 }
 
 /// Everything of a store but the entries: what the catalog keeps, plus what the journal has changed since.
@@ -15,6 +20,11 @@ struct StoreState: Sendable {
     var originSize: UInt64
     /// By number.
     var snapshots: [Snapshot] = []
+    /// By number.
+    var branches: [Snapshot] = []
+    /// Of the branch made last, and of the last write to any.
+    var lastBranch: UInt32 = 0
+    var lastWrite: UInt64 = 0
     var prepared: [PreparedSnapshot] = []
     /// Sorted.
     var writers: [WriterRecord] = []
@@ -40,7 +50,9 @@ struct StoreState: Sendable {
         return position < snapshots.count && snapshots[position].number.value <= high
     }
 
+    /// A snapshot or a branch.
     func snapshot(_ number: SnapshotNumber) -> Snapshot? {
+        if number.branch != nil { return branches.first { $0.number == number } }
         let position = position(of: number.value)
         guard position < snapshots.count, snapshots[position].number == number else { return nil }
         return snapshots[position]
@@ -57,6 +69,14 @@ struct StoreState: Sendable {
         return low
     }
 
+    /// Whether an entry serves a snapshot or a branch; `before`: the key that comes before it in the tree, or any of
+    /// another chunk.
+    func needs(_ key: EntryKey, after before: EntryKey?) -> Bool {
+        let last = before.flatMap { $0.isSameChunk(as: key) ? $0.end : nil }
+        if key.branch == 0 { return hasSnapshot(above: last ?? 0, upTo: key.end) }
+        return last == nil && snapshot(SnapshotNumber(branch: key.branch)) != nil
+    }
+
     func isQuarantined(_ window: UInt32) -> Bool {
         quarantine.contains { $0.windows.contains(window) }
     }
@@ -67,18 +87,24 @@ extension StoreState {
     /// the journal after its beginning says again. False: a record that cannot be, so the journal is damaged.
     mutating func apply(_ record: StoreRecord, _ geometry: StoreGeometry) -> Bool {
         switch record {
-        case .put(let entry): return setUsed(entry.offset, true, geometry)
+        case .put(let entry):
+            lastWrite = max(lastWrite, entry.key.write)
+            return setUsed(entry.offset, true, geometry)
         case .remove(_, let offset): return setUsed(offset, false, geometry)
         case .created(let snapshot): return applyCreated(snapshot)
         case .deleted(let number):
             snapshots.removeAll { $0.number == number }
+            branches.removeAll { $0.number == number }
             if sweep == nil { sweep = SweepState() } else { sweep?.again = true }
+        case .overwritten:
+            // However far it is: how far, only its records say, and a replay must come to the same.
+            if sweep == nil { sweep = .ofBranches } else { sweep?.againInBranches = true }
         case .changed(let number, let name, let priority, let flags):
-            let position = position(of: number.value)
-            guard position < snapshots.count, snapshots[position].number == number else { return false }
-            snapshots[position].about.name = name
-            snapshots[position].about.priority = priority
-            snapshots[position].about.flags = flags
+            guard var snapshot = snapshot(number) else { return false }
+            snapshot.about.name = name
+            snapshot.about.priority = priority
+            snapshot.about.flags = flags
+            replace(snapshot)
         case .prepared(let snapshot):
             prepared.removeAll { $0.about.uuid == snapshot.about.uuid }
             prepared.append(snapshot)
@@ -93,16 +119,30 @@ extension StoreState {
         case .settled(let tenure): quarantine.removeAll { $0.tenure == tenure }
         case .resized(let size): originSize = size
         case .swept(let key): sweep?.cursor = key
-        case .sweepEnded: sweep = sweep?.again == true ? SweepState() : nil
+        case .sweepEnded:
+            let ended = sweep ?? SweepState()
+            sweep = ended.again ? SweepState() : ended.againInBranches ? .ofBranches : nil
         case .reverting(let revert): self.revert = revert
         case .generationRaised(let generation): self.generation = max(self.generation, generation)
         }
         return true
     }
 
+    private mutating func replace(_ snapshot: Snapshot) {
+        for index in branches.indices where branches[index].number == snapshot.number { branches[index] = snapshot }
+        let position = position(of: snapshot.number.value)
+        if position < snapshots.count { snapshots[position] = snapshot }
+    }
+
     private mutating func applyCreated(_ snapshot: Snapshot) -> Bool {
         prepared.removeAll { $0.about.uuid == snapshot.about.uuid }
         if self.snapshot(snapshot.number) == snapshot { return true }
+        if let branch = snapshot.number.branch {
+            guard branch > lastBranch else { return false }
+            branches.append(snapshot)
+            lastBranch = branch
+            return true
+        }
         guard snapshots.last.map({ $0.number < snapshot.number }) ?? true else { return false }
         snapshots.append(snapshot)
         generation = max(generation, snapshot.number.value + 1)

@@ -1,10 +1,21 @@
 package import CsnapCore
 
-/// A snapshot's number: the generation at its creation; never used again.
+/// A snapshot's number: the generation at its creation; never used again. Branches are counted apart from them, above
+/// all.
 package struct SnapshotNumber: Equatable, Comparable, Sendable {
     package var value: UInt64
 
+    /// Exact in every reader of JSON.
+    static let branches: UInt64 = 1 << 52
+
     package init(_ value: UInt64) { self.value = value }
+
+    init(branch: UInt32) { value = Self.branches + UInt64(branch) }
+
+    /// Of its entries' keys; none: a snapshot.
+    var branch: UInt32? { value > Self.branches ? UInt32(truncatingIfNeeded: value) : nil }
+
+    var isPossible: Bool { value > 0 && value != Self.branches && value <= Self.branches + UInt64(UInt32.max) }
 
     package static func < (left: SnapshotNumber, right: SnapshotNumber) -> Bool { left.value < right.value }
 }
@@ -45,11 +56,14 @@ package struct Snapshot: Equatable, Sendable {
     package var about: SnapshotRequest
     /// Bytes of the origin when it was made.
     package var size: UInt64
+    /// Of a branch: the snapshot that it shows where it was not written. None: a snapshot, which never changes.
+    package var base: SnapshotNumber?
 
-    package init(number: SnapshotNumber, about: SnapshotRequest, size: UInt64) {
+    package init(number: SnapshotNumber, about: SnapshotRequest, size: UInt64, base: SnapshotNumber? = nil) {
         self.number = number
         self.about = about
         self.size = size
+        self.base = base
     }
 }
 

@@ -19,6 +19,7 @@ extension SnapshotStore {
                 guard origin.size >= store.state.originSize else { throw .outOfRange }
                 if !StoreMutants.active(.noFlushBeforeFirstAnchor) { try store.flush() }
                 try store.stand(on: base, journal.pieces, in: journal.windows, settled)
+                store.readers = ReaderMemory(lastWrite: store.state.lastWrite)
             } else {
                 try store.stand(on: nil, [], in: [], settled)
             }

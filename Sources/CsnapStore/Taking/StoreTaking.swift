@@ -78,7 +78,7 @@ extension StoreRefusal {
         case .full: self = .unsettled
         case .ended: self = .slotOfBase(base)
         case .noSuchSnapshot, .noSuchPrepared, .nameTaken, .impossibleName, .tooManySnapshots, .tooManyWriters, .pinned,
-            .outOfRange, .wouldShrink, .damagedData, .originRead, .originFlush:
+            .hasBranch, .isBranch, .isNoBranch, .outOfRange, .wouldShrink, .damagedData, .originRead, .originFlush:
             preconditionFailure("a taking makes no snapshots")
         }
     }

@@ -103,9 +103,10 @@ extension StoreError {
         case .full, .tooManyWriters: .storeFull
         case .originRead, .originFlush: .originFailed
         case .outOfRange: .outOfRange
+        case .isNoBranch: .notWritable
         case .damaged, .damagedData: .storeDamaged
         case .device, .surpassed, .ended, .noSuchPrepared, .nameTaken, .impossibleName, .tooManySnapshots, .pinned,
-            .wouldShrink:
+            .hasBranch, .isBranch, .wouldShrink:
             .storeDamaged
         }
     }
@@ -125,9 +126,10 @@ extension StoreError {
         case .nameTaken: .nameTaken
         case .impossibleName: .badName
         case .tooManySnapshots: .tooManySnapshots
-        case .pinned: .inUse
+        case .pinned, .hasBranch: .inUse
+        case .isBranch: .isBranch
         case .wouldShrink: .originSmaller
-        case .device, .surpassed, .ended, .damaged, .noSuchPrepared, .tooManyWriters, .outOfRange,
+        case .device, .surpassed, .ended, .damaged, .noSuchPrepared, .tooManyWriters, .isNoBranch, .outOfRange,
             .damagedData, .originRead, .originFlush:
             .storeFailed
         }
