@@ -1,10 +1,11 @@
 package import CsnapCore
 
 extension ClientFrame: SessionFrame {
-    /// 4096 ranges of the longest and a hello of the longest names fit it; a client is not trusted with more.
-    package static let maximumBody = 64 << 10
+    /// 4096 ranges of the longest, a hello of the longest names, and the data of a branch fit it; a client is not
+    /// trusted with more.
+    package static let maximumBody = 64 << 10 + 64
 
-    package static func isKnown(type: UInt16) -> Bool { (1...12).contains(type) }
+    package static func isKnown(type: UInt16) -> Bool { (1...13).contains(type) }
 
     package var type: UInt16 {
         switch self {
@@ -20,6 +21,7 @@ extension ClientFrame: SessionFrame {
         case .queryChanges: 10
         case .clientGone: 11
         case .readData: 12
+        case .writeBranch: 13
         }
     }
 
@@ -28,7 +30,8 @@ extension ClientFrame: SessionFrame {
         case .hello(let hello): hello.tenure.epoch
         case .queryWrite(_, let epoch, _), .queryRead(_, let epoch, _, _), .endRead(_, let epoch),
             .listSnapshots(_, let epoch, _), .queryChanges(_, let epoch, _), .command(_, let epoch, _),
-            .clientGone(_, let epoch, _, _), .readData(_, let epoch, _, _, _), .ping(let epoch):
+            .clientGone(_, let epoch, _, _), .readData(_, let epoch, _, _, _), .writeBranch(_, let epoch, _),
+            .ping(let epoch):
             epoch
         case .barrierAck(let attempt): attempt.tenure.epoch
         case .bye: .none
@@ -65,6 +68,9 @@ extension ClientFrame: SessionFrame {
             writer.varint(snapshot)
             writer.varint(offset)
             writer.varint(UInt64(length))
+        case .writeBranch(let request, _, let data):
+            writer.fixed(request)
+            writer.value(data)
         case .ping, .bye: break
         }
     }
@@ -115,8 +121,30 @@ extension ClientFrame: SessionFrame {
             return .readData(
                 request: try reader.fixed(UInt64.self), epoch: epoch, snapshot: try reader.varint(),
                 offset: try reader.varint(), length: try reader.varint32())
+        case 13: return .writeBranch(request: try reader.fixed(UInt64.self), epoch: epoch, try reader.value())
         default: throw .unknownKind(UInt8(truncatingIfNeeded: type))
         }
+    }
+}
+
+/// Refused when it is empty, too long, or has not as many bytes as it says.
+extension BranchData: WireValue {
+    package func encode(to writer: inout ByteWriter) {
+        writer.varint(branch)
+        writer.varint(offset)
+        writer.varint(UInt64(length))
+        writer.flag(!bytes.isEmpty)
+        writer.raw(bytes)
+    }
+
+    package init(from reader: inout ByteReader) throws(WireError) {
+        let branch = try reader.varint()
+        let offset = try reader.varint()
+        let length = try reader.varint32()
+        guard length >= 1, !offset.addingReportingOverflow(UInt64(length)).overflow else { throw .malformed }
+        guard length <= UInt32(SessionWire.maximumData) else { throw .tooLarge }
+        let bytes = try reader.flag() ? try reader.raw(Int(length)) : []
+        self.init(branch: branch, offset: offset, length: length, bytes: bytes)
     }
 }
 

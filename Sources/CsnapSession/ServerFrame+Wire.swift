@@ -4,7 +4,7 @@ extension ServerFrame: SessionFrame {
     /// Room for what maps of snapshot reads and their data will need.
     package static let maximumBody = 1 << 20
 
-    package static func isKnown(type: UInt16) -> Bool { (129...142).contains(type) }
+    package static func isKnown(type: UInt16) -> Bool { (129...143).contains(type) }
 
     package var type: UInt16 {
         switch self {
@@ -22,6 +22,7 @@ extension ServerFrame: SessionFrame {
         case .snapshotsChanged: 140
         case .changes: 141
         case .data: 142
+        case .written: 143
         }
     }
 
@@ -29,7 +30,8 @@ extension ServerFrame: SessionFrame {
         switch self {
         case .welcome(let welcome): welcome.tenure.epoch
         case .refused(_, let tenure), .goAway(let tenure): tenure.epoch
-        case .grant(_, let epoch, _), .error(_, let epoch, _), .pong(let epoch), .map(_, let epoch, _),
+        case .grant(_, let epoch, _), .error(_, let epoch, _), .written(_, let epoch), .pong(let epoch),
+            .map(_, let epoch, _),
             .snapshots(_, let epoch, _, _), .outcome(_, let epoch, _), .changes(_, let epoch, _),
             .snapshotsChanged(let epoch, _), .data(_, let epoch, _):
             epoch
@@ -73,6 +75,7 @@ extension ServerFrame: SessionFrame {
         case .data(let request, _, let bytes):
             writer.fixed(request)
             writer.raw(bytes)
+        case .written(let request, _): writer.fixed(request)
         }
     }
 
@@ -102,7 +105,7 @@ extension ServerFrame: SessionFrame {
             return .error(request: try reader.fixed(UInt64.self), epoch: epoch, code: try reader.fixed(UInt16.self))
         case 133: return .pong(epoch: epoch)
         case 134: return .goAway(tenure: Tenure(epoch: epoch, round: try reader.value()))
-        case 135...142: return try decodeSnapshot(type: type, epoch: epoch, from: &reader)
+        case 135...143: return try decodeSnapshot(type: type, epoch: epoch, from: &reader)
         default: throw .unknownKind(UInt8(truncatingIfNeeded: type))
         }
     }
@@ -129,6 +132,7 @@ extension ServerFrame {
             let request = try reader.fixed(UInt64.self)
             guard reader.remaining <= SessionWire.maximumData else { throw .malformed }
             return .data(request: request, epoch: epoch, bytes: try reader.raw(reader.remaining))
+        case 143: return .written(request: try reader.fixed(UInt64.self), epoch: epoch)
         case 140: return .snapshotsChanged(epoch: epoch, from: try reader.varint())
         case 141: return .changes(request: try reader.fixed(UInt64.self), epoch: epoch, try reader.value())
         default: return .outcome(request: try reader.fixed(UInt64.self), epoch: epoch, try reader.value())

@@ -12,6 +12,8 @@ package enum ClientFrame: Equatable, Sendable {
     /// Read these bytes of a snapshot for me: I do not see the store. They lie in one chunk, and are at most
     /// `SessionWire.maximumData`.
     case readData(request: UInt64, epoch: Epoch, snapshot: UInt64, offset: UInt64, length: UInt32)
+    /// Write this to a branch.
+    case writeBranch(request: UInt64, epoch: Epoch, BranchData)
     /// Nothing of this client is at the disk, nothing granted is unused, the origin is flushed.
     case barrierAck(BarrierAttempt)
     /// The snapshots of this volume with numbers above `after`, one page.
@@ -73,6 +75,25 @@ package struct ChunkRange: Equatable, Sendable {
     }
 }
 
+/// Bytes for a branch, in one chunk.
+package struct BranchData: Equatable, Sendable {
+    /// The branch's number.
+    package var branch: UInt64
+    /// Bytes.
+    package var offset: UInt64
+    /// At most `SessionWire.maximumData`.
+    package var length: UInt32
+    /// `length` of them, or none: zeros.
+    package var bytes: [UInt8]
+
+    package init(branch: UInt64, offset: UInt64, length: UInt32, bytes: [UInt8]) {
+        self.branch = branch
+        self.offset = offset
+        self.length = length
+        self.bytes = bytes
+    }
+}
+
 package enum ServerFrame: Equatable, Sendable {
     case welcome(SessionWelcome)
     case refused(SessionRefusal, tenure: Tenure)
@@ -82,6 +103,8 @@ package enum ServerFrame: Equatable, Sendable {
     case map(request: UInt64, epoch: Epoch, pieces: [MapPiece])
     /// What `readData` asked for, all of it.
     case data(request: UInt64, epoch: Epoch, bytes: [UInt8])
+    /// What `writeBranch` brought is durable.
+    case written(request: UInt64, epoch: Epoch)
     /// Stop admitting writes, drain, flush, then acknowledge.
     case barrierBegin(BarrierAttempt)
     /// Go on, in this generation; it is the old one if no snapshot was made.

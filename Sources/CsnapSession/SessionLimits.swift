@@ -12,6 +12,8 @@ package struct SessionLimits: Equatable, Sendable {
     package var waitingQueries = 1024
     /// Snapshot reads of one session that have not ended: as many as requests.
     package var reads = 1024
+    /// Writes to branches of one session that are not answered: each brings its data along.
+    package var branchWrites = 8
     /// How long clients have to drain and flush when a snapshot is made; all writes wait for it, so it is short.
     package var barrierPatience = Interval.seconds(1)
     /// How long a machine must have run another kernel until its old writes count as landed or lost.

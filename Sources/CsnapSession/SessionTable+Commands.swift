@@ -26,6 +26,9 @@ extension SessionTable {
             // Until all volumes have theirs, the one that decides must show it.
             if let id = volumes[volume].barrier, barriers[id]?.name == name { return refusal(.busy, name, answer) }
             order = .delete(name: name, inUse: uses(volume))
+        case .branch(_, let from, let name, let uuid):
+            guard SnapshotName.isValid(name) else { return refusal(.badName, name, answer) }
+            order = .branch(from: from, name: name, uuid: uuid)
         case .rename(_, let from, let to):
             guard SnapshotName.isValid(to) else { return refusal(.badName, to, answer) }
             order = .rename(from: from, to: to)
@@ -90,6 +93,7 @@ extension SessionTable {
             case .failed(let error): return [failure(answer.request, error, answer.connection)]
             default: return unexpected()
             }
+        case .branch(let answer): return wroteBranch(result, volume, answer)
         case .writer(let writer, _): return written(writer, volume, result)
         case .revert(let answer, let volume, let isBegin):
             return reverted(result, volume, isBegin: isBegin, answer)
@@ -158,9 +162,10 @@ extension SessionTable {
     private func completed(_ outcome: CommandOutcome, _ volume: Int) -> CommandOutcome {
         guard case .volume(var report) = outcome else { return outcome }
         report.sessions = UInt32(sessions(on: [volume]).count)
-        report.waitingWrites = UInt32(volumes[volume].heldUp.count + volumes[volume].full.count)
-        report.heldUp = age(volumes[volume].heldUp.values)
-        report.full = age(volumes[volume].full.values)
+        let branches = fullBranches(volume)
+        report.waitingWrites = UInt32(volumes[volume].heldUp.count + volumes[volume].full.count + branches.count)
+        report.heldUp = age(volumes[volume].heldUp.values.map { $0.since })
+        report.full = age(volumes[volume].full.values.map { $0.since } + branches.map { $0.1.since })
         report.holds = volumes[volume].holds.report
         report.lostWriters = lostWriters(volume)
         report.revert = volumes[volume].about.revert
@@ -172,11 +177,7 @@ extension SessionTable {
     }
 
     /// Of the oldest.
-    private func age(_ writes: [PendingWrite]) -> Interval? {
-        var oldest: Instant?
-        for write in writes { oldest = min(oldest ?? .distantFuture, write.since) }
-        return oldest.map { now - $0 }
-    }
+    private func age(_ since: [Instant]) -> Interval? { since.min().map { now - $0 } }
 
     func answer(_ answer: CommandAnswer, _ outcome: CommandOutcome) -> [SessionAction] {
         guard connections[answer.connection] != nil else { return [] }

@@ -111,6 +111,7 @@ extension SessionTable {
         for (ticket, full) in volumes[session.volume].full where full.connection == id {
             volumes[session.volume].full[ticket] = nil
         }
+        volumes[session.volume].fullBranches[id] = nil
         if SessionMutants.active(.holdsEndWithConnection) {
             volumes[session.volume].holds.drop(clientOf: session.owner.process.node)
         }

@@ -74,7 +74,7 @@ extension SessionTable {
     }
 
     /// Until `activate`.
-    private mutating func keep(_ frame: ClientFrame, _ session: Session, _ id: ConnectionID) -> [SessionAction] {
+    mutating func keep(_ frame: ClientFrame, _ session: Session, _ id: ConnectionID) -> [SessionAction] {
         guard !session.early.contains(frame) else { return [] }
         guard session.early.count < limits.waitingQueries else { return end(id, .tooManyQueries) }
         var session = session

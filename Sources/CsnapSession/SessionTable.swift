@@ -70,6 +70,7 @@ package struct SessionTable: Equatable, Sendable {
         case read(PendingRead, volume: Int)
         /// For a client that does not see the store.
         case data(CommandAnswer)
+        case branch(CommandAnswer)
         case list(CommandAnswer)
         case changes(CommandAnswer)
         case command(CommandAnswer)
@@ -163,8 +164,8 @@ package struct SessionTable: Equatable, Sendable {
             switch frame {
             case .hello(let hello): return greet(hello, id, now)
             case .bye: return end(id, .bye)
-            case .queryWrite, .queryRead, .endRead, .readData, .barrierAck, .listSnapshots, .queryChanges, .command,
-                .clientGone, .ping:
+            case .queryWrite, .queryRead, .endRead, .readData, .writeBranch, .barrierAck, .listSnapshots,
+                .queryChanges, .command, .clientGone, .ping:
                 return end(id, .helloMissing)
             }
         case .greeting: return received(frame, greeting: id)
@@ -221,8 +222,8 @@ extension SessionTable {
         case .bye: return end(id, .bye)
         case .ping(let epoch):
             return epoch == tenure.epoch ? [.send(.pong(epoch: epoch), to: id)] : refuseEpoch(epoch, id)
-        case .queryWrite, .queryRead, .endRead, .readData, .barrierAck, .listSnapshots, .queryChanges, .command,
-            .clientGone:
+        case .queryWrite, .queryRead, .endRead, .readData, .writeBranch, .barrierAck, .listSnapshots, .queryChanges,
+            .command, .clientGone:
             return end(id, .helloMissing)
         }
     }
@@ -234,7 +235,9 @@ extension SessionTable {
         case .hello: return end(id, .helloTwice)
         case .command, .clientGone: return end(id, .wrongImage)
         case .bye: return end(id, .bye) + byeOf(session)
-        case .queryWrite, .queryRead, .endRead, .readData, .barrierAck, .listSnapshots, .queryChanges, .ping: break
+        case .queryWrite, .queryRead, .endRead, .readData, .writeBranch, .barrierAck, .listSnapshots, .queryChanges,
+            .ping:
+            break
         }
         guard frame.epoch == tenure.epoch else { return refuseEpoch(frame.epoch, id) }
         switch frame {
@@ -243,6 +246,7 @@ extension SessionTable {
             return queryRead(request, snapshot, ranges, session, id)
         case .readData(let request, _, let snapshot, let offset, let length):
             return readData(request, snapshot, offset: offset, length: length, session, id)
+        case .writeBranch(let request, _, let data): return writeBranch(request, data, session, id)
         case .endRead(let request, _):
             guard volumes[session.volume].holds.end(session.owner, request) else { return reuse(session.volume) }
             return holdsChanged(session.volume)
@@ -266,7 +270,7 @@ extension SessionTable {
         switch frame {
         case .hello: return end(id, .helloTwice)
         case .bye: return end(id, .bye)
-        case .queryWrite, .queryRead, .endRead, .readData, .barrierAck, .listSnapshots, .queryChanges:
+        case .queryWrite, .queryRead, .endRead, .readData, .writeBranch, .barrierAck, .listSnapshots, .queryChanges:
             return end(id, .wrongImage)
         case .ping, .command, .clientGone: break
         }
@@ -279,7 +283,8 @@ extension SessionTable {
             let proof = ClientProof(volume: volume, client: client, process: process, writer: writer)
             return clientGone(proof, CommandAnswer(connection: id, request: request))
         case .ping(let epoch): return [.send(.pong(epoch: epoch), to: id)]
-        case .hello, .bye, .queryWrite, .queryRead, .endRead, .readData, .barrierAck, .listSnapshots, .queryChanges:
+        case .hello, .bye, .queryWrite, .queryRead, .endRead, .readData, .writeBranch, .barrierAck, .listSnapshots,
+            .queryChanges:
             return []
         }
     }
@@ -295,7 +300,8 @@ extension SessionTable.Order {
         switch self {
         case .write(let write, _): write.connection
         case .read(let read, _): read.connection
-        case .data(let answer), .list(let answer), .changes(let answer), .command(let answer), .gone(_, let answer, _):
+        case .data(let answer), .branch(let answer), .list(let answer), .changes(let answer), .command(let answer),
+            .gone(_, let answer, _):
             answer.connection
         case .barrier, .revert, .writer, .reuse: nil
         }

@@ -86,6 +86,8 @@ struct VolumeState: Equatable, Sendable {
     /// Writes for whose copies the store had no room, by ticket; tried again when `fullUntil` has come.
     var full = SortedTable<UInt64, PendingWrite>()
     var fullUntil = Instant.distantPast
+    /// Sessions whose writes to branches found no room; they ask again.
+    var fullBranches = SortedTable<ConnectionID, FullBranch>()
     /// Deletions whose space the store may not free yet: the number, and the last ticket given when it was heard of. 0:
     /// those of earlier servers, whose readers know of their end when all are back, or without a lease.
     var deletions: [(number: UInt64, ticket: UInt64)] = [(0, 0)]
@@ -100,8 +102,18 @@ struct VolumeState: Equatable, Sendable {
             && left.lost == right.lost && left.isStill == right.isStill && left.reserved == right.reserved
             && left.barrier == right.barrier
             && left.heldUp == right.heldUp && left.full == right.full && left.fullUntil == right.fullUntil
+            && left.fullBranches == right.fullBranches
             && left.deletions.elementsEqual(right.deletions) { $0 == $1 }
     }
+}
+
+/// A client's writes to branches find no room.
+struct FullBranch: Equatable, Sendable {
+    /// Without an answer of this kind for so long, it asks no more.
+    static let patience = Interval.seconds(2)
+
+    var since: Instant
+    var last: Instant
 }
 
 struct LostSession: Equatable, Sendable {

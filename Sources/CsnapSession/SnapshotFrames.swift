@@ -60,7 +60,7 @@ package struct MapPiece: Equatable, Sendable {
 
 /// A snapshot as clients and people see it.
 package struct SnapshotEntry: Equatable, Sendable {
-    /// Never reused within one store; rises from snapshot to snapshot.
+    /// Never reused within one store; rises from snapshot to snapshot, and from branch to branch above all of them.
     package var number: UInt64
     /// The uuid of the command that made it.
     package var uuid: Bits128
@@ -73,10 +73,12 @@ package struct SnapshotEntry: Equatable, Sendable {
     package var priority: Int32
     /// A repair could not save all of it.
     package var isDamaged: Bool
+    /// Of a branch, which is written: the number of the snapshot that it began as. Nil: a snapshot.
+    package var base: UInt64?
 
     package init(
         number: UInt64, uuid: Bits128, name: String, size: UInt64, createdAt: UInt64, priority: Int32 = 0,
-        isDamaged: Bool = false
+        isDamaged: Bool = false, base: UInt64? = nil
     ) {
         self.number = number
         self.uuid = uuid
@@ -85,6 +87,7 @@ package struct SnapshotEntry: Equatable, Sendable {
         self.createdAt = createdAt
         self.priority = priority
         self.isDamaged = isDamaged
+        self.base = base
     }
 }
 
@@ -138,6 +141,8 @@ package enum SnapshotCommand: Equatable, Sendable {
     case create(volume: String, name: String, uuid: Bits128, priority: Int32 = 0)
     /// Of all these volumes at one instant, or of none.
     case createSeveral(volumes: [String], name: String, uuid: Bits128, priority: Int32 = 0)
+    /// An image of its own that begins as that snapshot and may be written; `uuid` as in `create`.
+    case branch(volume: String, from: String, name: String, uuid: Bits128)
     /// Begin, or go on, to write a snapshot back; only the client of the caller's node has the origin from now on.
     case beginRevert(volume: String, name: String, uuid: Bits128)
     /// Chunks below `cursor` are written back, durably.
@@ -160,8 +165,9 @@ package enum SnapshotCommand: Equatable, Sendable {
         switch self {
         case .createSeveral(let volumes, _, _, _): volumes.first ?? ""
         case .beginRevert(let volume, _, _), .moveRevert(let volume, _, _), .endRevert(let volume, _): volume
-        case .create(let volume, _, _, _), .delete(let volume, _), .rename(let volume, _, _), .list(let volume, _),
-            .examine(let volume), .changes(let volume, _), .check(let volume, _), .resize(let volume):
+        case .create(let volume, _, _, _), .branch(let volume, _, _, _), .delete(let volume, _),
+            .rename(let volume, _, _), .list(let volume, _), .examine(let volume), .changes(let volume, _),
+            .check(let volume, _), .resize(let volume):
             volume
         }
     }

@@ -8,6 +8,8 @@ package enum StoreOrder: Equatable, Sendable {
     case map(snapshot: UInt64, [ChunkRange])
     /// These bytes of that snapshot; they lie in one chunk.
     case readData(snapshot: UInt64, offset: UInt64, length: UInt32)
+    /// Write this to a branch, durably.
+    case writeBranch(BranchData)
     case recordWriter(SessionWriter)
     case clearWriter(SessionWriter)
     /// The operator says that nothing of this boot, or of lower ones of its node, can reach a disk any more.
@@ -29,6 +31,8 @@ package enum StoreOrder: Equatable, Sendable {
     /// Chunks below `cursor` are written back, durably.
     case moveRevert(uuid: Bits128, cursor: UInt64)
     case endRevert(uuid: Bits128)
+    /// Begin a branch as that snapshot, unless this command made one before.
+    case branch(from: String, name: String, uuid: Bits128)
     /// Refused by name if it is one of those in use.
     case delete(name: String, inUse: [SnapshotUse])
     case rename(from: String, to: String)
@@ -58,9 +62,11 @@ package enum StoreResult: Equatable, Sendable {
     case copied
     case mapped([MapPiece])
     case data([UInt8])
+    /// Of `writeBranch`.
+    case written
     case writerRecorded
     case writerCleared
-    /// No room to save the chunks of a write; it waits.
+    /// No room to save the chunks of a write, which waits; or for what is written to a branch.
     case full
     /// `find` found neither; `measure`: it has.
     case absent
@@ -71,7 +77,7 @@ package enum StoreResult: Equatable, Sendable {
     case reverting(RevertReport?)
     case committed(SnapshotEntry, generation: UInt64)
     case outcome(CommandOutcome)
-    /// `delete` and `rename`: done to the snapshot of this number.
+    /// `branch`, `delete` and `rename`: done, this is it.
     case changed(SnapshotEntry)
     /// Of `reuse`, `settle` and `abandon`.
     case done

@@ -80,6 +80,10 @@ struct ServedTable {
         case .map(_, let ranges):
             return .mapped([MapPiece(count: ranges.reduce(0) { $0 + $1.count }, place: place)])
         case .readData(_, _, let length): return .data([UInt8](repeating: 7, count: Int(length)))
+        case .writeBranch: return .written
+        case .branch(_, let name, let uuid):
+            return .changed(
+                SnapshotEntry(number: 1 << 52 + 1, uuid: uuid, name: name, size: 655361, createdAt: 0, base: 3))
         case .recordWriter: return .writerRecorded
         case .clearWriter: return .writerCleared
         case .find, .measure: return .absent

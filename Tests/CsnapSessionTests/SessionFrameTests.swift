@@ -41,10 +41,16 @@ struct SessionFrameTests {
             .create(volume: "data", name: "monday", uuid: Bits128(high: 7, low: 8), priority: -3)),
         .clientGone(request: 22, epoch: Epoch(7), volume: "data", client: Bits128(high: 1, low: 2)),
         .readData(request: 23, epoch: Epoch(7), snapshot: 5, offset: 1 << 40, length: 65536),
+        .writeBranch(
+            request: 24, epoch: Epoch(7), BranchData(branch: 1 << 52 + 1, offset: 512, length: 3, bytes: [1, 2, 3])),
+        .writeBranch(
+            request: 25, epoch: Epoch(7), BranchData(branch: 1 << 52 + 1, offset: 1 << 40, length: 65536, bytes: [])),
+        .command(
+            request: 26, epoch: Epoch(7), .branch(volume: "data", from: "monday", name: "try", uuid: Bits128.zero)),
     ]
     static let entry = SnapshotEntry(
         number: 3, uuid: Bits128(high: 1, low: 2), name: "monday", size: 1 << 40, createdAt: 1_700_000_000,
-        priority: -5, isDamaged: true)
+        priority: -5, isDamaged: true, base: 2)
     static let report = {
         var report = VolumeReport(
             generation: 4, snapshots: 2, originSize: 1 << 40, storeSize: 1 << 30, storeUsed: 5, quarantined: 6,

@@ -88,8 +88,8 @@ final class ClientEnds {
                         .clientGone(request: 1, epoch: epoch, volume: DataWorld.volume, client: client))
                 case .outcome(_, _, let outcome): end(outcome == .done)
                 case .refused, .goAway: end(false)
-                case .grant, .error, .map, .data, .barrierBegin, .barrierEnd, .snapshotsChanged, .snapshots, .changes,
-                    .pong:
+                case .grant, .error, .map, .data, .written, .barrierBegin, .barrierEnd, .snapshotsChanged, .snapshots,
+                    .changes, .pong:
                     break
                 }
             }, lost: { end(false) })

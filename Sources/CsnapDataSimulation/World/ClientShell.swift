@@ -131,12 +131,12 @@ final class ClientShell {
         case .flushOrigin(let attempt): flush(attempt)
         case .readMapped(let id, let pieces):
             reads[id]?.start(pieces) { [self] in returned(id) }
-        case .readFailed(let id, let code):
+        case .failed(let id, let code):
             guard let read = reads[id] else { return }
             reads[id] = nil
             read.failed(code)
         case .exports(let entries, _): exports = entries
-        case .changes, .readData, .grown: break
+        case .changes, .readData, .written, .grown: break
         case .note(let note): world.note(33, uuid.high, uuid.low, "client \(name): \(note.text)")
         }
     }

@@ -114,8 +114,8 @@ final class People {
                     self.connection?.send(.command(request: 1, epoch: server.tenure.epoch, command))
                 case .outcome(_, _, let outcome): if heard(outcome) { end() }
                 case .refused, .goAway: end()
-                case .grant, .error, .map, .data, .barrierBegin, .barrierEnd, .snapshotsChanged, .snapshots, .changes,
-                    .pong:
+                case .grant, .error, .map, .data, .written, .barrierBegin, .barrierEnd, .snapshotsChanged, .snapshots,
+                    .changes, .pong:
                     break
                 }
             }, lost: end)

@@ -161,7 +161,7 @@ final class ServerShell {
             if let speaker = speakers[id], speaker.image == SessionHello.origin { world.ledger.anew(speaker) }
         case .clientGone(_, _, _, let client):
             if let speaker = speakers[id] { world.ledger.gone(speaker.process, client) }
-        case .readData, .barrierAck, .listSnapshots, .queryChanges, .command, .ping: break
+        case .readData, .writeBranch, .barrierAck, .listSnapshots, .queryChanges, .command, .ping: break
         }
         with { $0.received(frame, on: id, at: world.instant) }
     }
@@ -181,8 +181,8 @@ final class ServerShell {
                 readsAsked[id]?[request] = nil
             }
         case .welcome: judgeWelcome(id)
-        case .refused, .data, .barrierBegin, .barrierEnd, .snapshotsChanged, .snapshots, .changes, .outcome, .pong,
-            .goAway:
+        case .refused, .data, .written, .barrierBegin, .barrierEnd, .snapshotsChanged, .snapshots, .changes, .outcome,
+            .pong, .goAway:
             break
         }
         connection.send(frame)

@@ -19,7 +19,7 @@ package enum ControlRequest: Equatable, Sendable {
         switch self {
         case .info, .description, .status, .why, .members, .sessions, .metrics, .events: false
         case .command, .snapshot(.resize), .snapshot(.create), .snapshot(.createSeveral), .snapshot(.beginRevert),
-            .snapshot(.moveRevert), .snapshot(.endRevert), .snapshot(.delete), .snapshot(.rename):
+            .snapshot(.moveRevert), .snapshot(.endRevert), .snapshot(.branch), .snapshot(.delete), .snapshot(.rename):
             true
         case .snapshot(.list), .snapshot(.examine), .snapshot(.changes): false
         // It reads the whole store.
@@ -66,6 +66,11 @@ package enum ControlRequest: Equatable, Sendable {
                 .moveRevert(volume: try text(parameters, "volume"), uuid: try knownUUID(parameters), cursor: cursor))
         case "io.csnap.Agent.EndRevert":
             self = .snapshot(.endRevert(volume: try text(parameters, "volume"), uuid: try knownUUID(parameters)))
+        case "io.csnap.Agent.BranchSnapshot":
+            self = .snapshot(
+                .branch(
+                    volume: try text(parameters, "volume"), from: try text(parameters, "name"),
+                    name: try text(parameters, "branch"), uuid: try uuid(parameters)))
         case "io.csnap.Agent.DeleteSnapshot":
             self = .snapshot(.delete(volume: try text(parameters, "volume"), name: try text(parameters, "name")))
         case "io.csnap.Agent.RenameSnapshot":

@@ -30,7 +30,10 @@ package enum InterfaceDescription {
           peer: ?int, peerBoot: ?int, text: string
         )
 
-        type Snapshot (number: int, uuid: string, name: string, size: int, created: int, priority: int, damaged: bool)
+        # `base`: of a branch, the number of the snapshot that it began as.
+        type Snapshot (
+          number: int, uuid: string, name: string, size: int, created: int, priority: int, damaged: bool, base: ?int
+        )
         type Range (offset: int, length: int)
         type Changes (size: int, chunkSize: int, ranges: []Range, nextChunk: ?int)
         type VolumeSnapshot (volume: string, snapshot: Snapshot)
@@ -92,6 +95,8 @@ package enum InterfaceDescription {
         # Chunks below `cursor` are written back, durably.
         method MoveRevert(volume: string, uuid: string, cursor: int) -> (revert: Revert)
         method EndRevert(volume: string, uuid: string) -> ()
+        # A writable image that begins as the snapshot `name`; `uuid` as in CreateSnapshot.
+        method BranchSnapshot(volume: string, name: string, branch: string, uuid: ?string) -> (snapshot: Snapshot)
         method DeleteSnapshot(volume: string, name: string) -> ()
         method RenameSnapshot(volume: string, name: string, newName: string) -> ()
         # Takes the origin's new size; it only grows.

@@ -14,6 +14,8 @@ package struct SnapshotItem: Codable, Equatable, Sendable {
     package var priority: Int32
     /// A repair could not save all of it.
     package var damaged: Bool
+    /// Of a branch, which is written: the number of the snapshot that it began as.
+    package var base: UInt64?
 
     /// What the server takes for a name.
     package static func isName(_ text: String) -> Bool { SnapshotName.isValid(text) }
@@ -26,6 +28,7 @@ package struct SnapshotItem: Codable, Equatable, Sendable {
         created = entry.createdAt
         priority = entry.priority
         damaged = entry.isDamaged
+        base = entry.base
     }
 }
 

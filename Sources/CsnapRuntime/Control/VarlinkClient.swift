@@ -140,6 +140,18 @@ package struct AgentCaller {
         return try JSON.convert(reply["snapshot"] ?? .null, to: SnapshotItem.self)
     }
 
+    /// A writable image that begins as a snapshot; `uuid` makes the call safe to repeat.
+    package func branchSnapshot(
+        _ volume: String, _ name: String, as branch: String, uuid: String? = nil
+    ) throws -> SnapshotItem {
+        var parameters: [String: JSONValue] = [
+            "volume": .string(volume), "name": .string(name), "branch": .string(branch),
+        ]
+        if let uuid { parameters["uuid"] = .string(uuid) }
+        let reply = try client.call("io.csnap.Agent.BranchSnapshot", parameters)
+        return try JSON.convert(reply["snapshot"] ?? .null, to: SnapshotItem.self)
+    }
+
     /// Of all of them at one instant, or of none.
     package func createSnapshots(
         _ volumes: [String], _ name: String, uuid: String? = nil, priority: Int32 = 0

@@ -82,7 +82,7 @@ package struct VolumeChecker {
         var settled: [Tenure] = []
         do throws(StoreRefusal) {
             let before = try SnapshotStore.inspect(device: device(store), origin: device(origin))
-            names = before.snapshots
+            names = before.images
             if !force, let last = before.lastOwner,
                 last.machineID != owner.machineID || last.kernelBootID != owner.kernelBootID
             {

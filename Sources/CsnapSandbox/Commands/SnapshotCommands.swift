@@ -7,10 +7,12 @@ struct SnapshotCommand: ParsableCommand {
         commandName: "snapshot",
         abstract: "Snapshots of a volume.",
         discussion: """
-            A snapshot is read on every node as the NBD export 'snap/NAME' of the volume's client.
+            A snapshot is read on every node as the NBD export 'snap/NAME' of the volume's client. A branch is \
+            written there as well.
             """,
         subcommands: [
-            Create.self, List.self, Delete.self, Rename.self, Diff.self, Revert.self, Send.self, Receive.self,
+            Create.self, Branch.self, List.self, Delete.self, Rename.self, Diff.self, Revert.self, Send.self,
+            Receive.self,
             Schedule.self,
         ])
 
@@ -77,8 +79,34 @@ struct SnapshotCommand: ParsableCommand {
         }
     }
 
+    struct Branch: ParsableCommand {
+        static let configuration = CommandConfiguration(
+            commandName: "branch",
+            abstract: "Make a writable image that begins as a snapshot.",
+            discussion: """
+                The branch is the NBD export 'snap/NAME' on every node, to be read and written. What is written to it \
+                is durable when the write returns, and changes neither the snapshot nor the volume. The snapshot \
+                cannot be deleted as long as it has branches. A branch has no snapshots of its own.
+                """)
+
+        @Argument(help: "The snapshot.") var snapshot: String
+        @Argument(help: "The branch's name: 1 to 64 letters, digits and - _ . : + @.") var name: String
+        @Option(help: ArgumentHelp("Of an earlier call, to ask what became of it.", valueName: "uuid"))
+        var uuid: String?
+        @OptionGroup var options: Options
+
+        func run() throws {
+            let made = try options.agent.call(waitingFor: "the server to store it") {
+                try $0.branchSnapshot(try options.name($0), snapshot, as: name, uuid: uuid)
+            }
+            if options.json { return Terminal.say(try SnapshotCommand.json(made)) }
+            Terminal.say("branch \(made.name) of \(snapshot), \(ByteText.short(made.size))")
+        }
+    }
+
     struct List: ParsableCommand {
-        static let configuration = CommandConfiguration(commandName: "list", abstract: "List the snapshots.")
+        static let configuration = CommandConfiguration(
+            commandName: "list", abstract: "List the snapshots and branches.")
 
         @OptionGroup var options: Options
 
@@ -91,6 +119,9 @@ struct SnapshotCommand: ParsableCommand {
                 var line =
                     "\(item.number)\t\(ClockText.text(item.created))\t\(ByteText.short(item.size))\t\(item.name)"
                 if item.priority != 0 { line += "\tpriority \(item.priority)" }
+                if let base = item.base {
+                    line += "\tbranch of \(items.first { $0.number == base }?.name ?? "number \(base)")"
+                }
                 if item.damaged { line += "\tdamaged" }
                 Terminal.say(line)
             }
@@ -99,7 +130,7 @@ struct SnapshotCommand: ParsableCommand {
 
     struct Delete: ParsableCommand {
         static let configuration = CommandConfiguration(
-            commandName: "delete", abstract: "Delete a snapshot; its space comes back by and by.")
+            commandName: "delete", abstract: "Delete a snapshot or branch; its space comes back by and by.")
 
         @Argument(help: "Its name.") var name: String
         @OptionGroup var options: Options

@@ -55,8 +55,14 @@ extension SnapshotCommand {
         }
     }
 
+    /// A snapshot, no branch.
     static func find(_ name: String, in known: [SnapshotItem]) throws -> SnapshotItem {
-        if let found = known.first(where: { $0.name == name }) { return found }
+        if let found = known.first(where: { $0.name == name }) {
+            guard found.base != nil else { return found }
+            throw CommandFailure(
+                text: "csnapctl: \(name) is a branch, which may change at any time: name a snapshot, or copy the "
+                    + "export snap/\(name)", code: 4)
+        }
         throw CommandFailure(
             text: "csnapctl: there is no snapshot '\(name)': `csnapctl snapshot list` shows them", code: 4)
     }

@@ -66,6 +66,9 @@ extension SnapshotStore {
     /// The same of branches.
     package var branches: [Snapshot] { state.branches }
 
+    /// All of both, by number.
+    package var images: [Snapshot] { state.snapshots + state.branches }
+
     /// Snapshots of several volumes whose fate is open; to be committed or abandoned before the first grant.
     package var prepared: [PreparedSnapshot] { state.prepared }
 

@@ -225,7 +225,7 @@ import Testing
         core.read(9, snapshot: 4, Self.range, now: Core.at(1))
         _ = core.takeActions()
         core.receive(.error(request: 9, epoch: Epoch(1), code: 4), now: Core.at(1))
-        #expect(core.takeActions() == [.readFailed(9, code: 4)])
+        #expect(core.takeActions() == [.failed(9, code: 4)])
     }
 
     // MARK: Changes
@@ -244,7 +244,7 @@ import Testing
         core.receive(.changes(request: 8, epoch: Epoch(1), answer), now: Core.at(1))
         #expect(core.takeActions() == [asked(9), .changes(8, answer)])
         core.receive(.error(request: 9, epoch: Epoch(1), code: 4), now: Core.at(1))
-        #expect(core.takeActions() == [asked(10), .readFailed(9, code: 4)])
+        #expect(core.takeActions() == [asked(10), .failed(9, code: 4)])
         core.sessionLost(Core.at(2))
         core.wake(Core.at(100))
         core.sessionConnected()
@@ -280,9 +280,9 @@ import Testing
         core.receive(.data(request: 10, epoch: Epoch(1), bytes: Self.data), now: Core.at(2))
         #expect(core.takeActions() == [], "once")
         core.receive(.data(request: 9, epoch: Epoch(1), bytes: [1]), now: Core.at(2))
-        #expect(core.takeActions() == [.readFailed(9, code: 6)], "all of it or nothing")
+        #expect(core.takeActions() == [.failed(9, code: 6)], "all of it or nothing")
         core.receive(.error(request: 11, epoch: Epoch(1), code: 4), now: Core.at(2))
-        #expect(core.takeActions() == [.readFailed(11, code: 4)])
+        #expect(core.takeActions() == [.failed(11, code: 4)])
     }
 
     @Test func theNextServerIsAskedAnew() {

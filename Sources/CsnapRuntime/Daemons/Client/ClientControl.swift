@@ -91,7 +91,8 @@ final class ClientControl {
         case .wake: break  // `takeActions` woke them
         case .flushOrigin(let attempt): snapshots.flushOrigin(attempt)
         case .readMapped(let id, let pieces): snapshots.mapped(id, pieces)
-        case .readFailed(let id, let code): snapshots.failed(id, code: code)
+        case .failed(let id, let code): snapshots.failed(id, code: code)
+        case .written(let id): snapshots.wrote(id)
         case .changes(let id, let changes): snapshots.changed(id, changes)
         case .readData(let id, let bytes): snapshots.received(id, bytes)
         case .exports(let entries, let chunkSize): snapshots.offer(entries, chunkSize: chunkSize)

@@ -1,7 +1,8 @@
 package import CsnapCore
 package import CsnapSession
 
-/// What is asked of the server about snapshots: where their chunks are, what differs, which there are.
+/// What is asked of the server about snapshots and branches: where their chunks are, what is written to them, what
+/// differs, which there are.
 extension ClientCore {
     // MARK: - Snapshot reads
 
@@ -29,7 +30,7 @@ extension ClientCore {
     /// Nobody waits for it any more. True: it is over now (a map that comes later is ended at once); false: it is at
     /// the disk.
     package mutating func withdrawRead(_ id: UInt64) -> Bool {
-        remoteReads.withdraw(id) || reads.withdraw(id) || changes.withdraw(id)
+        remoteReads.withdraw(id) || branchWrites.withdraw(id) || reads.withdraw(id) || changes.withdraw(id)
     }
 
     /// Lets the server read bytes of one chunk of a snapshot: `.readData` brings them.
@@ -44,8 +45,33 @@ extension ClientCore {
         guard session == .open, let length = remoteReads.answered(id) else { return }
         let isWhole = bytes.count == Int(length)
         actions.append(
-            isWhole ? .readData(id, bytes) : .readFailed(id, code: SessionQueryError.storeDamaged.rawValue))
+            isWhole ? .readData(id, bytes) : .failed(id, code: SessionQueryError.storeDamaged.rawValue))
         askReads(now)
+    }
+
+    /// Writes to a branch, bytes of one chunk: `.written` says that they are durable.
+    package mutating func writeBranch(_ id: UInt64, _ data: BranchData, now: Instant) {
+        branchWrites.begin(id, data)
+        askReads(now)
+    }
+
+    mutating func written(_ id: UInt64, _ now: Instant) {
+        guard session == .open, let isAwaited = branchWrites.answered(id) else { return }
+        if isAwaited { actions.append(.written(id)) }
+        askReads(now)
+    }
+
+    /// An error that is the answer to something asked here; false: it is not.
+    mutating func failed(_ id: UInt64, code: UInt16, _ now: Instant) -> Bool {
+        if code == SessionQueryError.storeFull.rawValue, branchWrites.foundNoRoom(id, now) { return true }
+        if let isAwaited = branchWrites.answered(id) {
+            if isAwaited { actions.append(.failed(id, code: code)) }
+            askReads(now)
+            return true
+        }
+        guard reads.failed(id) || answered(id) || remoteReads.answered(id) != nil else { return false }
+        actions.append(.failed(id, code: code))
+        return true
     }
 
     /// The session is over.
@@ -53,6 +79,7 @@ extension ClientCore {
         reads.sessionEnded()
         changes.sessionEnded()
         remoteReads.sessionEnded()
+        branchWrites.sessionEnded()
     }
 
     mutating func askReads(_ now: Instant) {
@@ -70,6 +97,9 @@ extension ClientCore {
                         request: id, epoch: gate.adopted.epoch, snapshot: read.snapshot, offset: read.offset,
                         length: read.length)))
         }
+        for (id, data) in branchWrites.takeUnasked() {
+            actions.append(.send(.writeBranch(request: id, epoch: gate.adopted.epoch, data)))
+        }
     }
 
     mutating func mapped(_ id: UInt64, _ pieces: [MapPiece], _ now: Instant) {
@@ -83,7 +113,7 @@ extension ClientCore {
 
     // MARK: - Changes
 
-    /// Which chunks changed between two images? `.changes` or `.readFailed` answers. What two snapshots differ in does
+    /// Which chunks changed between two images? `.changes` or `.failed` answers. What two snapshots differ in does
     /// not change, so no lease is looked at.
     package mutating func askChanges(_ id: UInt64, _ query: ChangesQuery) {
         changes.add(id, query)

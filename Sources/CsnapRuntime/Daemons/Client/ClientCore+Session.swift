@@ -18,7 +18,7 @@ extension ClientCore {
         switch session {
         case .none: server != nil && agent != nil ? retryAt : nil
         case .connecting, .greeting: heardAt + Self.silence
-        case .open: min(pingAt, heardAt + Self.silence)
+        case .open: min(pingAt, heardAt + Self.silence, branchWrites.nextResume ?? .distantFuture)
         }
     }
 
@@ -29,6 +29,9 @@ extension ClientCore {
         case .connecting, .greeting: abandon(now, pause: Self.reconnectPause)
         case .open:
             if heardAt + Self.silence <= now { return abandon(now, pause: Self.reconnectPause) }
+            branchWrites.resume(now)
+            askReads(now)
+            guard pingAt <= now else { return }
             pingAt = now + Self.pingPeriod
             actions.append(.send(.ping(epoch: gate.adopted.epoch)))
         }
@@ -94,9 +97,7 @@ extension ClientCore {
             granted(request, epoch: epoch, generation: generation, now)
         case .error(let request, let epoch, let code):
             guard session == .open, epoch == gate.adopted.epoch else { return }
-            if reads.failed(request) || answered(request) || remoteReads.answered(request) != nil {
-                return actions.append(.readFailed(request, code: code))
-            }
+            if failed(request, code: code, now) { return }
             queries.failed(request, code: code)
             actions.append(.wake)
             ask()
@@ -104,6 +105,8 @@ extension ClientCore {
             if epoch == gate.adopted.epoch { mapped(request, pieces, now) }
         case .data(let request, let epoch, let bytes):
             if epoch == gate.adopted.epoch { received(request, bytes, now) }
+        case .written(let request, let epoch):
+            if epoch == gate.adopted.epoch { written(request, now) }
         case .barrierBegin(let attempt): begin(attempt)
         case .barrierEnd(let attempt, let generation, let originSize):
             end(attempt, generation: generation, originSize: originSize, now)

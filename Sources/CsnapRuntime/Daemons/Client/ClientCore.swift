@@ -18,11 +18,14 @@ package struct ClientCore: Equatable, Sendable {
         case flushOrigin(BarrierAttempt)
         /// Read a snapshot's chunks from these places, then `finishRead`.
         case readMapped(UInt64, [MapPiece])
-        case readFailed(UInt64, code: UInt16)
+        /// Of a read, a question, or a write to a branch.
+        case failed(UInt64, code: UInt16)
         /// The answer to `askChanges`.
         case changes(UInt64, ChangedChunks)
         /// What the server read for us.
         case readData(UInt64, [UInt8])
+        /// What was given to `writeBranch` is durable.
+        case written(UInt64)
         /// These snapshots are to be offered.
         case exports([SnapshotEntry], chunkSize: UInt32)
         /// The origin has so many bytes now: offered to those who connect from now on.
@@ -65,6 +68,7 @@ package struct ClientCore: Equatable, Sendable {
     var reads = SnapshotReads()
     var changes = ChangeQuestions()
     var remoteReads = RemoteReads()
+    var branchWrites = BranchWrites()
     var snapshots = SnapshotList()
     var hanging = DiskWatch.Hanging()
     var lastRefusal: SessionRefusal?

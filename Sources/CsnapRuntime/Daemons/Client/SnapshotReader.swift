@@ -6,8 +6,9 @@ import Glibc
 import NBDProtocol
 import Synchronization
 
-/// The snapshots of a client's volume as exports: where their chunks are comes from the server, through the core; the
-/// disk reads are done here, by threads that may block. Where the store is not seen the server reads for us.
+/// The snapshots and branches of a client's volume as exports: where their chunks are comes from the server, through
+/// the core; the disk reads are done here, by threads that may block. Where the store is not seen the server reads for
+/// us. What is written to a branch, the server writes.
 final class SnapshotReader: Sendable {
     /// Chunks of one question: its answer has at most a piece for each.
     private static let chunksPerPart: UInt64 = 1024
@@ -15,9 +16,9 @@ final class SnapshotReader: Sendable {
     private struct Job {
         let request: ExportRequest
         let export: SnapshotExport
-        /// The server reads it.
+        /// The server reads or writes it.
         var isRemote = false
-        /// Bytes that are read.
+        /// Bytes that are done.
         var done: UInt64 = 0
         var isWithdrawn = false
 
@@ -32,11 +33,22 @@ final class SnapshotReader: Sendable {
             return ChunkRange(first: first, count: UInt32(min(last - first + 1, chunksPerPart)))
         }
 
-        /// Bytes of the next part; of one chunk, if the server reads it.
+        /// Bytes of the next part; of one chunk, if the server does it.
         var partLength: UInt64 {
             let size = UInt64(export.chunkSize)
             if isRemote { return min(rest, UInt64(SessionWire.maximumData), size - offset % size) }
             return min(rest, chunks.end * size - offset)
+        }
+
+        /// The next part of something to be written; nil: it is read.
+        var branchData: BranchData? {
+            var bytes: [UInt8] = []
+            switch request.command.action {
+            case .write: bytes = Array(request.data[Int(done)..<Int(done + partLength)])
+            case .writeZeroes: break
+            case .read, .flush, .trim, .cache, .blockStatus: return nil
+            }
+            return BranchData(branch: export.snapshot, offset: offset, length: UInt32(partLength), bytes: bytes)
         }
     }
 
@@ -95,10 +107,14 @@ final class SnapshotReader: Sendable {
         guard chunkSize > 0 else { return }
         exports.replaceSnapshots(
             entries.map { entry in
+                let isBranch = entry.base != nil
                 let export = NBDExport(
-                    name: "snap/\(entry.name)", description: "snapshot \(entry.name) of volume \(volume)",
-                    size: entry.size, minimumBlock: origin.minimumBlock, preferredBlock: chunkSize, isReadOnly: true,
-                    image: NBDImage(name: entry.name, number: entry.number))
+                    name: "snap/\(entry.name)",
+                    description: "\(isBranch ? "branch" : "snapshot") \(entry.name) of volume \(volume)",
+                    size: entry.size, minimumBlock: origin.minimumBlock, preferredBlock: chunkSize,
+                    isReadOnly: !isBranch,
+                    // What changes at any time has no changes since another image.
+                    image: isBranch ? nil : NBDImage(name: entry.name, number: entry.number))
                 return ServedExport(
                     export: export,
                     backend: SnapshotExport(reader: self, snapshot: entry.number, chunkSize: chunkSize))
@@ -110,8 +126,10 @@ final class SnapshotReader: Sendable {
     fileprivate func begin(_ request: ExportRequest, _ export: SnapshotExport) {
         switch request.command.action {
         case .read: start(Job(request: request, export: export, isRemote: store == nil))
-        case .flush, .cache: request.finish(0)
-        case .write, .trim, .writeZeroes: request.finish(EROFS)
+        // What is written is durable when it is answered; what is trimmed may stay.
+        case .flush, .cache, .trim: request.finish(0)
+        // Of a snapshot NBDTransmission has refused them.
+        case .write, .writeZeroes: start(Job(request: request, export: export, isRemote: true))
         case .blockStatus: askChanges(request, export)
         }
     }
@@ -127,14 +145,19 @@ final class SnapshotReader: Sendable {
     /// Asks for the next part.
     private func start(_ job: Job) {
         let id = keep(job)
+        let data = job.branchData
         monitor.with { core in
             let now = BootClock.now()
             let snapshot = job.export.snapshot
+            if let data { return core.writeBranch(id, data, now: now) }
             guard job.isRemote else { return core.read(id, snapshot: snapshot, job.chunks, now: now) }
             core.readRemotely(
                 id, snapshot: snapshot, offset: job.offset, length: UInt32(job.partLength), now: now)
         }
     }
+
+    /// The server has written the next part.
+    func wrote(_ id: UInt64) { finish(id, 0) }
 
     /// The server has read the next part.
     func received(_ id: UInt64, _ bytes: [UInt8]) {
@@ -147,7 +170,11 @@ final class SnapshotReader: Sendable {
 
     func failed(_ id: UInt64, code: UInt16) {
         guard let job = jobs.withLock({ $0.living.removeValue(forKey: id) }) else { return }
-        job.request.finish(code == SessionQueryError.unknownSnapshot.rawValue ? ESTALE : EIO)
+        switch SessionQueryError(rawValue: code) {
+        case .unknownSnapshot: job.request.finish(ESTALE)
+        case .notWritable: job.request.finish(EROFS)
+        default: job.request.finish(EIO)
+        }
     }
 
     func mapped(_ id: UInt64, _ pieces: [MapPiece]) {

@@ -91,6 +91,13 @@ struct VolumeStore {
         return outcomes.map { StoreResult($0) }
     }
 
+    /// One result for each, for one flush.
+    mutating func write(_ group: [BranchData]) throws(StoreError) -> [StoreResult] {
+        let outcomes = try store.write(group.map { BranchWrite($0) })
+        for case .some(let error) in outcomes { damage.met(error, at: BootClock.now()) }
+        return outcomes.map { $0.map { $0 == .full ? .full : .failed($0.queryError) } ?? .written }
+    }
+
     /// Gives up the snapshot of lowest priority that nobody reads, unless space is on its way already.
     private mutating func dropOne() throws(StoreError) {
         if store.awaitsSpace { return }
@@ -130,12 +137,12 @@ struct VolumeStore {
             switch order {
             // Decided: whoever cannot follow ends, and a successor decides alike.
             case .commitPrepared, .abandon: throw error
-            case .copyOut, .map, .readData, .recordWriter, .clearWriter, .settle, .reuse:
+            case .copyOut, .map, .readData, .writeBranch, .recordWriter, .clearWriter, .settle, .reuse:
                 return .failed(error.queryError)
             case .changes where error == .outOfRange:
                 return .outcome(.refused(.notOlder, culprit: volume))
-            case .find, .commit, .prepare, .measure, .resize, .beginRevert, .moveRevert, .endRevert, .delete, .rename,
-                .list, .examine, .changes, .check:
+            case .find, .commit, .prepare, .measure, .resize, .beginRevert, .moveRevert, .endRevert, .branch, .delete,
+                .rename, .list, .examine, .changes, .check:
                 return .outcome(.refused(error.refusal, culprit: error.snapshot ?? volume))
             }
         }
@@ -152,6 +159,7 @@ struct VolumeStore {
             let bytes = try data(SnapshotNumber(snapshot), at: offset, Int(length))
             lastRead[snapshot] = BootClock.now()
             return .data(bytes)
+        case .writeBranch(let data): return try write([data])[0]
         case .recordWriter(let writer):
             try store.addWriter(WriterRecord(writer))
             return .writerRecorded
@@ -184,23 +192,15 @@ struct VolumeStore {
             guard store.revert.map({ $0.uuid == uuid }) ?? true else { return notReverting }
             try store.setRevert(nil)
             return .reverting(nil)
-        case .delete(let name, let inUse):
-            guard let snapshot = named(name) else { return Self.unknown(name) }
-            if let revert = store.revert, store.isOfRevert(snapshot) {
-                return .outcome(.refused(.inUse, culprit: "\(name): node \(revert.node.value) reverts the volume"))
-            }
-            if let use = inUse.first(where: { $0.number == snapshot.number.value }) {
-                return .outcome(.refused(.inUse, culprit: "\(name): \(use.culprit)"))
-            }
-            try store.delete(snapshot.number)
-            return .changed(SnapshotEntry(snapshot))
+        case .branch(let from, let name, let uuid): return try branch(from, name, uuid)
+        case .delete(let name, let inUse): return try delete(name, inUse)
         case .rename(let from, let to):
             guard let old = named(from) else { return Self.unknown(from) }
             let new = try store.change(old.number, name: to, priority: old.about.priority, flags: old.about.flags)
             return .changed(SnapshotEntry(new))
         case .list(let after): return .outcome(page(after))
         case .examine: return .outcome(.volume(report))
-        case .changes(let query): return .outcome(.changes(try changes(query)))
+        case .changes(let query): return .outcome(try changes(query))
         case .check(let uuid): return .outcome(checkState(uuid))
         case .reuse(let stamp):
             store.readersForgot(upTo: stamp)
@@ -229,7 +229,10 @@ struct VolumeStore {
     }
 
     /// One page.
-    private mutating func changes(_ query: ChangesQuery) throws(StoreError) -> ChangedChunks {
+    private mutating func changes(_ query: ChangesQuery) throws(StoreError) -> CommandOutcome {
+        if let branch = store.branches.first(where: { [query.from, query.to].contains($0.number.value) }) {
+            return .refused(.isBranch, culprit: branch.about.name)
+        }
         let part = try store.diff(
             SnapshotNumber(query.from), query.to.map { SnapshotNumber($0) }, startingAt: query.first,
             limit: SessionWire.maximumChanges - 1)
@@ -244,7 +247,7 @@ struct VolumeStore {
                 break
             }
         }
-        return changes
+        return .changes(changes)
     }
 
     private mutating func data(
@@ -257,18 +260,43 @@ struct VolumeStore {
         return Array(chunk[start..<start + length])
     }
 
-    private func named(_ name: String) -> Snapshot? { store.snapshots.first { $0.about.name == name } }
+    private func named(_ name: String) -> Snapshot? { store.images.first { $0.about.name == name } }
+
+    private mutating func branch(
+        _ from: String, _ name: String, _ uuid: Bits128
+    ) throws(StoreError) -> StoreResult {
+        if let made = store.images.first(where: { $0.about.uuid == uuid }) { return .changed(SnapshotEntry(made)) }
+        guard let base = named(from) else { return Self.unknown(from) }
+        if base.base != nil { return .outcome(.refused(.isBranch, culprit: from)) }
+        if named(name) != nil { return .outcome(.refused(.nameTaken, culprit: name)) }
+        return .changed(SnapshotEntry(try store.branch(Self.request(name, uuid, 0), of: base.number)))
+    }
+
+    private mutating func delete(_ name: String, _ inUse: [SnapshotUse]) throws(StoreError) -> StoreResult {
+        guard let snapshot = named(name) else { return Self.unknown(name) }
+        if let revert = store.revert, store.isOfRevert(snapshot) {
+            return .outcome(.refused(.inUse, culprit: "\(name): node \(revert.node.value) reverts the volume"))
+        }
+        if let branch = store.branch(of: snapshot.number) {
+            return .outcome(.refused(.inUse, culprit: "\(name): \(branch.about.name) is a branch of it"))
+        }
+        if let use = inUse.first(where: { $0.number == snapshot.number.value }) {
+            return .outcome(.refused(.inUse, culprit: "\(name): \(use.culprit)"))
+        }
+        try store.delete(snapshot.number)
+        return .changed(SnapshotEntry(snapshot))
+    }
 
     private static func unknown(_ name: String) -> StoreResult {
         .outcome(.refused(.unknownSnapshot, culprit: name))
     }
 
     private func find(_ name: String, _ uuid: Bits128) -> StoreResult {
-        if let made = store.snapshots.first(where: { $0.about.uuid == uuid }) {
+        if let made = store.images.first(where: { $0.about.uuid == uuid }) {
             return .outcome(.snapshot(SnapshotEntry(made)))
         }
         if named(name) != nil { return .outcome(.refused(.nameTaken, culprit: name)) }
-        guard store.snapshots.count < StoreLimits.snapshots else {
+        guard store.images.count < StoreLimits.snapshots else {
             return .outcome(.refused(.tooManySnapshots, culprit: volume))
         }
         return .absent
@@ -281,6 +309,7 @@ struct VolumeStore {
         _ name: String, _ uuid: Bits128, _ node: NodeID
     ) throws(StoreError) -> StoreResult {
         guard let target = named(name) else { return Self.unknown(name) }
+        if target.base != nil { return .outcome(.refused(.isBranch, culprit: name)) }
         var next = RevertState(uuid: uuid, target: target.number, node: node, cursor: 0)
         if let there = store.revert {
             next.uuid = there.uuid
@@ -298,7 +327,7 @@ struct VolumeStore {
     }
 
     private func page(_ after: UInt64) -> CommandOutcome {
-        let rest = store.snapshots.drop { $0.number.value <= after }
+        let rest = store.images.drop { $0.number.value <= after }
         let page = rest.prefix(SessionWire.snapshotsPerPage)
         return .snapshots(page.map { SnapshotEntry($0) }, hasMore: rest.count > page.count)
     }

@@ -38,7 +38,14 @@ extension SnapshotEntry {
         self.init(
             number: snapshot.number.value, uuid: snapshot.about.uuid, name: snapshot.about.name, size: snapshot.size,
             createdAt: snapshot.about.created, priority: snapshot.about.priority,
-            isDamaged: snapshot.about.flags.contains(.damaged))
+            isDamaged: snapshot.about.flags.contains(.damaged), base: snapshot.base?.value)
+    }
+}
+
+extension BranchWrite {
+    package init(_ data: BranchData) {
+        self.init(
+            branch: SnapshotNumber(data.branch), offset: data.offset, length: Int(data.length), bytes: data.bytes)
     }
 }
 
