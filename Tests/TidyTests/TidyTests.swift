@@ -74,6 +74,10 @@ import Testing
         let codes = text.captures(#"code: "(\w+)""#) + ["noServer", "notHolder"]
         #expect(codes.count > 8)
         #expect(DocumentRules.undocumented(codes, in: troubleshooting, "error code") == [])
+        let refusals = Repository.text("Sources/CsnapRuntime/Control/SnapshotTypes.swift").captures(
+            #"case \.\w+: "(\w+)"$"#)
+        #expect(refusals.count > 18)
+        #expect(DocumentRules.undocumented(refusals, in: troubleshooting, "refusal of a snapshot command") == [])
         let errors = text.captures(#"case \.\w+: "io\.csnap\.Agent\.(\w+)""#)
         #expect(errors.count > 3)
         let interface = Repository.text("Sources/CsnapRuntime/Control/InterfaceDescription.swift")
