@@ -16,8 +16,19 @@ extension SessionTable {
         case .check(_, let uuid): order = .check(uuid)
         case .beginRevert(_, let name, let uuid):
             guard case .commander(let process, _) = connections[answer.connection] else { return [] }
-            return beginRevert(volume, name: name, uuid: uuid, by: process.node, answer)
+            let begin = StoreOrder.beginRevert(name: name, uuid: uuid, node: process.node)
+            return beginRevert(volume, begin, by: process.node, answer)
+        case .beginReceive(_, let uuid):
+            guard case .commander(let process, _) = connections[answer.connection] else { return [] }
+            return beginRevert(volume, .beginReceive(uuid: uuid, node: process.node), by: process.node, answer)
+        case .finishReceive(_, let name, let uuid):
+            guard let revert = volumes[volume].about.revert, revert.uuid == uuid, revert.number == 0 else {
+                return refusal(.notReverting, command.volume, answer)
+            }
+            return create([volume], isSeveral: false, name: name, uuid: uuid, priority: 0, answer)
         case .endRevert(_, let uuid):
+            // Nobody else is let in while the snapshot of what was received is made.
+            guard volumes[volume].barrier == nil else { return refusal(.busy, command.volume, answer) }
             return [self.order(.endRevert(uuid: uuid), volume, for: .revert(answer, volume: volume, isBegin: false))]
         case .moveRevert(_, let uuid, let cursor):
             let move = StoreOrder.moveRevert(uuid: uuid, cursor: cursor)

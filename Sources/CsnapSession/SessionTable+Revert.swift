@@ -1,12 +1,12 @@
 import CsnapCore
 
-/// A snapshot is written back to the origin by one client that alone has it
-/// (docs/decisions/0058-a-revert-is-a-client.md).
+/// A snapshot is written back to the origin, or one that a stream brings is written there, by one client that alone has
+/// it (docs/decisions/0058-a-revert-is-a-client.md, 0085-receive-has-the-origin-alone.md).
 extension SessionTable {
     /// Refused unless no other node's client is here, and none is lost: what it gave to the disk would land in what is
     /// being written back.
     mutating func beginRevert(
-        _ volume: Int, name: String, uuid: Bits128, by node: NodeID, _ answer: CommandAnswer
+        _ volume: Int, _ begin: StoreOrder, by node: NodeID, _ answer: CommandAnswer
     ) -> [SessionAction] {
         let about = volumes[volume].about.name
         guard volumes[volume].barrier == nil, volumes[volume].reserved == nil else {
@@ -28,11 +28,7 @@ extension SessionTable {
         let lost = lostWriters(volume, besides: own)
         guard lost.isEmpty else { return refusal(.writerLost, Self.list(lost.map { $0.words }), answer) }
         volumes[volume].reserved = node
-        return [
-            order(
-                .beginRevert(name: name, uuid: uuid, node: node), volume,
-                for: .revert(answer, volume: volume, isBegin: true))
-        ]
+        return [order(begin, volume, for: .revert(answer, volume: volume, isBegin: true))]
     }
 
     /// The store has answered what a revert asked.

@@ -1,66 +1,55 @@
 package import CsnapCore
 
 extension SnapshotCommand: WireValue {
-    package func encode(to writer: inout ByteWriter) {
+    private var kind: UInt8 {
         switch self {
-        case .create(let volume, let name, let uuid, let priority):
-            writer.byte(1)
-            writer.string(volume)
+        case .create: 1
+        case .delete: 2
+        case .rename: 3
+        case .list: 4
+        case .examine: 5
+        case .changes: 6
+        case .createSeveral: 16
+        case .beginRevert: 17
+        case .moveRevert: 18
+        case .endRevert: 19
+        case .check: 20
+        case .resize: 21
+        case .branch: 22
+        case .beginReceive: 23
+        case .finishReceive: 24
+        }
+    }
+
+    package func encode(to writer: inout ByteWriter) {
+        writer.byte(kind)
+        writer.string(volume)
+        switch self {
+        case .create(_, let name, let uuid, let priority):
             writer.string(name)
             writer.value(uuid)
             writer.fixed(UInt32(bitPattern: priority))
-        case .delete(let volume, let name):
-            writer.byte(2)
-            writer.string(volume)
-            writer.string(name)
-        case .rename(let volume, let from, let to):
-            writer.byte(3)
-            writer.string(volume)
+        case .delete(_, let name): writer.string(name)
+        case .rename(_, let from, let to):
             writer.string(from)
             writer.string(to)
-        case .list(let volume, let after):
-            writer.byte(4)
-            writer.string(volume)
-            writer.varint(after)
-        case .examine(let volume):
-            writer.byte(5)
-            writer.string(volume)
-        case .changes(let volume, let query):
-            writer.byte(6)
-            writer.string(volume)
-            writer.value(query)
-        case .beginRevert(let volume, let name, let uuid):
-            writer.byte(17)
-            writer.string(volume)
+        case .list(_, let after): writer.varint(after)
+        case .examine, .resize: break
+        case .changes(_, let query): writer.value(query)
+        case .beginRevert(_, let name, let uuid), .finishReceive(_, let name, let uuid):
             writer.string(name)
             writer.value(uuid)
-        case .moveRevert(let volume, let uuid, let cursor):
-            writer.byte(18)
-            writer.string(volume)
+        case .moveRevert(_, let uuid, let cursor):
             writer.value(uuid)
             writer.varint(cursor)
-        case .endRevert(let volume, let uuid):
-            writer.byte(19)
-            writer.string(volume)
-            writer.value(uuid)
+        case .endRevert(_, let uuid), .beginReceive(_, let uuid), .check(_, let uuid): writer.value(uuid)
         case .createSeveral(let volumes, let name, let uuid, let priority):
-            writer.byte(16)
-            writer.string(volumes.first ?? "")
             writer.string(name)
             writer.value(uuid)
             writer.fixed(UInt32(bitPattern: priority))
             writer.varint(UInt64(max(volumes.count, 1) - 1))
             for volume in volumes.dropFirst() { writer.string(volume) }
-        case .resize(let volume):
-            writer.byte(21)
-            writer.string(volume)
-        case .check(let volume, let uuid):
-            writer.byte(20)
-            writer.string(volume)
-            writer.value(uuid)
-        case .branch(let volume, let from, let name, let uuid):
-            writer.byte(22)
-            writer.string(volume)
+        case .branch(_, let from, let name, let uuid):
             writer.string(from)
             writer.string(name)
             writer.value(uuid)
@@ -101,6 +90,10 @@ extension SnapshotCommand: WireValue {
         case 17:
             self = .beginRevert(
                 volume: volume, name: try reader.string(limit: SnapshotName.limit), uuid: try reader.value())
+        case 24:
+            self = .finishReceive(
+                volume: volume, name: try reader.string(limit: SnapshotName.limit), uuid: try reader.value())
+        case 23: self = .beginReceive(volume: volume, uuid: try reader.value())
         case 18: self = .moveRevert(volume: volume, uuid: try reader.value(), cursor: try reader.varint())
         case 19: self = .endRevert(volume: volume, uuid: try reader.value())
         default: throw .unknownKind(kind)

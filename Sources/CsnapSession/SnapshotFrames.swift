@@ -145,6 +145,10 @@ package enum SnapshotCommand: Equatable, Sendable {
     case branch(volume: String, from: String, name: String, uuid: Bits128)
     /// Begin, or go on, to write a snapshot back; only the client of the caller's node has the origin from now on.
     case beginRevert(volume: String, name: String, uuid: Bits128)
+    /// The same for what a stream brings; `endRevert` ends it.
+    case beginReceive(volume: String, uuid: Bits128)
+    /// All of the stream is on the origin, which nobody else has had since: make its snapshot.
+    case finishReceive(volume: String, name: String, uuid: Bits128)
     /// Chunks below `cursor` are written back, durably.
     case moveRevert(volume: String, uuid: Bits128, cursor: UInt64)
     case endRevert(volume: String, uuid: Bits128)
@@ -164,7 +168,9 @@ package enum SnapshotCommand: Equatable, Sendable {
     package var volume: String {
         switch self {
         case .createSeveral(let volumes, _, _, _): volumes.first ?? ""
-        case .beginRevert(let volume, _, _), .moveRevert(let volume, _, _), .endRevert(let volume, _): volume
+        case .beginRevert(let volume, _, _), .moveRevert(let volume, _, _), .endRevert(let volume, _),
+            .beginReceive(let volume, _), .finishReceive(let volume, _, _):
+            volume
         case .create(let volume, _, _, _), .branch(let volume, _, _, _), .delete(let volume, _),
             .rename(let volume, _, _), .list(let volume, _), .examine(let volume), .changes(let volume, _),
             .check(let volume, _), .resize(let volume):
@@ -203,13 +209,13 @@ package enum CommandRefusal: UInt16, Sendable {
     case storeFailed = 10
     case tooManySnapshots = 11
     case inUse = 12
-    /// A revert needs the volume for itself; other nodes' clients are connected.
+    /// A revert or receive needs the volume for itself; other nodes' clients are connected.
     case otherClients = 34
-    /// A revert is done by the client of the node where it is asked for; there is none.
+    /// It is done by the client of the node where it is asked for; there is none.
     case noClient = 35
-    /// The volume is being reverted.
+    /// The volume is being reverted or received.
     case reverting = 36
-    /// There is no revert of that uuid.
+    /// There is no revert or receive of that uuid.
     case notReverting = 37
     /// A difference is asked for from the older snapshot to the newer.
     case notOlder = 13
@@ -284,10 +290,10 @@ package struct LostWriter: Equatable, Sendable {
     }
 }
 
-/// A revert that has begun and not ended.
+/// A revert, or the receiving of a stream, that has begun and not ended.
 package struct RevertReport: Equatable, Sendable {
     package var uuid: Bits128
-    /// The snapshot it goes to.
+    /// The snapshot it goes to; 0, without a name: what a stream brings.
     package var number: UInt64
     package var name: String
     /// Whose client writes.

@@ -28,6 +28,8 @@ package enum StoreOrder: Equatable, Sendable {
     case resize
     /// A revert to that snapshot begins or goes on, by the client of this node alone.
     case beginRevert(name: String, uuid: Bits128, node: NodeID)
+    /// The same for what a stream brings.
+    case beginReceive(uuid: Bits128, node: NodeID)
     /// Chunks below `cursor` are written back, durably.
     case moveRevert(uuid: Bits128, cursor: UInt64)
     case endRevert(uuid: Bits128)
@@ -73,7 +75,7 @@ package enum StoreResult: Equatable, Sendable {
     case prepared
     /// Bytes of the origin from now on.
     case resized(UInt64)
-    /// Of `beginRevert`, `moveRevert` and, nil, of `endRevert`.
+    /// Of `beginRevert`, `beginReceive`, `moveRevert` and, nil, of `endRevert`.
     case reverting(RevertReport?)
     case committed(SnapshotEntry, generation: UInt64)
     case outcome(CommandOutcome)

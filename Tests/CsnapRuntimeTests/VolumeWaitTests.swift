@@ -50,6 +50,14 @@ struct VolumeWaitTests {
         #expect(waits[0].remedy.contains("`csnapctl snapshot revert vm-images monday`"))
     }
 
+    @Test("a half received volume: by whom, and how to go on or give it up") func receiving() {
+        let waits = Self.waits {
+            $0.revert = RevertReport(uuid: .zero, number: 0, name: "", node: NodeID(2), cursor: 0)
+        }
+        #expect(waits.map(\.kind) == ["receiving"] && waits[0].nodes == [2])
+        #expect(waits[0].remedy.contains("`csnapctl snapshot receive --abandon --volume vm-images`"))
+    }
+
     @Test("a barrier that runs: its name and who is late") func barrier() {
         let waits = Self.waits {
             $0.barrier = BarrierReport(name: "monday", age: .milliseconds(500), missing: [NodeID(2)])

@@ -92,6 +92,7 @@ struct SendReceiveTests {
         let cut = try shell("head -c \(length * 2 / 3) \(file) | " + command("receive", to))
         #expect(cut.code == 1 && cut.output.contains("before its end. No snapshot was made"), "\(cut.output)")
         let offset = try #require(cut.output.captures("--resume-from ([0-9]+)").first)
+        #expect(try to.caller.why().map(\.kind).contains("receiving"), "other nodes' clients wait")
         #expect(try to.caller.snapshots(LoneVolume.name).isEmpty)
         let broken = try shell(
             "{ head -c \(length / 2) \(file); printf x; tail -c +\(length / 2 + 2) \(file); } | "
@@ -107,6 +108,7 @@ struct SendReceiveTests {
         let report = try JSON.decode(JSONValue.self, from: Array(line.utf8))
         #expect((report["sameBytes"]?.integer ?? 0) > 0, "\(resumed.output)")
         #expect(try received(to, "a") == images["a"])
+        #expect(try !to.caller.why().map(\.kind).contains("receiving"))
     }
 
     @Test func whatIsNotThereAnyMoreIsNotResumed() throws {
@@ -119,6 +121,12 @@ struct SendReceiveTests {
         let resumed = try shell(command("send a --resume-from 1048576", from) + " | " + command("receive", to))
         #expect(resumed.code == 1 && resumed.output.contains("is not there any more"), "\(resumed.output)")
         #expect(try to.caller.snapshots(LoneVolume.name).isEmpty)
+        let other = try shell(command("send b", from) + " | " + command("receive", to))
+        #expect(other.code == 4 && other.output.contains("is being reverted or received"), "\(other.output)")
+        let abandoned = try shell(command("receive --abandon", to))
+        #expect(abandoned.code == 0 && abandoned.output.contains("given up"), "\(abandoned.output)")
+        #expect(try to.caller.volume(LoneVolume.name).revert == nil)
+        #expect(try shell(command("receive --abandon", to)).code == 4)
     }
 
     /// A header alone: it is refused before anything is read or written.
@@ -136,7 +144,7 @@ struct SendReceiveTests {
         try Data(bytes).write(to: URL(fileURLWithPath: file))
         let socket = try #require(ready.nodes.first).controlSocket
         let refused = try shell("\(Tool.directory)/csnapctl snapshot receive --socket \(socket) <\(file)")
-        #expect(refused.code == 4 && refused.output.contains("2 clients of the volume"), "\(refused.output)")
+        #expect(refused.code == 4 && refused.output.contains("clients of node 2 are connected"), "\(refused.output)")
         kill(tool.pid, SIGINT)
         #expect(try tool.exitCode(seconds: 60) == 0)
     }

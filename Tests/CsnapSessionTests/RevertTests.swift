@@ -51,6 +51,29 @@ struct RevertTests {
         #expect(rig.write(10, on: 12) == [Rig.grant(10, to: 12)])
     }
 
+    @Test("a received snapshot is made while nobody else has the volume, or not at all")
+    func receive() {
+        var rig = Self.alone()
+        let begin = SnapshotCommand.beginReceive(volume: "data", uuid: Rig.uuid)
+        let finish = SnapshotCommand.finishReceive(volume: "data", name: "monday", uuid: Rig.uuid)
+        let nothing = Rig.outcome(.refused(.notReverting, culprit: "data"))
+        #expect(Self.ask(&rig, finish) == [nothing], "given up, or never begun")
+        let report = RevertReport(uuid: Rig.uuid, number: 0, name: "", node: NodeID(1), cursor: 0)
+        #expect(Self.ask(&rig, begin) == [Rig.outcome(.reverting(report))])
+        #expect(rig.join(Rig.nodes[1], on: 12) == [.sessions(Rig.nodes[1], count: 1)], "no welcome")
+        let other = SnapshotCommand.finishReceive(volume: "data", name: "monday", uuid: Bits128(high: 1, low: 1))
+        #expect(Self.ask(&rig, other) == [nothing])
+        #expect(Self.ask(&rig, finish) == [.send(.barrierBegin(Rig.attempt), to: ConnectionID(1))])
+        #expect(
+            Self.ask(&rig, Self.end, request: 2) == [Rig.outcome(.refused(.busy, culprit: "data"), request: 2)],
+            "nobody is let in meanwhile")
+        _ = rig.acknowledge(on: 1)
+        #expect(Self.ask(&rig, Self.end).contains { $0.isWelcome })
+        var reverting = Self.alone()
+        _ = Self.ask(&reverting, Self.begin)
+        #expect(Self.ask(&reverting, finish) == [nothing], "a revert is no receive")
+    }
+
     @Test("nobody slips in between the command and its record")
     func reserved() {
         var rig = Self.alone()

@@ -97,6 +97,8 @@ struct ServedTable {
         case .prepare: return .prepared
         case .beginRevert(let name, let uuid, let node):
             return .reverting(RevertReport(uuid: uuid, number: 3, name: name, node: node, cursor: 0))
+        case .beginReceive(let uuid, let node):
+            return .reverting(RevertReport(uuid: uuid, number: 0, name: "", node: node, cursor: 0))
         case .moveRevert(let uuid, let cursor):
             return .reverting(
                 RevertReport(uuid: uuid, number: 3, name: "monday", node: NodeID(1), cursor: cursor))

@@ -31,6 +31,8 @@ struct SessionFrameTests {
         .command(request: 21, epoch: Epoch(7), .beginRevert(volume: "data", name: "monday", uuid: .zero)),
         .command(request: 22, epoch: Epoch(7), .moveRevert(volume: "data", uuid: .zero, cursor: 1 << 40)),
         .command(request: 23, epoch: Epoch(7), .endRevert(volume: "data", uuid: .zero)),
+        .command(request: 24, epoch: Epoch(7), .beginReceive(volume: "data", uuid: .zero)),
+        .command(request: 25, epoch: Epoch(7), .finishReceive(volume: "data", name: "monday", uuid: .zero)),
         .command(
             request: 20, epoch: Epoch(7),
             .createSeveral(volumes: ["data", "logs"], name: "monday", uuid: Bits128(high: 7, low: 8), priority: 4)),

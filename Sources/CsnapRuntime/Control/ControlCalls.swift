@@ -19,6 +19,7 @@ package enum ControlRequest: Equatable, Sendable {
         switch self {
         case .info, .description, .status, .why, .members, .sessions, .metrics, .events: false
         case .command, .snapshot(.resize), .snapshot(.create), .snapshot(.createSeveral), .snapshot(.beginRevert),
+            .snapshot(.beginReceive), .snapshot(.finishReceive),
             .snapshot(.moveRevert), .snapshot(.endRevert), .snapshot(.branch), .snapshot(.delete), .snapshot(.rename):
             true
         case .snapshot(.list), .snapshot(.examine), .snapshot(.changes): false
@@ -55,17 +56,9 @@ package enum ControlRequest: Equatable, Sendable {
                 .createSeveral(
                     volumes: volumes, name: try text(parameters, "name"), uuid: try uuid(parameters),
                     priority: try priority(parameters)))
-        case "io.csnap.Agent.BeginRevert":
-            self = .snapshot(
-                .beginRevert(
-                    volume: try text(parameters, "volume"), name: try text(parameters, "name"),
-                    uuid: try uuid(parameters)))
-        case "io.csnap.Agent.MoveRevert":
-            guard let cursor = try number(parameters, "cursor") else { throw .invalidParameter("cursor") }
-            self = .snapshot(
-                .moveRevert(volume: try text(parameters, "volume"), uuid: try knownUUID(parameters), cursor: cursor))
-        case "io.csnap.Agent.EndRevert":
-            self = .snapshot(.endRevert(volume: try text(parameters, "volume"), uuid: try knownUUID(parameters)))
+        case "io.csnap.Agent.BeginRevert", "io.csnap.Agent.MoveRevert", "io.csnap.Agent.EndRevert",
+            "io.csnap.Agent.BeginReceive", "io.csnap.Agent.FinishReceive":
+            self = .snapshot(try ControlRequest.overwriting(call.method, parameters))
         case "io.csnap.Agent.BranchSnapshot":
             self = .snapshot(
                 .branch(
@@ -94,6 +87,25 @@ package enum ControlRequest: Equatable, Sendable {
             self = .snapshot(.check(volume: try text(parameters, "volume"), uuid: try knownUUID(parameters)))
         case "io.csnap.Agent.GetVolume": self = .snapshot(.examine(volume: try text(parameters, "volume")))
         default: self = .command(try ControlRequest.command(call.method, parameters))
+        }
+    }
+
+    /// What overwrites an origin as a whole.
+    private static func overwriting(
+        _ method: String, _ parameters: JSONValue
+    ) throws(ControlError) -> SnapshotCommand {
+        let volume = try text(parameters, "volume")
+        switch method {
+        case "io.csnap.Agent.BeginRevert":
+            return .beginRevert(volume: volume, name: try text(parameters, "name"), uuid: try uuid(parameters))
+        case "io.csnap.Agent.MoveRevert":
+            guard let cursor = try number(parameters, "cursor") else { throw .invalidParameter("cursor") }
+            return .moveRevert(volume: volume, uuid: try knownUUID(parameters), cursor: cursor)
+        case "io.csnap.Agent.BeginReceive":
+            return .beginReceive(volume: volume, uuid: try knownUUID(parameters))
+        case "io.csnap.Agent.FinishReceive":
+            return .finishReceive(volume: volume, name: try text(parameters, "name"), uuid: try knownUUID(parameters))
+        default: return .endRevert(volume: volume, uuid: try knownUUID(parameters))
         }
     }
 

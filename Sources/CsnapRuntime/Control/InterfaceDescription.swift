@@ -40,7 +40,8 @@ package enum InterfaceDescription {
         type Hold (node: int, reads: int, chunks: int)
         type LostWriter (node: int, boot: ?int, seconds: float)
         type Making (name: string, seconds: float, missing: []int)
-        type Revert (uuid: string, number: int, snapshot: string, node: int, cursor: int)
+        # `receiving`: what a stream brings, not a snapshot.
+        type Revert (uuid: string, number: int, snapshot: string, receiving: bool, node: int, cursor: int)
         type VolumeReport (
           name: string, generation: int, snapshots: int, originSize: int, storeSize: int, storeUsed: int,
           quarantined: int, percent: int, sessions: int, waitingWrites: int, heldSeconds: ?float,
@@ -92,8 +93,13 @@ package enum InterfaceDescription {
         )
         # Begins, or goes on, to write a snapshot back; only this node's client has the volume until EndRevert.
         method BeginRevert(volume: string, name: string, uuid: ?string) -> (revert: Revert)
+        # The same for a stream that brings the snapshot of that uuid.
+        method BeginReceive(volume: string, uuid: string) -> (revert: Revert)
+        # All of it is written: makes the snapshot, unless the receive was given up meanwhile.
+        method FinishReceive(volume: string, name: string, uuid: string) -> (snapshot: Snapshot)
         # Chunks below `cursor` are written back, durably.
         method MoveRevert(volume: string, uuid: string, cursor: int) -> (revert: Revert)
+        # Ends the one or the other.
         method EndRevert(volume: string, uuid: string) -> ()
         # A writable image that begins as the snapshot `name`; `uuid` as in CreateSnapshot.
         method BranchSnapshot(volume: string, name: string, branch: string, uuid: ?string) -> (snapshot: Snapshot)

@@ -123,7 +123,7 @@ package struct VolumeItem: Codable, Equatable, Sendable {
     package var lostWriters: [Lost]
     /// The snapshot that is being made.
     package var making: Making?
-    /// It has begun and not ended: the volume is half reverted.
+    /// It has begun and not ended: the volume is half reverted or received.
     package var revert: RevertItem?
 
     package init(_ name: String, _ report: VolumeReport) {
@@ -208,12 +208,14 @@ package struct VolumeCheck: Codable, Equatable, Sendable {
     }
 }
 
-/// A revert that has begun and not ended, as `BeginRevert` and `GetVolume` answer it.
+/// A revert or receive that has begun and not ended, as `BeginRevert`, `BeginReceive` and `GetVolume` answer it.
 package struct RevertItem: Codable, Equatable, Sendable {
     package var uuid: String
     /// The number and the name of the snapshot it goes to.
     package var number: UInt64
     package var snapshot: String
+    /// It is what a stream brings, which has no number and no name yet.
+    package var receiving: Bool
     /// Whose client writes.
     package var node: UInt32
     /// Chunks below this one are written back.
@@ -223,6 +225,7 @@ package struct RevertItem: Codable, Equatable, Sendable {
         uuid = report.uuid.hex
         number = report.number
         snapshot = report.name
+        receiving = report.number == 0
         node = report.node.value
         cursor = report.cursor
     }
@@ -299,14 +302,14 @@ extension CommandRefusal {
         case .tooManySnapshots: "\(culprit) has as many snapshots as a store keeps: delete some"
         case .inUse: "the snapshot is in use: \(culprit). Try again when that has ended"
         case .otherClients:
-            "a revert needs the volume for itself, and clients of \(culprit) are connected: stop them "
+            "this needs the volume for itself, and clients of \(culprit) are connected: stop them "
                 + "(`systemctl stop csnap-client@VOLUME`), then try again"
         case .noClient:
-            "a revert is done by this node's client of the volume, and \(culprit) has none connected: start it "
+            "this is done by this node's client of the volume, and \(culprit) has none connected: start it "
                 + "(`systemctl start csnap-client@VOLUME`), then try again"
         case .reverting:
-            "\(culprit) is being reverted: `csnapctl why` says to which snapshot; make snapshots when that has ended"
-        case .notReverting: "that revert of \(culprit) has ended, or another one was begun instead"
+            "\(culprit) is being reverted or received: `csnapctl why` says by which node; try again when that has ended"
+        case .notReverting: "that revert or receive of \(culprit) has ended, or another one was begun instead"
         case .notOlder: "a difference goes from the older snapshot of \(culprit) to the newer: name them in that order"
         case .originSmaller:
             "the origin of \(culprit) is smaller than it was; an origin only grows: give it its size back"

@@ -172,6 +172,26 @@ package struct AgentCaller {
         return try JSON.convert(reply["revert"] ?? .null, to: RevertItem.self)
     }
 
+    /// Only this node's client has the volume until `endRevert`.
+    package func beginReceive(_ volume: String, _ uuid: String) throws -> RevertItem {
+        let reply = try client.call(
+            "io.csnap.Agent.BeginReceive", ["volume": .string(volume), "uuid": .string(uuid)])
+        return try JSON.convert(reply["revert"] ?? .null, to: RevertItem.self)
+    }
+
+    /// Makes the snapshot of what was received, which nobody else can have changed since `beginReceive`.
+    package func finishReceive(_ volume: String, _ name: String, _ uuid: String) throws -> SnapshotItem {
+        let reply = try client.call(
+            "io.csnap.Agent.FinishReceive",
+            ["volume": .string(volume), "name": .string(name), "uuid": .string(uuid)])
+        return try JSON.convert(reply["snapshot"] ?? .null, to: SnapshotItem.self)
+    }
+
+    /// Of a revert or a receive.
+    package func endRevert(_ volume: String, _ uuid: String) throws {
+        try command("EndRevert", ["volume": .string(volume), "uuid": .string(uuid)])
+    }
+
     /// Chunks below `cursor` are written back, durably.
     package func moveRevert(_ volume: String, _ uuid: String, _ cursor: UInt64) throws {
         try command(

@@ -58,7 +58,15 @@ extension WaitReport {
                     text: "Snapshot \(making.name) of \(volume.name) is being made: waiting for \(missing).",
                     remedy: "none needed: whoever is late is named and the snapshot given up."))
         }
-        if let revert = volume.revert {
+        if let revert = volume.revert, revert.receiving {
+            waits.append(
+                WaitReport(
+                    kind: "receiving", seconds: 0, nodes: [revert.node],
+                    text: "\(volume.name) is half received, by node \(revert.node): clients of other nodes wait, and "
+                        + "nobody should read it.",
+                    remedy: "none needed while node \(revert.node) does it; if it was interrupted, receive the stream "
+                        + "again, or give it up with `csnapctl snapshot receive --abandon --volume \(volume.name)`."))
+        } else if let revert = volume.revert {
             waits.append(
                 WaitReport(
                     kind: "reverting", seconds: 0, nodes: [revert.node],

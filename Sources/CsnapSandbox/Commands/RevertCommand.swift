@@ -83,7 +83,7 @@ struct RevertSession {
             kept = try caller.createSnapshot(volume, before, uuid: revert.uuid)
         } catch {
             // Without that snapshot nothing can have been written.
-            try? caller.command("EndRevert", ["volume": .string(volume), "uuid": .string(revert.uuid)])
+            try? caller.endRevert(volume, revert.uuid)
             throw error
         }
         let source = try export("snap/\(name)")
@@ -108,7 +108,7 @@ struct RevertSession {
             }
         }
         try origin.flush()
-        try caller.command("EndRevert", ["volume": .string(volume), "uuid": .string(revert.uuid)])
+        try caller.endRevert(volume, revert.uuid)
         progress.end(origin.size)
         source.disconnect()
         origin.disconnect()

@@ -203,7 +203,8 @@ extension VolumeCommand {
                 if volume.quarantined > 0 { line += ", \(ByteText.short(volume.quarantined)) quarantined" }
                 Terminal.say(line)
                 if let revert = volume.revert {
-                    Terminal.say("\thalf reverted to \(revert.snapshot) by node \(revert.node)")
+                    let what = revert.receiving ? "half received" : "half reverted to \(revert.snapshot)"
+                    Terminal.say("\t\(what) by node \(revert.node)")
                 }
                 for lost in volume.lostWriters {
                     Terminal.say("\tnode \(lost.node) was lost with writes that may still land: no snapshot is made")

@@ -9,16 +9,20 @@ extension SnapshotCommand {
             commandName: "receive",
             abstract: "Make the volume what a stream on standard input says, then a snapshot of it.",
             discussion: """
-                The origin is overwritten through this node's client, which must be the only one of the volume; stop \
-                what uses it here. The snapshot is made at the end, so a stream that breaks leaves none; the command \
-                then says how to go on. A stream since an earlier snapshot needs that one here, and the origin \
-                unchanged since.
+                The origin is overwritten through this node's client. It needs the volume for itself: stop the \
+                clients on all other nodes, and what uses the volume on this one. The snapshot is made at the end, so \
+                a stream that breaks leaves none; the command then says how to go on, and other nodes' clients wait \
+                until it did, or until it is given up with --abandon. A stream since an earlier snapshot needs that \
+                one here, and the origin unchanged since.
                 """)
 
         @Argument(help: "The snapshot's name here; default: that of the stream.") var name: String?
+        @Flag(help: "Give up a stream that is half received; all nodes may have the volume as it is then.")
+        var abandon = false
         @OptionGroup var options: Options
 
         func run() throws {
+            if abandon { return try giveUp() }
             guard isatty(0) == 0 else {
                 throw CommandFailure.usage("csnapctl: standard input is a terminal: give it a stream")
             }
@@ -27,15 +31,26 @@ extension SnapshotCommand {
             let report = try receiver.run()
             Terminal.say(options.json ? try SnapshotCommand.json(report) : report.text("received"))
         }
+
+        private func giveUp() throws {
+            let volume = try options.agent.call(waitingFor: "the server to store it") { caller in
+                let volume = try options.name(caller)
+                guard let revert = try caller.volume(volume).revert, revert.receiving else {
+                    throw CommandFailure(text: "csnapctl: \(volume) is not being received", code: 4)
+                }
+                try caller.endRevert(volume, revert.uuid)
+                return volume
+            }
+            Terminal.say("\(volume): given up; it holds what was received so far")
+        }
     }
 }
 
-/// One run of `csnapctl snapshot receive`: an ordinary client of the origin, which looks that it stays the only one.
+/// One run of `csnapctl snapshot receive`: the one client of the origin, by a record in the store
+/// (docs/decisions/0085-receive-has-the-origin-alone.md).
 private struct SnapshotReceiver {
     /// Bytes between two flushes; what is flushed need not be received again.
     private static let flushEvery: UInt64 = 64 << 20
-    /// Nanoseconds between two looks whether other clients came.
-    private static let lookEvery: Int64 = 1_000_000_000
 
     private let options: SnapshotCommand.Options
     private let volume: String
@@ -46,7 +61,8 @@ private struct SnapshotReceiver {
     private var reader: StreamReader
     private var report: StreamReport
     private var progress: StreamProgress
-    private var lookedAt: Int64 = 0
+    /// An earlier run has begun to overwrite the volume.
+    private var isBegun = false
     private var unflushed: UInt64 = 0
     /// All before it is on the origin.
     private var position: UInt64 = 0
@@ -79,6 +95,7 @@ private struct SnapshotReceiver {
         }
         let known = try options.agent.call(waitingFor: "the server to answer") { try $0.snapshots(volume) }
         if let other = known.first(where: { $0.uuid == header.snapshot.hex || $0.name == name }) {
+            try Self.endEarlier(other, volume, options)
             throw Self.failure("the volume has this snapshot, or one of its name, already: '\(other.name)'")
         }
         let base = header.isFull ? nil : known.first { $0.uuid == header.base.hex }
@@ -87,6 +104,10 @@ private struct SnapshotReceiver {
                 "the stream adds to a snapshot that this volume does not have: receive that one first, or a full one")
         }
         self.base = base
+        let socket = try options.agent.volumeSocket(volume)
+        guard !RevertSession.isUsed(socket) else {
+            throw Self.failure("a program on this node uses \(volume) (\(socket)): stop it first")
+        }
         device = try options.device(volume, "origin")
         guard device.size == header.size else {
             throw Self.failure(
@@ -97,8 +118,30 @@ private struct SnapshotReceiver {
         progress = StreamProgress(total: header.size)
         do {
             try begin()
-        } catch Problem.refused(let text) {
-            throw Self.failure(text)
+        } catch {
+            endUnlessBegun()
+            if case Problem.refused(let text) = error { throw Self.failure(text) }
+            throw error
+        }
+    }
+
+    /// A run that died when it had made the snapshot has left its record.
+    private static func endEarlier(
+        _ made: SnapshotItem, _ volume: String, _ options: SnapshotCommand.Options
+    ) throws {
+        try options.agent.call(waitingFor: "the server to store it") { caller in
+            guard let revert = try caller.volume(volume).revert, revert.receiving, revert.uuid == made.uuid else {
+                return
+            }
+            try caller.endRevert(volume, revert.uuid)
+        }
+    }
+
+    /// Nothing was written: the volume is what it was.
+    private func endUnlessBegun() {
+        if isBegun { return }
+        try? options.agent.call(waitingFor: "the server to store it") { [volume, reader] in
+            try $0.endRevert(volume, reader.header.snapshot.hex)
         }
     }
 
@@ -108,12 +151,11 @@ private struct SnapshotReceiver {
 
     /// Nobody else may have the origin; and what the stream adds to must be there.
     private mutating func begin() throws {
-        let now = try options.agent.call(waitingFor: "the server to answer") { [volume] in try $0.volume(volume) }
-        guard now.lostWriters.isEmpty else {
-            let nodes = now.lostWriters.map { "\($0.node)" }.joined(separator: ", ")
-            throw Problem.refused("what the lost nodes \(nodes) wrote may still land: see `csnapctl volume list`")
-        }
-        try expectAlone()
+        let uuid = reader.header.snapshot.hex
+        let waiting = "the server to store it"
+        let earlier = try options.agent.call(waitingFor: waiting) { [volume] in try $0.volume(volume).revert }
+        isBegun = earlier != nil
+        _ = try options.agent.call(waitingFor: waiting) { [volume] in try $0.beginReceive(volume, uuid) }
         guard let base else { return }
         chunkSize = UInt64(
             try options.agent.call(waitingFor: "the server to answer") { [volume] in
@@ -128,22 +170,30 @@ private struct SnapshotReceiver {
             while try take(try reader.next()) {}
             try device.flush()
             durable = report.size
-            try expectAlone()
-            try expectOnlyCovered("changed while the stream was received: receive it again from its beginning")
+            try expectOnlyCovered("changed while the stream was received")
             let uuid = reader.header.snapshot.hex
-            _ = try options.agent.call(waitingFor: "all nodes to finish their writes") { [volume, name] in
-                try $0.createSnapshot(volume, name, uuid: uuid)
+            try options.agent.call(waitingFor: "the snapshot to be made") { [volume, name] in
+                _ = try $0.finishReceive(volume, name, uuid)
+                try $0.endRevert(volume, uuid)
             }
-        } catch Problem.refused(let text) {
-            throw Self.failure("\(text). No snapshot was made")
-        } catch Problem.changedBefore(let offset) {
-            throw CommandFailure.failed(
-                "csnapctl: what was received earlier is not there any more, at byte \(offset). No snapshot was made.\n"
-                    + "Send and receive it again from its beginning.")
         } catch {
+            endUnlessBegun()
+            let waiting =
+                isBegun ? "\nOther nodes' clients wait for that, or for `csnapctl snapshot receive --abandon`." : ""
             let failure = error as? CommandFailure
-            let text = failure?.text ?? "csnapctl: \(error)"
-            throw CommandFailure(text: "\(text). No snapshot was made.\n\(advice())", code: failure?.code ?? 1)
+            let (text, advice) =
+                switch error {
+                case Problem.refused(let text): ("csnapctl: \(text)", "Receive it again from its beginning.")
+                case Problem.changedBefore(let offset):
+                    (
+                        "csnapctl: what was received earlier is not there any more, at byte \(offset)",
+                        "Send and receive it again from its beginning."
+                    )
+                default: (failure?.text ?? "csnapctl: \(error)", self.advice())
+                }
+            let isRefused = if case Problem.refused = error { true } else { false }
+            throw CommandFailure(
+                text: "\(text). No snapshot was made.\n\(advice)\(waiting)", code: isRefused ? 4 : failure?.code ?? 1)
         }
         progress.end(report.size)
         report.seconds = Double(boottime() - begun) / 1e9
@@ -163,13 +213,14 @@ private struct SnapshotReceiver {
 
     /// False: that was the last frame.
     private mutating func take(_ frame: StreamFrame) throws -> Bool {
-        if boottime() - lookedAt > Self.lookEvery { try expectAlone() }
         switch frame {
         case .data(let offset, let bytes):
+            isBegun = true
             try device.write(bytes, offset: offset)
             try took(offset, UInt64(bytes.count))
             report.count(UInt64(bytes.count))
         case .zeros(let offset, let count):
+            isBegun = true
             var position = offset
             while position < offset + count {
                 let part = min(offset + count - position, 1 << 30)
@@ -206,17 +257,6 @@ private struct SnapshotReceiver {
             covered[covered.count - 1].length = max(last.end, end) - last.offset
         } else {
             covered.append(ChangesItem.Range(offset: start, length: end - start))
-        }
-    }
-
-    /// No other node's client is connected. One of this node is: that is ours.
-    private mutating func expectAlone() throws {
-        lookedAt = boottime()
-        let now = try options.agent.call(waitingFor: "the server to answer") { [volume] in try $0.volume(volume) }
-        guard now.sessions <= 1 else {
-            throw Problem.refused(
-                "\(now.sessions) clients of the volume are connected: stop csnap-client@\(volume) on all nodes but "
-                    + "this one")
         }
     }
 

@@ -141,7 +141,8 @@ struct VolumeStore {
                 return .failed(error.queryError)
             case .changes where error == .outOfRange:
                 return .outcome(.refused(.notOlder, culprit: volume))
-            case .find, .commit, .prepare, .measure, .resize, .beginRevert, .moveRevert, .endRevert, .branch, .delete,
+            case .find, .commit, .prepare, .measure, .resize, .beginRevert, .beginReceive, .moveRevert,
+                .endRevert, .branch, .delete,
                 .rename, .list, .examine, .changes, .check:
                 return .outcome(.refused(error.refusal, culprit: error.snapshot ?? volume))
             }
@@ -187,6 +188,7 @@ struct VolumeStore {
             try store.resize(originSize: origin.size)
             return .resized(store.facts.originSize)
         case .beginRevert(let name, let uuid, let node): return try beginRevert(name, uuid, node)
+        case .beginReceive(let uuid, let node): return try beginReceive(uuid, node)
         case .moveRevert(let uuid, let cursor): return try moveRevert(uuid, cursor)
         case .endRevert(let uuid):
             guard store.revert.map({ $0.uuid == uuid }) ?? true else { return notReverting }
@@ -304,6 +306,15 @@ struct VolumeStore {
 
     private var notReverting: StoreResult { .outcome(.refused(.notReverting, culprit: volume)) }
 
+    /// Another stream is not begun before the one that is half received is given up: two would write at once.
+    private mutating func beginReceive(_ uuid: Bits128, _ node: NodeID) throws(StoreError) -> StoreResult {
+        if let there = store.revert, !there.isReceive || there.uuid != uuid {
+            return .outcome(.refused(.reverting, culprit: volume))
+        }
+        try store.setRevert(RevertState(uuid: uuid, target: RevertState.received, node: node, cursor: 0))
+        return .reverting(revert)
+    }
+
     /// Towards the same snapshot it goes on where it was, whoever asks; the uuid is that of the first one to ask.
     private mutating func beginRevert(
         _ name: String, _ uuid: Bits128, _ node: NodeID
@@ -311,7 +322,7 @@ struct VolumeStore {
         guard let target = named(name) else { return Self.unknown(name) }
         if target.base != nil { return .outcome(.refused(.isBranch, culprit: name)) }
         var next = RevertState(uuid: uuid, target: target.number, node: node, cursor: 0)
-        if let there = store.revert {
+        if let there = store.revert, !there.isReceive {
             next.uuid = there.uuid
             if there.target == next.target { next.cursor = there.cursor }
         }
