@@ -89,4 +89,24 @@ struct BranchTests {
         }
         #expect(world.disk.image.bytes(Self.size, at: Int(place)) == before)
     }
+
+    @Test("of writes that come together into a store that gets full, those have room that are answered so")
+    func full() throws {
+        var world = try StoreWorld(StoreWorld.format(windows: 40))
+        try world.perform(.create)
+        let branch = try world.store.branch(request(1, "b"), of: world.model.snapshots[0].number)
+        var shown = [UInt8](repeating: 0, count: 10)
+        var isFull = false
+        for round in UInt8(1)..<200 where !isFull {
+            let writes = (0..<10).map { write(branch, at: $0 * Self.size, bytes(round, Self.size)) }
+            let outcomes = try world.store.write(writes)
+            isFull = outcomes.contains(.full)
+            for chunk in 0..<10 {
+                if outcomes[chunk] == nil { shown[chunk] = round }
+                #expect(
+                    try world.store.read(branch.number, chunk: UInt64(chunk)) == bytes(shown[chunk], Self.size))
+            }
+        }
+        #expect(isFull)
+    }
 }

@@ -74,8 +74,8 @@ extension SnapshotStore {
                         try write(mine.map { writes[$0] }, key, &group)
                         group.writes += mine
                     } catch {
-                        if error.isFatal || error == .full { throw error }
                         for index in mine { outcomes[index] = error }
+                        if error.isFatal || error == .full { throw error }
                     }
                 }
                 try commit(&group)
