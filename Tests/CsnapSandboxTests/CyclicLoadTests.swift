@@ -46,6 +46,23 @@ struct CyclicLoadTests {
         #expect(Self.model.fault(in: late, least: 690, most: 700) != nil)
     }
 
+    @Test("what is read while it is written has at least what was answered before, and nothing that was not begun")
+    func living() {
+        var image = Self.image(after: 700)
+        #expect(Self.model.fault(inLiving: image, least: 700, most: 700) == nil)
+        #expect(Self.model.fault(inLiving: image, least: 690, most: 710) == nil)
+        #expect(Self.model.fault(inLiving: image, least: 701, most: 710) != nil, "an answered write is missing")
+        #expect(Self.model.fault(inLiving: image, least: 600, most: 699) != nil, "a write is in it that was not begun")
+        #expect(Self.model.fault(inLiving: Self.image(after: 500), least: 500, most: 500) != nil, "it is not filled")
+        let hole = Self.image(after: 700, without: 650)
+        #expect(Self.model.fault(inLiving: hole, least: 649, most: 710) == nil)
+        #expect(Self.model.fault(inLiving: hole, least: 650, most: 710) != nil)
+        image[100_000] ^= 1
+        #expect(Self.model.fault(inLiving: image, least: 600, most: 800) != nil)
+        let other = CyclicModel(node: 2, isOfBranch: true)
+        #expect(other.fault(inLiving: Self.image(after: 700), least: 690, most: 710) != nil, "the origin's blocks")
+    }
+
     @Test("a snapshot that has a write of the chain and lacks its cause is wrong")
     func causality() {
         let chain = CyclicModel(node: CyclicModel.chain)

@@ -34,6 +34,8 @@ struct LateStoreWriteTests {
             try stage.waitForVoters()
             try stage.startLoads()
             try stage.startCyclicLoads()
+            try stage.snapshot("base", by: 2)
+            try stage.startBranch("branch", of: "base", by: 2)
         }
 
         func end() {
@@ -122,7 +124,11 @@ struct LateStoreWriteTests {
         }
 
         func verify() throws {
-            for snapshot in known { for node in 1...3 { try stage.verify(snapshot, on: node) } }
+            try stage.waitForBranchWrites()
+            for node in 1...3 {
+                for snapshot in known { try stage.verify(snapshot, on: node) }
+                try stage.verifyBranch(on: node)
+            }
         }
 
         /// What is left when all processes are gone.

@@ -93,7 +93,7 @@ private func event(_ at: Int64, _ node: UInt32, _ kind: String, _ text: String) 
             "leave", "lower-id-joins", "client-node-dies", "cascade", "partition", "loss", "power-cut",
             "snapshot-under-load", "snapshot-kill-node", "client-late-for-barrier", "kill-node-during-create",
             "kill-server-during-copy-out", "reader-through-failover", "lost-writer", "store-full",
-            "snapshot-two-volumes",
+            "snapshot-two-volumes", "branch-through-failover",
         ] {
             #expect(Scenarios.named(name) != nil, "\(name) is missing")
         }

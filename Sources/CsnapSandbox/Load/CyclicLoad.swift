@@ -14,11 +14,12 @@ package final class CyclicLoad: Sendable {
     private let record = Mutex((requests: [LoadRecord.Request](), error: String?.none))
     private let thread: Mutex<ThreadedTask?>
 
-    /// `node` names the region. Each write goes through the next of `sockets`.
-    package init(node: Int, sockets: [String], periodMilliseconds: Int) {
-        model = CyclicModel(node: node)
+    /// `node` names the region. Each write goes through the next of `sockets`. Any other export than the origin is a
+    /// branch.
+    package init(node: Int, sockets: [String], export: String = "origin", periodMilliseconds: Int) {
+        model = CyclicModel(node: node, isOfBranch: export != "origin")
         thread = Mutex(nil)
-        let task = ThreadedTask { self.run(sockets, periodMilliseconds) }
+        let task = ThreadedTask { self.run(sockets, export, periodMilliseconds) }
         thread.withLock { $0 = task }
     }
 
@@ -45,11 +46,11 @@ package final class CyclicLoad: Sendable {
         }
     }
 
-    private func run(_ sockets: [String], _ period: Int) {
+    private func run(_ sockets: [String], _ export: String, _ period: Int) {
         do {
             let devices = try sockets.map { socket in
                 try NBDClient(
-                    path: socket, export: "origin", cancelled: { [self] in stopping.load(ordering: .relaxed) })
+                    path: socket, export: export, cancelled: { [self] in stopping.load(ordering: .relaxed) })
             }
             var sequence: UInt64 = 0
             while !stopping.load(ordering: .relaxed) {
@@ -88,27 +89,36 @@ package struct CyclicModel: Equatable, Sendable {
     package static let pair = SandboxAddresses.maximumNodes + 1
     package static let regionSize = Int(slots) * BlockPattern.size
 
+    /// Whose blocks are told from those that it began with.
+    private static let branch = 100
+
     package let node: Int
     package let base: UInt64
+    private let isOfBranch: Bool
 
     var name: String {
-        switch node {
-        case CyclicModel.chain: "chain"
-        case CyclicModel.pair: "two volumes"
-        default: "node \(node)"
-        }
+        let region =
+            switch node {
+            case CyclicModel.chain: "chain"
+            case CyclicModel.pair: "two volumes"
+            default: "node \(node)"
+            }
+        return isOfBranch ? "\(region) in the branch" : region
     }
 
-    package init(node: Int) {
+    /// A branch has the same regions as the origin, with blocks of its own.
+    package init(node: Int, isOfBranch: Bool = false) {
         self.node = node
+        self.isOfBranch = isOfBranch
         base = CyclicModel.start + UInt64(node) * UInt64(CyclicModel.regionSize)
     }
 
     /// Writes are numbered from 1.
     package func pattern(_ sequence: UInt64) -> BlockPattern {
         let slot = sequence &* CyclicModel.step % CyclicModel.slots
+        let writer = isOfBranch ? CyclicModel.branch + node : node
         return BlockPattern(
-            node: UInt32(node), sequence: sequence, offset: base + slot * UInt64(BlockPattern.size))
+            node: UInt32(writer), sequence: sequence, offset: base + slot * UInt64(BlockPattern.size))
     }
 
     /// What is wrong with an image of the region that was taken when between `least` and `most` writes were done; nil
@@ -129,13 +139,40 @@ package struct CyclicModel: Equatable, Sendable {
         return nil
     }
 
-    private func newestSequence(in image: [UInt8]) -> UInt64 {
-        var newest: UInt64 = 0
-        for block in stride(from: 0, to: image.count, by: BlockPattern.size) {
-            // The third word of a block is its number.
-            let number = (0..<8).reduce(UInt64(0)) { $0 | UInt64(image[block + 16 + $1]) << UInt64($1 * 8) }
-            newest = max(newest, number)
+    /// What is wrong with an image of the region that was read while it was written; nil if nothing is. `least` writes,
+    /// a cycle or more, were answered before the reading began, `most` were begun before it ended: each block is the
+    /// newest of its place that was answered, or one of those that came after it.
+    package func fault(inLiving image: [UInt8], least: UInt64, most: UInt64) -> String? {
+        guard image.count == CyclicModel.regionSize else { return "\(name): \(image.count) bytes" }
+        guard least >= CyclicModel.slots else { return "\(name): not filled" }
+        for sequence in least - CyclicModel.slots + 1...least {
+            let start = Int(pattern(sequence).offset - base)
+            let found = self.sequence(of: start, in: image)
+            let isOfPlace = found % CyclicModel.slots == sequence % CyclicModel.slots
+            let wanted = isOfPlace && sequence...max(most, sequence) ~= found ? found : sequence
+            if let fault = pattern(wanted).fault(in: image[start..<start + BlockPattern.size]) {
+                return "\(name), after write \(least): \(fault)"
+            }
         }
-        return newest
+        return nil
+    }
+
+    /// The whole region as a device shows it.
+    func image(on device: NBDClient) throws -> [UInt8] {
+        var image: [UInt8] = []
+        let part = 128 << 10
+        for start in stride(from: 0, to: CyclicModel.regionSize, by: part) {
+            image += try device.read(offset: base + UInt64(start), count: part)
+        }
+        return image
+    }
+
+    private func newestSequence(in image: [UInt8]) -> UInt64 {
+        stride(from: 0, to: image.count, by: BlockPattern.size).reduce(0) { max($0, sequence(of: $1, in: image)) }
+    }
+
+    /// The third word of a block is its number.
+    private func sequence(of block: Int, in image: [UInt8]) -> UInt64 {
+        (0..<8).reduce(UInt64(0)) { $0 | UInt64(image[block + 16 + $1]) << UInt64($1 * 8) }
     }
 }

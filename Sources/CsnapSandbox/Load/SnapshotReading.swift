@@ -1,11 +1,11 @@
 import Synchronization
 
-/// Reads one snapshot through one node's client over and over, and compares it with what it must show.
+/// Reads one snapshot or branch through one node's client over and over, and compares it with what it must show.
 package final class SnapshotReading: Sendable {
     package struct Record: Equatable, Sendable {
-        /// When each reading of the whole snapshot began and ended; CLOCK_BOOTTIME, nanoseconds.
+        /// When each reading of all its regions began and ended; CLOCK_BOOTTIME, nanoseconds.
         package var readings: [(begun: Int64, ended: Int64)] = []
-        /// What was read and differs from the snapshot.
+        /// What was read and differs from what it must be.
         package var faults: [String] = []
         /// What the device answered in place of data.
         package var error: String?
@@ -17,13 +17,22 @@ package final class SnapshotReading: Sendable {
     }
 
     package let node: Int
+    package let image: String
+    /// Compared in each reading.
+    let regions: Int
     private let state = Mutex(Record())
     private let stopping = Atomic<Bool>(false)
     private let thread = Mutex<ThreadedTask?>(nil)
 
-    init(node: Int, socket: String, of known: KnownSnapshot, models: [CyclicModel]) {
+    /// `look` reads every region and returns what is wrong.
+    init(
+        node: Int, socket: String, of image: String, regions: Int,
+        look: @escaping @Sendable (NBDClient) throws -> [String]
+    ) {
         self.node = node
-        let task = ThreadedTask { self.run(socket, known, models) }
+        self.image = image
+        self.regions = regions
+        let task = ThreadedTask { self.run(socket, look) }
         thread.withLock { $0 = task }
     }
 
@@ -40,14 +49,14 @@ package final class SnapshotReading: Sendable {
         thread.withLock { $0.take() }?.join()
     }
 
-    private func run(_ socket: String, _ known: KnownSnapshot, _ models: [CyclicModel]) {
+    private func run(_ socket: String, _ look: (NBDClient) throws -> [String]) {
         do {
             let device = try NBDClient(
-                path: socket, export: "snap/\(known.name)",
+                path: socket, export: "snap/\(image)",
                 cancelled: { [self] in stopping.load(ordering: .relaxed) })
             while !stopping.load(ordering: .relaxed) {
                 let begun = boottime()
-                let faults = try models.compactMap { try known.fault(in: $0, on: device) }
+                let faults = try look(device)
                 state.withLock { record in
                     record.readings.append((begun, boottime()))
                     record.faults += faults

@@ -42,7 +42,7 @@ package enum Scenarios {
         ClientNodeDies(), PartitionScenario(), LossScenario(), PowerCut(), TransferScenario(), LeaveScenario(),
         OutlineScenario(), CascadeScenario(), SnapshotUnderLoad(), SnapshotThroughKillNode(),
         ClientLateForBarrier(), KillNodeDuringCreate(), KillServerDuringCopyOut(), ReaderThroughFailover(),
-        LostWriter(), StoreFull(), SnapshotsOfTwoVolumes(),
+        LostWriter(), StoreFull(), SnapshotsOfTwoVolumes(), BranchThroughFailover(),
     ]
 
     package static func named(_ name: String) -> (any Scenario)? {

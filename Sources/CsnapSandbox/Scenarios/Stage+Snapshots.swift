@@ -11,12 +11,7 @@ package struct KnownSnapshot: Sendable {
 
     /// What is wrong with one load's region of it, as that device shows it; nil if nothing is.
     func fault(in model: CyclicModel, on device: NBDClient) throws -> String? {
-        var image: [UInt8] = []
-        let part = 128 << 10
-        for start in stride(from: 0, to: CyclicModel.regionSize, by: part) {
-            image += try device.read(offset: model.base + UInt64(start), count: part)
-        }
-        return model.fault(in: image, least: least[model.node] ?? 0, most: most[model.node] ?? 0)
+        model.fault(in: try model.image(on: device), least: least[model.node] ?? 0, most: most[model.node] ?? 0)
     }
 }
 
@@ -24,7 +19,7 @@ package struct KnownSnapshot: Sendable {
 package struct SnapshotTally: Equatable, Sendable {
     package var made = 0
     package var deleted = 0
-    /// Regions of snapshots that were compared with the model of their instant, and those that differed.
+    /// Regions of snapshots and branches that were compared with their model, and those that differed.
     package var verified = 0
     package var wrong = 0
     /// Servers' processes that the story killed, beside whole nodes.
@@ -56,14 +51,16 @@ extension Stage {
     }
 
     package func stopCyclicLoads() {
-        for load in cyclic.values {
-            load.stop()
-            if let error = load.error, !lost.contains(load.model.node) {
-                tally.errors.append(error)
-                fail("I/O error: \(error)")
-            }
-        }
+        stopBranch()
+        for load in cyclic.values { end(load) }
         cyclic = [:]
+    }
+
+    func end(_ load: CyclicLoad) {
+        load.stop()
+        guard let error = load.error, !lost.contains(load.model.node) else { return }
+        tally.errors.append(error)
+        fail("I/O error: \(error)")
     }
 
     // MARK: Making and deleting
@@ -157,14 +154,16 @@ extension Stage {
     package func verify(_ known: KnownSnapshot, on reader: Int) throws {
         let device = try open(known.name, on: reader)
         for load in cyclic.values {
-            if let fault = try known.fault(in: load.model, on: device) {
-                tally.wrong += 1
-                fail("snapshot \(known.name) read on node \(reader): \(fault)")
-            } else {
-                tally.verified += 1
-            }
+            count(try known.fault(in: load.model, on: device), in: "snapshot \(known.name)", on: reader)
         }
         device.disconnect()
+    }
+
+    /// One region was looked at.
+    func count(_ fault: String?, in image: String, on reader: Int) {
+        guard let fault else { return tally.verified += 1 }
+        tally.wrong += 1
+        fail("\(image) read on node \(reader): \(fault)")
     }
 
     /// A snapshot as a node offers it, when it does.
@@ -210,16 +209,20 @@ extension Stage {
     }
 
     package func startReading(_ known: KnownSnapshot, on node: Int) -> SnapshotReading {
-        SnapshotReading(
-            node: node, socket: group.directory.volumeSocket(node), of: known, models: cyclic.values.map(\.model))
+        let models = cyclic.values.map(\.model)
+        return SnapshotReading(
+            node: node, socket: group.directory.volumeSocket(node), of: known.name, regions: models.count
+        ) { device in
+            try models.compactMap { try known.fault(in: $0, on: device) }
+        }
     }
 
     /// Counts what a stopped reader saw.
     package func judge(_ reading: SnapshotReading) {
         let record = reading.record
-        tally.verified += record.readings.count * cyclic.count - record.faults.count
+        tally.verified += record.readings.count * reading.regions - record.faults.count
         tally.wrong += record.faults.count
-        for fault in record.faults { fail("snapshot read on node \(reading.node): \(fault)") }
+        for fault in record.faults { fail("\(reading.image) read on node \(reading.node): \(fault)") }
         if let error = record.error {
             tally.errors.append(error)
             fail("I/O error: \(error)")

@@ -19,6 +19,7 @@ package final class Stage {
     package private(set) var joined: [Int] = []
     /// Loads whose image is known at every instant, by node.
     package internal(set) var cyclic: [Int: CyclicLoad] = [:]
+    package internal(set) var branch: WrittenBranch?
     package internal(set) var tally = SnapshotTally()
     package private(set) var faultAt: Int64?
     package private(set) var before: ServiceView?
