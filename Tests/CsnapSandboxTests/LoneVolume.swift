@@ -114,6 +114,14 @@ final class LoneVolume {
         return made
     }
 
+    /// Makes a branch; returns when the client offers it.
+    @discardableResult
+    func branch(_ name: String, of snapshot: String) throws -> SnapshotItem {
+        let made = try caller.branchSnapshot(Self.name, snapshot, as: name)
+        try waitUntil("snap/\(name) is offered", seconds: 60) { (try? connect("snap/\(name)")) != nil }
+        return made
+    }
+
     /// Writes random bytes there, to the volume and to the model.
     func write(_ ranges: [Range<Int>], _ model: inout Data) throws {
         let device = try connect()
