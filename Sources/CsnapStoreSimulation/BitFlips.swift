@@ -28,19 +28,25 @@ package struct BitFlips {
         var small = try StoreWorld(StoreWorld.format())
         small.disk.isRecording = true
         let blank = small.disk.image
-        for operation in CrashImages.beginnings[3] { try small.perform(operation) }
+        for operation in CrashImages.beginnings[3] + [.branch, .writeBranch(StoreOperation.parts)] {
+            try small.perform(operation)
+        }
         return [try BitFlips(small, blank), try BitFlips(StoreWorld.tall(), nil)]
     }
 
     /// `blank`: what the disk held when its recording began.
     private init(_ world: StoreWorld, _ blank: DiskImage?) throws {
         var world = world
-        shorter = world.model
         world.disk.isRecording = true
         self.blank = blank ?? world.disk.image
+        var places = try StorePlaces(world)
+        // What lies at those places then, nobody sweeps before the end.
+        try world.perform(.writeBranch(StoreOperation.otherParts))
+        shorter = world.model
         try world.perform(.writer)
         self.world = world
-        places = try StorePlaces(world)
+        try places.add(world)
+        self.places = places
         for event in world.disk.events {
             if case .write(let write) = event { writes.append(write) }
         }
@@ -137,12 +143,12 @@ package struct BitFlips {
     /// Whether anything could not be read; all else must be right.
     private mutating func compare(_ next: inout StoreWorld, _ what: String, at place: Range<Int>) -> Bool {
         var isBroken = false
-        for image in next.model.snapshots {
+        for image in next.model.images {
             for chunk in image.versions.indices {
                 do throws(StoreError) {
                     let bytes = try next.store.read(image.number, chunk: UInt64(chunk))
                     if !StoreModel.isContent(bytes, chunk, image.versions[chunk]) {
-                        report.problem("\(what): snapshot \(image.number.value), chunk \(chunk): a wrong answer")
+                        report.problem("\(what): \(image.title), chunk \(chunk): a wrong answer")
                     }
                 } catch {
                     isBroken = true
@@ -154,13 +160,16 @@ package struct BitFlips {
     }
 
     private static let labour: [StoreOperation] = [
-        .write([0..<4]), .create, .write([2..<9]), .deleteOldest, .settle, .checkpoint, .takeOver, .create,
+        .write([0..<4]), .writeBranch(StoreOperation.parts), .create, .write([2..<9]), .deleteOldest, .settle,
+        .branch, .writeBranch(StoreOperation.otherParts), .checkpoint, .deleteBranch, .takeOver, .create,
         .write([0..<StoreWorld.chunks]), .checkpoint,
     ]
 
     /// A server that does not know of it works on; each operation is done, or an error that names the block.
     private mutating func work(_ world: StoreWorld, _ what: String, at place: Range<Int>) {
         var world = world
+        world.uuid = 1000
+        world.version = 1000
         for operation in Self.labour {
             do throws(StoreWorldError) {
                 try world.perform(operation)
@@ -177,6 +186,8 @@ package struct BitFlips {
     private static func hasAll(of model: StoreModel, _ store: SnapshotStore<SimulatedDevice>) -> Bool {
         store.snapshots.map { $0.number } == model.snapshots.map { $0.number }
             && store.snapshots.map { $0.about.name } == model.snapshots.map { $0.name }
+            && store.branches.map { $0.number } == model.branches.map { $0.number }
+            && store.branches.map { $0.base } == model.branches.map { $0.base }
             && store.writers == model.writers && store.prepared.map { $0.about.uuid.low } == model.prepared
     }
 }
@@ -185,15 +196,19 @@ package struct BitFlips {
 private struct StorePlaces {
     private let format: StoreFormat
     var windowSize: Int { Int(format.geometry.windowSize) }
-    /// Where the chunks of live snapshots are saved: place and chunk.
+    /// Where the chunks of live snapshots and branches are saved, or were: place and chunk.
     private var data: [(place: Range<Int>, chunk: UInt64)] = []
 
     init(_ world: StoreWorld) throws {
-        var store = world.store
         guard case .store(let format) = StoreFormat.read(world.disk.image.bytes(2 * StoreLayout.blockSize, at: 0))
         else { throw StoreWorldError.store(.ended) }
         self.format = format
-        for snapshot in store.snapshots {
+        try add(world)
+    }
+
+    mutating func add(_ world: StoreWorld) throws {
+        var store = world.store
+        for snapshot in store.snapshots + store.branches {
             for chunk in 0..<StoreWorld.chunks {
                 for part in try store.locate(snapshot.number, chunk..<chunk + 1) {
                     guard case .store(let offset) = part.place else { continue }

@@ -50,6 +50,14 @@ package struct CrashImages {
         ],
         [.create, .write([0..<10]), .takeOver, .create, .write([2..<9]), .takeOver, .create, .takeOver, .takeOver],
         [.create, .write([0..<5]), .prepare, .create, .write([0..<10]), .checkpoint, .deleteOldest, .settle, .restart],
+        [
+            .create, .write([0..<4]), .branch, .writeBranch(StoreOperation.parts), .create, .write([0..<10]),
+            .writeBranch(StoreOperation.otherParts),
+        ],
+        [
+            .create, .branch, .writeBranch(StoreOperation.parts), .checkpoint, .writeBranch(StoreOperation.otherParts),
+            .maintain, .takeOver, .branch, .writeBranch(StoreOperation.parts), .deleteBranch, .maintain,
+        ],
     ]
 
     /// The sequences of `length` operations after each beginning whose number is `part` modulo `parts`.
@@ -91,8 +99,8 @@ package struct CrashImages {
                 do { try world.perform(operation) } catch StoreWorldError.store(.full) {}
                 world.disk.isRecording = false
                 let story = Story(
-                    tenure: world.tenure.next, before: before.model, after: before.planned(operation),
-                    origin: origin, text: "\(beginning) \(sequence) at \(operation)")
+                    tenure: world.tenure.next, models: before.interrupted(operation), origin: origin,
+                    text: "\(beginning) \(sequence) at \(operation)")
                 images(base, [], world.disk.events, story)
                 done(world, "\(beginning) \(sequence), \(operation) done")
             }
@@ -124,8 +132,8 @@ package struct CrashImages {
                 let disk = SimulatedDisk(world.disk.image, durable: base)
                 disk.isRecording = true
                 let story = Story(
-                    tenure: world.tenure.next.next.next, before: before.model, after: before.planned(operation),
-                    origin: origin, text: "\(beginning) \(operation) killed at \(death)")
+                    tenure: world.tenure.next.next.next, models: before.interrupted(operation), origin: origin,
+                    text: "\(beginning) \(operation) killed at \(death)")
                 _ = try StoreWorld(disk, world.originDisk, before.model, world.tenure.next.next)
                 images(base, unsynced, disk.events, story)
             } catch {
@@ -134,12 +142,12 @@ package struct CrashImages {
         }
     }
 
-    /// What a power failure is to be judged by: before or after one operation, never anything else.
+    /// What a power failure is to be judged by: before or after one operation, or of a branch after some chunks, never
+    /// anything else.
     private struct Story {
         /// Of whoever takes the store next.
         let tenure: Tenure
-        let before: StoreModel
-        let after: StoreModel
+        let models: [StoreModel]
         let origin: DiskImage
         let text: String
     }
@@ -167,8 +175,7 @@ package struct CrashImages {
     /// All is done and acknowledged: whatever was not flushed may be gone, what was promised may not.
     private mutating func done(_ world: StoreWorld, _ text: String) {
         let story = Story(
-            tenure: world.tenure.next, before: world.model, after: world.model, origin: world.originDisk.image,
-            text: text)
+            tenure: world.tenure.next, models: [world.model], origin: world.originDisk.image, text: text)
         for subset in subsets(world.path.unsynced) + [[]] { judge(world.disk.durable, subset, story) }
     }
 
@@ -200,12 +207,10 @@ package struct CrashImages {
         for write in writes { image.write(write) }
         do throws(StoreRefusal) {
             var world = try StoreWorld(
-                SimulatedDisk(image), SimulatedDisk(story.origin), story.before, story.tenure)
+                SimulatedDisk(image), SimulatedDisk(story.origin), story.models[0], story.tenure)
             var differences: [String] = []
-            for model in [story.before, story.after] {
+            for model in story.models {
                 world.model = model
-                // The origin is written after the grant only.
-                world.model.origin = story.before.origin
                 guard let problem = world.problem() else { return work(&world, story) }
                 differences.append(problem)
             }
@@ -221,7 +226,11 @@ package struct CrashImages {
         world.uuid = 1000
         world.version = 1000
         do throws(StoreWorldError) {
-            for operation in [StoreOperation.create, .write([0..<StoreWorld.chunks]), .checkpoint, .takeOver] {
+            let operations: [StoreOperation] = [
+                .create, .write([0..<StoreWorld.chunks]), .writeBranch(StoreOperation.otherParts), .checkpoint,
+                .takeOver,
+            ]
+            for operation in operations {
                 do throws(StoreWorldError) {
                     try world.perform(operation)
                 } catch {

@@ -58,8 +58,7 @@ package struct LateChains {
             }
             while true {
                 let operation = draw()
-                models = [world.model, world.planned(operation)]
-                models[1].origin = models[0].origin
+                models = world.interrupted(operation)
                 do throws(StoreWorldError) {
                     try perform(operation)
                 } catch {
@@ -101,8 +100,8 @@ package struct LateChains {
 
         /// True: it died of it.
         private mutating func makeRoom() throws -> Bool {
-            for operation in [StoreOperation.deleteOldest, .deleteOldest, .settle] {
-                models = [world.model, world.planned(operation)]
+            for operation in [StoreOperation.deleteBranch, .deleteOldest, .deleteOldest, .settle] {
+                models = world.interrupted(operation)
                 do throws(StoreWorldError) {
                     try perform(operation)
                 } catch {
@@ -143,9 +142,13 @@ package struct LateChains {
             }
             world.uuid = dead.uuid
             world.version = dead.version
-            guard let problem = world.problem() else { return }
-            world.model = models[1]
-            if let other = world.problem() { throw Wrong(description: "taken: \(problem); \(other)") }
+            var problems: [String] = []
+            for model in models {
+                world.model = model
+                guard let problem = world.problem() else { return }
+                problems.append(problem)
+            }
+            throw Wrong(description: "taken: \(problems.joined(separator: "; "))")
         }
 
         /// The disk as the next one finds it, and what is still to come.
@@ -182,6 +185,7 @@ package struct LateChains {
             world.disk.land { _ in true }
             if let problem = world.problem() { throw Wrong(description: "all has landed: \(problem)") }
             try world.perform(.settle)
+            if world.store.awaitsSpace { throw Wrong(description: "a sweep is due for ever") }
             guard world.store.unsettled.isEmpty, world.store.space.quarantined == 0 else {
                 throw Wrong(description: "space is kept away though all is settled")
             }

@@ -23,14 +23,23 @@ package struct LateWrites {
             .create, .write([0..<7]), .takeOver, .create, .write([0..<9]), .restart, .create, .write([0..<10]),
             .takeOver,
         ],
+        [
+            .create, .write([0..<4]), .branch, .writeBranch(StoreOperation.parts), .checkpoint,
+            .writeBranch(StoreOperation.otherParts), .maintain, .branch, .writeBranch(StoreOperation.parts),
+            .deleteBranch, .settle, .writeBranch(StoreOperation.otherParts),
+        ],
     ]
 
     /// What its successor does before, between and after the late writes.
     package static let successors: [[StoreOperation]] = [
         [],
-        [.create, .write([0..<10]), .checkpoint, .create, .write([0..<10])],
         [
-            .deleteOldest, .maintain, .maintain, .checkpoint, .create, .write([0..<10]), .checkpoint, .create,
+            .writeBranch(StoreOperation.parts), .create, .write([0..<10]), .checkpoint,
+            .writeBranch(StoreOperation.otherParts), .create, .write([0..<10]),
+        ],
+        [
+            .deleteBranch, .deleteOldest, .maintain, .maintain, .checkpoint, .create, .write([0..<10]), .checkpoint,
+            .create,
             .write([0..<10]), .checkpoint,
         ],
     ]
@@ -80,18 +89,17 @@ package struct LateWrites {
     private mutating func runFlush(_ death: Int) {
         do {
             var dead = try StoreWorld(format)
-            var (before, after) = (dead.model, dead.model)
+            var models = [dead.model]
             dead.path.fullFlushesLeft = death
             do {
                 for operation in Self.checkpoints {
-                    (before, after) = (dead.model, dead.planned(operation))
+                    models = dead.interrupted(operation)
                     try dead.perform(operation)
                 }
                 return
             } catch StoreWorldError.store {}
-            after.origin = before.origin
             report.sequences += 1
-            if let problem = try inherit(dead, [before, after], Self.moreCheckpoints, 1 << 20, .onlyLast) {
+            if let problem = try inherit(dead, models, Self.moreCheckpoints, 1 << 20, .onlyLast) {
                 report.problem("checkpoints, death at flush \(death): \(problem)")
             }
         } catch {
@@ -121,23 +129,21 @@ package struct LateWrites {
     private mutating func run(_ life: [StoreOperation], death: Int, _ successor: [StoreOperation], moment: Int) {
         do {
             var dead = try StoreWorld(format)
-            var (before, after) = (dead.model, dead.model)
+            var models = [dead.model]
             dead.path.requestsLeft = death
             do {
                 for operation in life {
-                    (before, after) = (dead.model, dead.planned(operation))
+                    models = dead.interrupted(operation)
                     try dead.perform(operation)
                 }
-                (before, after) = (dead.model, dead.model)
+                models = [dead.model]
             } catch StoreWorldError.store {}
-            // The origin is written when the grant has come, and it had not.
-            if before.origin != after.origin { after.origin = before.origin }
             // Without unsynced writes it is all the same what of them has landed.
             for landed in dead.path.unsynced.isEmpty ? [.all] : Landed.allCases {
                 report.sequences += 1
                 let text =
                     "life \(life.count), death at \(death), \(landed), successor \(successor.count), late at \(moment)"
-                if let problem = try inherit(dead, [before, after], successor, moment, landed) {
+                if let problem = try inherit(dead, models, successor, moment, landed) {
                     report.problem("\(text): \(problem)")
                 }
             }
@@ -169,10 +175,13 @@ package struct LateWrites {
         let originDisk = SimulatedDisk(dead.originDisk.image)
         var heir = try StoreWorld(disk, originDisk, models[0], dead.tenure.next.next)
         // An operation under way when its server died may have become durable, or not.
-        if let problem = heir.model.difference(&heir.store) {
-            heir.model = models[1]
-            if let other = heir.model.difference(&heir.store) { return "taken: \(problem); \(other)" }
+        var problems: [String] = []
+        for model in models {
+            heir.model = model
+            guard let problem = model.difference(&heir.store) else { break }
+            problems.append(problem)
         }
+        if problems.count == models.count { return "taken: \(problems.joined(separator: "; "))" }
         heir.version = 1000
         heir.uuid = 1000
         for operation in successor {

@@ -17,8 +17,11 @@ package struct Repairs {
     /// Of a small store, or of one with a tall tree.
     package init(isTall: Bool = false) throws {
         var world = try isTall ? StoreWorld.tall() : StoreWorld(StoreWorld.format(windows: 40))
-        let newest: [StoreOperation] = [.checkpoint, .create, .write([1..<5])]
+        let newest: [StoreOperation] = [
+            .checkpoint, .create, .write([1..<5]), .branch, .writeBranch(StoreOperation.parts),
+        ]
         if !isTall { for operation in CrashImages.beginnings[3] + newest { try world.perform(operation) } }
+        try world.perform(.writeBranch(StoreOperation.otherParts))
         // The last group, which may be gone without a trace, holds nothing that a snapshot shows.
         try world.perform(.writer)
         self.world = world
@@ -118,10 +121,10 @@ package struct Repairs {
     private mutating func compare(
         _ store: inout SnapshotStore<SimulatedDevice>, _ outcome: RepairReport, _ what: String
     ) {
-        for image in world.model.snapshots {
-            guard let there = store.snapshots.first(where: { $0.number == image.number }) else {
+        for image in world.model.images {
+            guard let there = (store.snapshots + store.branches).first(where: { $0.number == image.number }) else {
                 let isNamed = outcome.losses.contains { if case .journal = $0 { true } else { false } }
-                if !isNamed { report.problem("\(what): snapshot \(image.number.value) is gone") }
+                if !isNamed { report.problem("\(what): \(image.title) is gone") }
                 continue
             }
             let isMarked = there.about.flags.contains(.damaged)
@@ -129,7 +132,7 @@ package struct Repairs {
                 if isMarked, !outcome.isChanged || outcome.names(UInt64(chunk), image.number) { continue }
                 let bytes = try? store.read(image.number, chunk: UInt64(chunk))
                 if bytes.map({ StoreModel.isContent($0, chunk, image.versions[chunk]) }) != true {
-                    report.problem("\(what): snapshot \(image.number.value), chunk \(chunk) is wrong, and not named")
+                    report.problem("\(what): \(image.title), chunk \(chunk) is wrong, and not named")
                 }
             }
         }

@@ -1,28 +1,61 @@
 import CsnapCore
 package import CsnapStore
 
-/// What a volume's images must be: for the origin and each snapshot the version of each chunk.
+/// Of which version each quarter of a chunk is: branches are written in parts of chunks.
+package typealias Quarters = SIMD4<UInt32>
+
+/// What a volume's images must be: for the origin, each snapshot and each branch the versions of each chunk.
 package struct StoreModel: Equatable, Sendable {
     package struct Image: Equatable, Sendable {
         package var number: SnapshotNumber
         package var name: String
         package var priority: Int32 = 0
-        package var versions: [UInt32]
+        package var versions: [Quarters]
+        /// Of a branch.
+        package var base: SnapshotNumber?
 
-        package init(_ number: SnapshotNumber, _ name: String, _ versions: [UInt32]) {
+        package init(
+            _ number: SnapshotNumber, _ name: String, _ versions: [Quarters], base: SnapshotNumber? = nil
+        ) {
             self.number = number
             self.name = name
             self.versions = versions
+            self.base = base
+        }
+
+        /// What a person calls it.
+        var title: String { "\(base == nil ? "snapshot" : "branch") \(number.value)" }
+
+        fileprivate func isLike(_ snapshot: Snapshot) -> Bool {
+            snapshot.number == number && snapshot.about.name == name && snapshot.about.priority == priority
+                && snapshot.base == base
         }
     }
 
-    package var origin: [UInt32]
+    package var origin: [Quarters]
     package var snapshots: [Image] = []
+    package var branches: [Image] = []
+    /// Of the branch that was made last.
+    package var lastBranch = SnapshotNumber(SnapshotNumber.branches)
     package var writers: [WriterRecord] = []
     /// Low words of their uuids.
     package var prepared: [UInt64] = []
 
-    package init(chunks: Int) { origin = [UInt32](repeating: 0, count: chunks) }
+    package init(chunks: Int) { origin = [Quarters](repeating: Quarters(), count: chunks) }
+
+    package var images: [Image] { snapshots + branches }
+
+    package func hasBranch(_ number: SnapshotNumber) -> Bool { branches.contains { $0.base == number } }
+
+    /// The same with these parts of the newest branch written.
+    func written(_ parts: [BranchPart], _ version: UInt32) -> StoreModel {
+        guard !branches.isEmpty else { return self }
+        var next = self
+        for part in parts {
+            for quarter in part.quarters { next.branches[branches.count - 1].versions[part.chunk][quarter] = version }
+        }
+        return next
+    }
 
     /// What a chunk of this version holds, in words of eight bytes.
     package static func word(_ chunk: Int, _ version: UInt32) -> UInt64 {
@@ -35,12 +68,15 @@ package struct StoreModel: Equatable, Sendable {
         return (0..<size).map { UInt8(truncatingIfNeeded: word >> UInt64($0 % 8 * 8)) }
     }
 
-    /// The versions of all chunks from a store's view of a snapshot; nil: a chunk cannot be read or is none of ours.
-    package static func isContent(_ bytes: [UInt8], _ chunk: Int, _ version: UInt32) -> Bool {
-        let word = word(chunk, version)
+    /// Whether a chunk holds these versions.
+    package static func isContent(_ bytes: [UInt8], _ chunk: Int, _ versions: Quarters) -> Bool {
+        let size = bytes.count / Quarters.scalarCount
         return bytes.withUnsafeBytes { raw in
-            stride(from: 0, to: raw.count, by: 8).allSatisfy {
-                raw.loadUnaligned(fromByteOffset: $0, as: UInt64.self) == word
+            versions.indices.allSatisfy { quarter in
+                let word = word(chunk, versions[quarter])
+                return stride(from: quarter * size, to: (quarter + 1) * size, by: 8).allSatisfy {
+                    raw.loadUnaligned(fromByteOffset: $0, as: UInt64.self) == word
+                }
             }
         }
     }
@@ -51,19 +87,24 @@ package struct StoreModel: Equatable, Sendable {
         if numbers != snapshots.map({ $0.number.value }) {
             return "snapshots \(numbers), not \(snapshots.map { $0.number.value })"
         }
-        if store.snapshots.map({ $0.about.name }) != snapshots.map({ $0.name }) { return "names differ" }
-        if store.snapshots.map({ $0.about.priority }) != snapshots.map({ $0.priority }) { return "priorities differ" }
+        for (image, snapshot) in zip(snapshots, store.snapshots) where !image.isLike(snapshot) {
+            return "\(image.title) is \(snapshot)"
+        }
+        let branches = store.branches
+        guard branches.count == self.branches.count, zip(self.branches, branches).allSatisfy({ $0.isLike($1) }) else {
+            return "branches \(branches.map { $0.number.value }), not \(self.branches.map { $0.number.value })"
+        }
         if store.writers != writers { return "writers \(store.writers), not \(writers)" }
         if store.prepared.map({ $0.about.uuid.low }) != prepared { return "prepared snapshots differ" }
-        for image in snapshots {
+        for image in images {
             for chunk in image.versions.indices {
                 do throws(StoreError) {
                     let bytes = try store.read(image.number, chunk: UInt64(chunk))
                     if !Self.isContent(bytes, chunk, image.versions[chunk]) {
-                        return "snapshot \(image.number.value), chunk \(chunk) is not version \(image.versions[chunk])"
+                        return "\(image.title), chunk \(chunk) is not version \(image.versions[chunk])"
                     }
                 } catch {
-                    return "snapshot \(image.number.value), chunk \(chunk): \(error)"
+                    return "\(image.title), chunk \(chunk): \(error)"
                 }
             }
         }
@@ -78,7 +119,7 @@ package struct StoreModel: Equatable, Sendable {
 
     /// A chunk that differs between two images and is not named as changed; asked for in pages of three.
     private func missing(
-        _ older: Image, _ newer: SnapshotNumber?, _ versions: [UInt32],
+        _ older: Image, _ newer: SnapshotNumber?, _ versions: [Quarters],
         _ store: inout SnapshotStore<SimulatedDevice>
     ) -> String? {
         var changed: [Range<UInt64>] = []

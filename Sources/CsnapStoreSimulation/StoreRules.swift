@@ -17,6 +17,10 @@ package enum StoreRules {
         ("space comes back after twenty kills", twentyKills),
         ("too many unsettled tenures are refused", tooManyUnsettled),
         ("a slow claimer's list counts for nobody", slowClaimer),
+        ("readers of a branch keep their data", branchReadersKeepTheirData),
+        ("readers of a dead server's branch keep their data", readersOfTheDeadKeepTheirData),
+        ("what a sweep goes past is swept later", leftoverIsSwept),
+        ("a branch write without room is refused", fullBranch),
     ]
 
     /// The first rule that does not hold; nil: all do.

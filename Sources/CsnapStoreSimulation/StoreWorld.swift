@@ -8,6 +8,11 @@ package enum StoreOperation: Equatable, Sendable, CustomStringConvertible {
     case create
     case deleteOldest
     case deleteNewest
+    /// A branch of the newest snapshot.
+    case branch
+    /// New data for these parts of the newest branch; of each chunk one, in the order of the chunks.
+    case writeBranch([BranchPart])
+    case deleteBranch
     case rename
     /// One step of its own work, with everything forgotten by the readers.
     case maintain
@@ -28,6 +33,9 @@ package enum StoreOperation: Equatable, Sendable, CustomStringConvertible {
         case .create: "create"
         case .deleteOldest: "deleteOldest"
         case .deleteNewest: "deleteNewest"
+        case .branch: "branch"
+        case .writeBranch(let parts): "writeBranch \(parts.map { "\($0.chunk):\($0.quarters)" }.joined(separator: "+"))"
+        case .deleteBranch: "deleteBranch"
         case .rename: "rename"
         case .maintain: "maintain"
         case .settle: "settle"
@@ -43,15 +51,45 @@ package enum StoreOperation: Equatable, Sendable, CustomStringConvertible {
     /// The alphabet of the enumerated sequences; chunks are numbered from 0, there are `StoreWorld.chunks` of them.
     package static let alphabet: [StoreOperation] = [
         .write([0..<1]), .write([1..<3, 5..<6]), .write([0..<StoreWorld.chunks]), .create, .deleteOldest, .deleteNewest,
-        .rename, .maintain, .settle, .checkpoint, .writer, .prepare, .commitPrepared, .takeOver, .restart,
+        .branch, .writeBranch(parts), .deleteBranch, .rename, .maintain, .settle, .checkpoint, .writer, .prepare,
+        .commitPrepared, .takeOver, .restart,
     ]
 
-    /// A third are writes anywhere.
+    /// The first half of a chunk that most sequences have saved, one whole chunk, the middle of one that is mostly on
+    /// the origin.
+    package static let parts = [BranchPart(0, 0..<2), BranchPart(4, 0..<4), BranchPart(9, 1..<3)]
+    /// Half of them again, and others.
+    package static let otherParts = [BranchPart(0, 1..<3), BranchPart(4, 3..<4), BranchPart(5, 0..<1)]
+
+    /// A sixth are writes anywhere, a sixth to a branch.
     package static func random(_ generator: inout Generator) -> StoreOperation {
-        if generator.next(below: 3) > 0 { return alphabet[generator.next(below: alphabet.count)] }
+        let kind = generator.next(below: 6)
+        if kind > 1 { return alphabet[generator.next(below: alphabet.count)] }
+        if kind == 0 { return .writeBranch(BranchPart.random(&generator)) }
         let first = UInt64(generator.next(below: Int(StoreWorld.chunks)))
         let count = UInt64(1 + generator.next(below: Int(StoreWorld.chunks - first)))
         return .write([first..<first + count])
+    }
+}
+
+/// What is written to one chunk of a branch.
+package struct BranchPart: Equatable, Sendable {
+    package var chunk: Int
+    package var quarters: Range<Int>
+
+    package init(_ chunk: Int, _ quarters: Range<Int>) {
+        self.chunk = chunk
+        self.quarters = quarters
+    }
+
+    /// Up to five neighbours.
+    static func random(_ generator: inout Generator) -> [BranchPart] {
+        let first = generator.next(below: Int(StoreWorld.chunks))
+        let count = 1 + generator.next(below: min(5, Int(StoreWorld.chunks) - first))
+        return (first..<first + count).map { chunk in
+            let start = generator.next(below: Quarters.scalarCount)
+            return BranchPart(chunk, start..<start + 1 + generator.next(below: Quarters.scalarCount - start))
+        }
     }
 }
 
@@ -123,7 +161,7 @@ package struct StoreWorld {
     }
 
     /// A store whose tree has three levels: live entries in the journal besides, more than one tenure, a snapshot that
-    /// was deleted and not swept, a writer, and a snapshot that is prepared.
+    /// was deleted and not swept, a branch, a writer, and a snapshot that is prepared.
     package static func tall() throws -> StoreWorld {
         var world = try StoreWorld(format(windows: 80))
         for _ in 0..<24 {
@@ -131,19 +169,48 @@ package struct StoreWorld {
             try world.perform(.write([0..<chunks]))
         }
         let newest: [StoreOperation] = [
-            .checkpoint, .create, .write([1..<5]), .takeOver, .create, .write([3..<9]), .deleteOldest, .prepare,
-            .restart, .write([0..<2]),
+            .checkpoint, .create, .write([1..<5]), .branch, .writeBranch(StoreOperation.parts), .takeOver, .create,
+            .write([3..<9]), .deleteOldest, .prepare, .restart, .write([0..<2]),
         ]
         for operation in newest { try world.perform(operation) }
         return world
     }
 
-    /// Carries an operation out, or throws what the store says; the model then is what it was before.
+    /// Carries an operation out, or throws what the store says; the model then is what it was before, but for the parts
+    /// of a branch that were written all the same.
     package mutating func perform(_ operation: StoreOperation) throws(StoreWorldError) {
+        if case .writeBranch(let parts) = operation { return try writeBranch(parts) }
         let planned = planned(operation)
         do throws(StoreError) { try carryOut(operation) } catch { throw .store(error) }
         if case .write(let ranges) = operation { writeOrigin(ranges) }
         model = planned
+    }
+
+    private mutating func writeBranch(_ parts: [BranchPart]) throws(StoreWorldError) {
+        guard let branch = model.branches.last else { return }
+        version += 1
+        let quarter = Self.chunkSize / Quarters.scalarCount
+        let writes = parts.map { part in
+            let bytes = StoreModel.content(part.chunk, version, part.quarters.count * quarter)
+            return BranchWrite(
+                branch: branch.number, offset: UInt64(part.chunk * Self.chunkSize + part.quarters.lowerBound * quarter),
+                length: bytes.count, bytes: bytes)
+        }
+        let outcomes: [StoreError?]
+        do throws(StoreError) { outcomes = try store.write(writes) } catch { throw .store(error) }
+        model = model.written(zip(parts, outcomes).filter { $0.1 == nil }.map { $0.0 }, version)
+        if let error = outcomes.compactMap({ $0 }).first { throw .store(error) }
+    }
+
+    /// What the store may be once its server has died in this operation. The origin is written behind its end only.
+    package func interrupted(_ operation: StoreOperation) -> [StoreModel] {
+        if case .writeBranch(let parts) = operation {
+            // A chunk is one thing; they come one after the other.
+            return (0...parts.count).map { model.written(Array(parts.prefix($0)), version + 1) }
+        }
+        var planned = planned(operation)
+        planned.origin = model.origin
+        return [model, planned]
     }
 
     /// The model as it is once this operation is done.
@@ -152,10 +219,19 @@ package struct StoreWorld {
         let number = SnapshotNumber(store.facts.generation)
         switch operation {
         case .write(let ranges):
-            for chunk in ranges.joined() { next.origin[Int(chunk)] = version + 1 }
+            for chunk in ranges.joined() { next.origin[Int(chunk)] = Quarters(repeating: version + 1) }
         case .create: next.snapshots.append(StoreModel.Image(number, "s\(uuid + 1)", model.origin))
-        case .deleteOldest: if !next.snapshots.isEmpty { next.snapshots.removeFirst() }
-        case .deleteNewest: _ = next.snapshots.popLast()
+        case .deleteOldest:
+            if let first = next.snapshots.first, !next.hasBranch(first.number) { next.snapshots.removeFirst() }
+        case .deleteNewest:
+            if let last = next.snapshots.last, !next.hasBranch(last.number) { next.snapshots.removeLast() }
+        case .branch:
+            guard let base = next.snapshots.last else { break }
+            next.lastBranch = SnapshotNumber(next.lastBranch.value + 1)
+            next.branches.append(
+                StoreModel.Image(next.lastBranch, "b\(uuid + 1)", base.versions, base: base.number))
+        case .writeBranch(let parts): next = next.written(parts, version + 1)
+        case .deleteBranch: if !next.branches.isEmpty { next.branches.removeFirst() }
         case .rename:
             guard !next.snapshots.isEmpty else { break }
             next.snapshots[next.snapshots.count - 1].name = "r\(uuid + 1)"
@@ -185,8 +261,15 @@ package struct StoreWorld {
         case .create:
             uuid += 1
             _ = try store.create(SnapshotRequest(uuid: Bits128(high: 5, low: uuid), name: "s\(uuid)"))
-        case .deleteOldest: if let first = model.snapshots.first { try store.delete(first.number) }
-        case .deleteNewest: if let last = model.snapshots.last { try store.delete(last.number) }
+        case .deleteOldest: if let first = model.snapshots.first { try delete(first.number) }
+        case .deleteNewest: if let last = model.snapshots.last { try delete(last.number) }
+        case .branch:
+            guard let base = model.snapshots.last else { return }
+            uuid += 1
+            _ = try store.branch(
+                SnapshotRequest(uuid: Bits128(high: 7, low: uuid), name: "b\(uuid)"), of: base.number)
+        case .writeBranch: break
+        case .deleteBranch: if let first = model.branches.first { try store.delete(first.number) }
         case .rename:
             guard let last = model.snapshots.last else { return }
             uuid += 1
@@ -216,10 +299,20 @@ package struct StoreWorld {
         }
     }
 
+    private mutating func delete(_ number: SnapshotNumber) throws(StoreError) {
+        do throws(StoreError) { try store.delete(number) } catch {
+            // The model has it still, so the store must.
+            guard case .hasBranch = error, model.hasBranch(number) else { throw error }
+        }
+    }
+
     private mutating func settleAll() throws(StoreError) {
-        store.readersForgot(upTo: store.freeStamp)
         try store.settle(store.unsettled.map { .tenure($0.tenure) })
-        while store.needsMaintenance { _ = try store.maintain() }
+        // What was overwritten while readers were asked is asked for once more.
+        for _ in 0..<4 {
+            store.readersForgot(upTo: store.freeStamp)
+            while store.needsMaintenance { _ = try store.maintain() }
+        }
     }
 
     private mutating func takeOver(_ next: Tenure, _ settled: [SettleFact]) throws(StoreError) {

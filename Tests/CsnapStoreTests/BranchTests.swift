@@ -45,7 +45,7 @@ struct BranchTests {
             #expect(try world.store.read(branch.number, chunk: 7) == bytes(3, Self.size))
             let last = try world.store.read(base.number, chunk: 9)
             #expect(try world.store.read(branch.number, chunk: 9) == bytes(4, 256) + bytes(5, 512) + last[768...])
-            #expect(world.problem() == nil)
+            #expect(try world.store.check(data: true).problems == [])
             try world.perform(.checkpoint)
             try world.perform(.takeOver)
         }

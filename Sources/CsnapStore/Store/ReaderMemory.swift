@@ -15,7 +15,10 @@ struct ReaderMemory: Sendable {
     private(set) var overwritten: UInt64 = 0
 
     /// `lastWrite`: of earlier servers.
-    init(lastWrite: UInt64 = 0) { open = (0, lastWrite) }
+    init(lastWrite: UInt64 = 0) {
+        open = (0, lastWrite)
+        if StoreMutants.active(.forgottenAtTaking) { forgot(upTo: 0, lastWrite: lastWrite) }
+    }
 
     /// Nobody looks at what was deleted.
     var forgotDeletions: Bool { forgotten.map { $0 >= deletion } ?? false }
@@ -44,7 +47,7 @@ struct ReaderMemory: Sendable {
 
     private mutating func ask(_ lastWrite: UInt64) {
         guard hasMore, open == nil else { return }
-        stamp += 1
+        if !StoreMutants.active(.overwrittenWithoutStamp) { stamp += 1 }
         open = (stamp, lastWrite)
         hasMore = false
     }

@@ -57,7 +57,8 @@ extension SnapshotStore {
         let last = EntryKey(branch: .max, chunk: .max, end: .max)
         for _ in 0..<Self.sweepPart where records.count + 1 < groupRecordLimit {
             guard let entry = try entry(from: cursor?.successor ?? .first, to: last) else {
-                try commit(records + [.sweepEnded] + (isSweptInPart ? [.overwritten] : []))
+                let isOver = !isSweptInPart || StoreMutants.active(.leftoverForgotten)
+                try commit(records + [.sweepEnded] + (isOver ? [] : [.overwritten]))
                 return
             }
             var isUseless = !state.needs(entry.key, after: cursor)
@@ -82,7 +83,8 @@ extension SnapshotStore {
 
     /// Readers of a branch may remember it: the write in its place is too new.
     private func isLookedAt(_ key: EntryKey, after before: EntryKey?) -> Bool {
-        guard let before, before.isSameChunk(as: key), !StoreMutants.active(.sweptUnderReaders) else { return false }
+        guard let before, before.isSameChunk(as: key) else { return false }
+        if StoreMutants.active(.sweptUnderReaders) || StoreMutants.active(.overwrittenUnderReaders) { return false }
         return before.write > readers.overwritten
     }
 }

@@ -72,6 +72,14 @@ package enum StoreMutant: String, CaseIterable, Sendable {
     case baseDeleted
     /// Nobody sweeps what a branch held before it was overwritten.
     case overwritingNotSwept
+    /// The same, of what a sweep went past because readers looked at it.
+    case leftoverForgotten
+    /// What a branch held before it was overwritten is free at once, whoever may still read there.
+    case overwrittenUnderReaders
+    /// An answer about an earlier stamp stands for what was overwritten since.
+    case overwrittenWithoutStamp
+    /// Readers of earlier servers are taken for gone before anybody has said so.
+    case forgottenAtTaking
 }
 
 extension StoreAnchor {

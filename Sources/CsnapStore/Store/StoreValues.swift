@@ -6,7 +6,7 @@ package struct SnapshotNumber: Equatable, Comparable, Sendable {
     package var value: UInt64
 
     /// Exact in every reader of JSON.
-    static let branches: UInt64 = 1 << 52
+    package static let branches: UInt64 = 1 << 52
 
     package init(_ value: UInt64) { self.value = value }
 
