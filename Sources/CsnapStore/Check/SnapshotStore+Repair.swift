@@ -65,6 +65,8 @@ extension SnapshotStore {
     // MARK: What is left
 
     private mutating func rebuild(_ before: CheckReport) throws(StoreError) -> Rebuilt {
+        // Where a lost journal ended a branch before its snapshot, or began both.
+        state.branches.removeAll { branch in !state.snapshots.contains { $0.number == branch.base } }
         let live = (state.snapshots + state.branches).map { $0.number }
         let salvage = try salvage()
         raiseCounters(above: salvage.entries)
@@ -78,10 +80,12 @@ extension SnapshotStore {
         rebuilt.state.prepared = state.prepared
         rebuilt.state.writers = state.writers
         for part in salvage.lost {
-            // Up to the next branch, or into it: any chunk.
-            let isOfOne = part.below?.branch == part.from.branch || state.branches.isEmpty
+            let holders = live.filter { ($0.branch ?? .max) >= part.from.branch }
+            // Up to the next branch, or into it: of that one any chunk.
+            let isOfOne = part.below?.branch == part.from.branch
+            let first = isOfOne || state.branches.isEmpty ? part.from.chunk : 0
             let end = isOfOne ? part.below.map { $0.chunk + 1 } : nil
-            rebuilt.lost(.chunks(first: isOfOne ? part.from.chunk : 0, end: end, snapshots: live))
+            if !holders.isEmpty { rebuilt.lost(.chunks(first: first, end: end, snapshots: holders)) }
         }
         for journal in damage?.journals ?? [] {
             rebuilt.lost(.journal(epoch: journal.tenure.epoch.value, group: journal.group, snapshots: live))

@@ -31,8 +31,8 @@ package struct SnapshotStore<Device: BlockDevice> {
     var readers = ReaderMemory()
     /// What the sweep that runs, or the last one, could free of what was overwritten; none: nothing swept yet.
     var sweptUpTo: UInt64?
-    /// The sweep went past something that readers may look at.
-    var isSweptInPart = false
+    /// The sweep went past something that readers may look at; one that an earlier server began may have.
+    var isSweptInPart = true
     var cache: NodeCache
     let buffer: AlignedBuffer
     var isEnded = false

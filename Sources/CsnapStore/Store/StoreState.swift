@@ -88,6 +88,8 @@ extension StoreState {
     mutating func apply(_ record: StoreRecord, _ geometry: StoreGeometry) -> Bool {
         switch record {
         case .put(let entry):
+            // Of a branch: the number of a write, the last possible one left out.
+            guard entry.key.branch == 0 || entry.key.end > 0 && entry.key.end < EntryKey.lastWrite else { return false }
             lastWrite = max(lastWrite, entry.key.write)
             return setUsed(entry.offset, true, geometry)
         case .remove(_, let offset): return setUsed(offset, false, geometry)

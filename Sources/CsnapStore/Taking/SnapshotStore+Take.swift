@@ -121,9 +121,9 @@ extension SnapshotStore {
             pieces: pieces + [journal.piece], quarantine: state.quarantine)
         try writeAnchor()
         try expectNotSurpassed()
-        // Each takeover adds a piece. A checkpoint may rewrite the whole tree, so the taking waits for it only if the
-        // next one would find no room; `maintain` begins it long before.
-        if anchor.pieces.count == StoreAnchor.pieceLimit {
+        // Each takeover adds a piece. A checkpoint may rewrite the whole tree, so the taking waits for it only if soon
+        // no next one would find room, some that die of it counted; `maintain` begins it long before.
+        if anchor.pieces.count > StoreAnchor.pieceLimit * 3 / 4 {
             // In a full store there may be no room for it either; then the next takeover says so.
             do throws(StoreError) { try checkpointNow() } catch { if error.isFatal { throw error } }
         }
