@@ -3,7 +3,8 @@
     import CsnapRuntime
     import Glibc
 
-    /// Every failpoint fails once in every way, under verified load: service goes on, and each snapshot is right.
+    /// Every failpoint fails once in every way, under verified load: service goes on, each snapshot is right, and a
+    /// branch has all that was answered.
     ///
     /// `CSNAP_TEST_FAILPOINTS=K/N` plays each N-th of them, from the K-th on.
     struct FailpointScenario: Scenario {
@@ -39,6 +40,8 @@
         func play(_ stage: Stage) throws {
             let points = try Self.chosen()
             try stage.startCyclicLoads()
+            let base = try stage.snapshot("base", by: 1)
+            try stage.startBranch("branch", of: base.name, by: 2)
             var known = [try stage.snapshot("first", by: 1)]
             for (index, point) in points.enumerated() where !Interruption.isRequested {
                 let armed = try arm(point, stage)
@@ -52,7 +55,10 @@
                 stage.mark("'\(point.text)' reached after \(decimals(Double(boottime() - begun) / 1e9)) s")
                 try stage.waitForWrites()
                 known.append(try mustMake("p\(index)-after", stage))
-                for snapshot in known { try stage.verify(snapshot, on: 1 + index % stage.options.nodes) }
+                try stage.waitForBranchWrites()
+                let reader = 1 + index % stage.options.nodes
+                for snapshot in known + [base] { try stage.verify(snapshot, on: reader) }
+                try stage.verifyBranch(on: reader)
             }
             stage.stopCyclicLoads()
         }
