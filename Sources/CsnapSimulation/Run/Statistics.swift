@@ -6,7 +6,7 @@ package enum Count: Int, CaseIterable, Sendable {
     case activations, elections, votersChanged, evictions, commands
     case crashes, powerCuts, failedWrites, restoredVotes
     case packetsLost, packetsCut, packetsDuplicated, packetsReplayed, packetsDamaged
-    case clientIOs, serviceEvents, events, busyWakes
+    case clientIOs, notServed, serviceEvents, events, busyWakes
 
     /// The least number in 3,000 seeds of 30 s; below it a batch has not tried what it claims to. 0: no floor.
     package var floor: Int {
@@ -17,7 +17,7 @@ package enum Count: Int, CaseIterable, Sendable {
         case .oneWayCuts: 500
         case .lostStates: 1_000
         case .barriersCut: 1_000
-        case .votersChanged, .evictions, .commands, .crashes, .failedWrites: 1_000
+        case .votersChanged, .evictions, .commands, .crashes, .failedWrites, .notServed: 1_000
         case .packetsLost, .packetsCut, .packetsDuplicated, .packetsReplayed: 100_000
         case .packetsDamaged: 10_000
         case .clientIOs, .serviceEvents: 1_000_000

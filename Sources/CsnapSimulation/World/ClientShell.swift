@@ -78,6 +78,11 @@ extension World {
             client.hasSession = true
             client.outstanding = nil
             tell(client, .connected(tenure))
+        case .notServed(let tenure):
+            guard tenure == client.adopted else { return }
+            client.notServedIn = tenure
+            statistics[.notServed] += 1
+            tell(client, .notServed(tenure))
         case .reply(let request, let tenure):
             guard client.outstanding == request, tenure == client.adopted else { return }
             client.outstanding = nil
@@ -153,7 +158,8 @@ extension World {
             .clientInput(client: client.index, life: client.life, .tick),
             after: period / 2 + random.next(below: Interval(nanoseconds: period)).nanoseconds)
         if client.agentLife == 0, nodes[client.node].agent != nil { clientConnects(client.index, client.life) }
-        if !client.hasSession { connect(client) }
+        // What a server serves changes with its tenure only.
+        if !client.hasSession, client.notServedIn != client.adopted { connect(client) }
         guard isOpen(client), client.writesInFlight < 4 else { return }
         if random.next(below: 3) == 0 {
             writeOrigin(client)

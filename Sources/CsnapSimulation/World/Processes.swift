@@ -140,6 +140,8 @@ final class SimClient {
     var leaseUntil: Instant = .distantPast
     var serverAddress: Address?
     var hasSession = false
+    /// The tenure whose server does not serve its volume.
+    var notServedIn: Tenure?
     var nextRequest: UInt64 = 0
     var outstanding: UInt64?
     var writesInFlight: UInt32 = 0
@@ -175,6 +177,7 @@ enum ClientInput {
     case tick
     case written
     case welcome(Tenure)
+    case notServed(Tenure)
     case reply(request: UInt64, tenure: Tenure)
     case serverClosed(Tenure)
 }

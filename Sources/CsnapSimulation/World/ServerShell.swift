@@ -170,12 +170,23 @@ extension World {
     ) {
         guard server.state == .listening || server.state == .active, !server.isDying else { return }
         guard mayServe(server, on: node), server.tenure == tenure, server.admitted.contains(process) else { return }
+        if isLeftOut(client, in: tenure) {
+            return stream(
+                from: node, to: clients[client].node,
+                .toClient(client: client, life: clientLife, .notServed(tenure)))
+        }
         if !server.sessions.contains(where: { $0.client == client && $0.clientLife == clientLife }) {
             oracles.onSession(self, node: node, server, process)
             server.sessions.append((client, clientLife, process))
             tellCount(server, on: node, process)
         }
         stream(from: node, to: clients[client].node, .toClient(client: client, life: clientLife, .welcome(tenure)))
+    }
+
+    /// A third of the volumes, others in each tenure.
+    private func isLeftOut(_ client: Int, in tenure: Tenure) -> Bool {
+        var mixed = Generator(seed: tenure.epoch.value << 20 | UInt64(tenure.round.value) << 8 | UInt64(client))
+        return options.leavesOut && mixed.next(below: 3) == 0
     }
 
     private func tellCount(_ server: SimServer, on node: Int, _ process: NodeBoot) {

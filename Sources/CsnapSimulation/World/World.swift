@@ -9,6 +9,8 @@ package struct WorldOptions: Sendable {
     package var clientNodes: [Int]
     /// Period of a client's requests, in nanoseconds.
     package var clientPeriod: Int64 = 20_000_000
+    /// Some tenures leave some volumes out, whose stores failed.
+    package var leavesOut = false
 
     package init(timing: Timing, nodes: Int, clientNodes: [Int]) {
         self.timing = timing
