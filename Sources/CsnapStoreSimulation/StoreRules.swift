@@ -20,6 +20,7 @@ package enum StoreRules {
         ("readers of a branch keep their data", branchReadersKeepTheirData),
         ("readers of a dead server's branch keep their data", readersOfTheDeadKeepTheirData),
         ("what a sweep goes past is swept later", leftoverIsSwept),
+        ("a sweep after a deletion leaves readers what was overwritten", deletionLeavesOverwritten),
         ("a branch write without room is refused", fullBranch),
     ]
 
