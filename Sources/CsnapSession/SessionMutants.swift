@@ -28,6 +28,17 @@ package enum SessionMutant: String, CaseIterable, Sendable {
     case strikeKeepsSessions
     case reuseUnderReaders
     case forgottenBeforeActivation
+    // Branches
+    /// A write to a branch is answered when it is given to the store, not when the store has it.
+    case branchWriteAnsweredAtOnce
+    /// It is given to the store as soon as it comes, whoever else is on the way back.
+    case branchWrittenBeforeActivation
+    /// What comes late on a client's earlier connection is done, though it was sent again on the next one.
+    case earlierSessionKept
+    /// The client waits for an answer that its earlier session would have brought.
+    case branchWriteNotSentAgain
+    /// A full store is an error to the program.
+    case fullBranchWriteFailed
     // The client
     case ackBeforeDrained
     case ackBeforeFlushed

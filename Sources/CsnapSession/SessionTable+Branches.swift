@@ -12,9 +12,13 @@ extension SessionTable {
             return [failure(request, .outOfRange, id)]
         }
         guard branchWrites(of: id, session) < limits.branchWrites else { return end(id, .tooManyQueries) }
-        guard isActive else { return keep(.writeBranch(request: request, epoch: tenure.epoch, data), session, id) }
+        guard isActive || SessionMutants.active(.branchWrittenBeforeActivation) else {
+            return keep(.writeBranch(request: request, epoch: tenure.epoch, data), session, id)
+        }
         let answer = CommandAnswer(connection: id, request: request)
-        return [order(.writeBranch(data), session.volume, for: .branch(answer))]
+        let actions = [order(.writeBranch(data), session.volume, for: .branch(answer))]
+        guard SessionMutants.active(.branchWriteAnsweredAtOnce) else { return actions }
+        return actions + [.send(.written(request: request, epoch: tenure.epoch), to: id)]
     }
 
     private func branchWrites(of id: ConnectionID, _ session: Session) -> Int {

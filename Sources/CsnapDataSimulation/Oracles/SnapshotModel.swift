@@ -31,6 +31,10 @@ final class SnapshotModel {
 
     func image(of uuid: Bits128) -> DiskImage? { snapshots.first { $0.uuid == uuid }?.image }
 
+    func image(_ number: SnapshotNumber) -> DiskImage? { snapshots.first { $0.number == number }?.image }
+
+    func name(of number: SnapshotNumber) -> String? { snapshots.first { $0.number == number }?.name }
+
     // MARK: - What the store does
 
     func begin(_ order: StoreOrder, origin: DiskImage) {

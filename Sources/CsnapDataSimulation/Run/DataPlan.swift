@@ -13,6 +13,8 @@ package struct DataPlan: Sendable {
     package var faults: [DataFault] = []
     /// People delete snapshots when there are more.
     package var snapshots = 6
+    /// At the same time.
+    package var branches = 2
     /// Longest time between two faults, in milliseconds; also the other bounds.
     package var period = 800
     package var slowMessages = 20
@@ -56,6 +58,7 @@ package struct DataPlan: Sendable {
         drops = random.next(below: 4) > 0
         followsDrops = random.next(below: 3) == 0
         staysAway = random.next(below: 3) == 0
+        branches = random.next(below: 4)
     }
 
     func has(_ fault: DataFault) -> Bool { faults.contains(fault) }

@@ -60,7 +60,18 @@ package struct DataMutantPlan: Sendable {
         SessionMutant.allCases.map { plan(for: $0) } + [
             DataMutantPlan(name: "looksBeforeEntering", rule: .looksBeforeEntering),
             DataMutantPlan(name: StoreMutant.grantBeforeFlush.rawValue, rule: .store(.grantBeforeFlush)),
+            readersOfBranches("reuseUnderBranchReaders", .session(.reuseUnderReaders)),
+            readersOfBranches("sweptUnderBranchReaders", .store(.sweptUnderReaders)),
         ]
+    }
+
+    /// What is overwritten in a branch is freed under those who read it: slow ones, and no snapshot is dropped.
+    private static func readersOfBranches(_ name: String, _ rule: Rule) -> DataMutantPlan {
+        DataMutantPlan(name: name, rule: rule, isPure: true) {
+            $0.branches = 3
+            $0.slowReads = 2000
+            $0.drops = false
+        }
     }
 
     private static func plan(for mutant: SessionMutant) -> DataMutantPlan {
@@ -85,20 +96,15 @@ package struct DataMutantPlan: Sendable {
                 $0.patience = 1000
             }
         case .welcomeInBarrier, .bitmapKeptAtWelcome: plan.faults = [.connections, .serverKills]
+        case .branchWriteAnsweredAtOnce, .branchWrittenBeforeActivation, .branchWriteNotSentAgain,
+            .earlierSessionKept, .fullBranchWriteFailed:
+            plan.writeBranches(mutant)
         case .failedCopyGranted: plan.faults = [.originErrors]
         case .fullStoreGranted: plan.change = { $0.windows = 48 }
         case .readNotCheckedAfterwards:
             plan.faults = [.cuts]
             plan.isPure = true
-            plan.change = {
-                $0.period = 2000
-                $0.pace = 40
-                $0.slowReads = 2000
-                $0.slowDisk = 10
-                $0.slowFlush = 5
-                $0.slowMessages = 5
-                $0.patience = 1000
-            }
+            plan.change = { onlyReadsAreSlow(&$0) }
         case .reuseUnderReaders, .forgottenBeforeActivation:
             plan.isPure = true
             plan.change = {
@@ -131,6 +137,38 @@ package struct DataMutantPlan: Sendable {
             plan.change = { $0.slowDisk = 100 }
         }
         return plan
+    }
+
+    private static func onlyReadsAreSlow(_ plan: inout DataPlan) {
+        plan.period = 2000
+        plan.pace = 40
+        plan.slowReads = 2000
+        plan.slowDisk = 10
+        plan.slowFlush = 5
+        plan.slowMessages = 5
+        plan.patience = 1000
+    }
+
+    private mutating func writeBranches(_ mutant: SessionMutant) {
+        faults = [.connections]
+        switch mutant {
+        case .earlierSessionKept:
+            isPure = true
+            change = {
+                $0.branches = 3
+                $0.period = 300
+                $0.slowMessages = 400
+                $0.pace = 5
+            }
+        case .fullBranchWriteFailed:
+            change = {
+                $0.branches = 3
+                $0.windows = 48
+            }
+        default:
+            faults.append(.serverKills)
+            change = { $0.branches = 3 }
+        }
     }
 
     /// Removes the rule from this process, for good.

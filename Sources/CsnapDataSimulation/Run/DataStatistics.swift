@@ -3,6 +3,7 @@ package enum DataCount: Int, CaseIterable, Sendable {
     case snapshots, reads, writes, grants, grantsUnderSnapshot, probes, takeovers, secondFailures
     case refusedSnapshots, lateClients, refusedStores, fullStores, lateWrites, sweeps, welcomes, strikes, fences
     case drops, proofs, farewells
+    case branches, branchWrites, branchReads, keptBases, fullBranches, withdrawnWrites, settlements
     case clientDeaths, nodeDeaths, goodbyes, brokenConnections, powerCuts, failedWrites, failedReads, commands, events
 
     /// The least number in 100 seeds; below it a batch has not tried what it claims to. 0: no floor.
@@ -27,8 +28,12 @@ package enum DataCount: Int, CaseIterable, Sendable {
         case .commands: 2_000
         case .proofs: 150
         case .farewells: 20
-        case .refusedStores, .events: 0
+        case .refusedStores, .settlements, .events: 0
         case .drops: 5
+        case .branches: 100
+        case .branchWrites, .branchReads: 7_000
+        case .keptBases: 80
+        case .fullBranches, .withdrawnWrites: 150
         }
     }
 }

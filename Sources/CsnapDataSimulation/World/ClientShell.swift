@@ -1,6 +1,7 @@
 import CsnapCore
 import CsnapRuntime
 import CsnapSession
+import CsnapStore
 import CsnapStoreSimulation
 
 /// One client process: `ClientCore`, its session, and the disk reads and writes that it let pass.
@@ -18,6 +19,8 @@ final class ClientShell {
     private var held: [OriginWrite] = []
     private var running: [OriginWrite] = []
     private var reads: [UInt64: SnapshotRead] = [:]
+    /// What programs write to branches, and how many such writes were done before each.
+    private var branchWrites: [UInt64: (data: BranchData, begun: Int)] = [:]
     private(set) var exports: [SnapshotEntry] = []
     private var lastTicket: UInt32 = 0
     private var lastRead = UInt64(1) << 63
@@ -43,11 +46,13 @@ final class ClientShell {
     var name: String { "\(uuid.high).\(uuid.low & 0xffff)" }
 
     var readCount: Int { reads.count }
+    var branchWriteCount: Int { branchWrites.count }
 
     /// What has not ended here.
     var unrest: [String] {
         let queued = (held + running).map { "write \($0.ticket) of client \(name)" }
         return queued + reads.keys.sorted().map { "read \($0 & 0xffff) of client \(name)" }
+            + branchWrites.keys.sorted().map { "write \($0 & 0xffff) to a branch of client \(name)" }
     }
 
     /// The writes it leaves at the disk.
@@ -55,6 +60,7 @@ final class ClientShell {
         world.note(31, uuid.high, uuid.low, "client \(name) dies")
         isDead = true
         world.ledger.died(uuid)
+        for write in branchWrites.values { world.branches.leave(write.data) }
         connection?.cut(isHalfOpen: !node.isUp)
         connection = nil
         let left = running
@@ -85,6 +91,7 @@ final class ClientShell {
         held = []
         running = []
         reads.removeAll()
+        branchWrites.removeAll()
         connection = nil
     }
 
@@ -132,11 +139,11 @@ final class ClientShell {
         case .readMapped(let id, let pieces):
             reads[id]?.start(pieces) { [self] in returned(id) }
         case .failed(let id, let code):
-            guard let read = reads[id] else { return }
-            reads[id] = nil
+            guard let read = reads.removeValue(forKey: id) else { return branchWriteFailed(id, code) }
             read.failed(code)
+        case .written(let id): wrote(id)
         case .exports(let entries, _): exports = entries
-        case .changes, .readData, .written, .grown: break
+        case .changes, .readData, .grown: break
         case .note(let note): world.note(33, uuid.high, uuid.low, "client \(name): \(note.text)")
         }
     }
@@ -165,9 +172,9 @@ final class ClientShell {
     }
 
     /// Nothing gets through; half-open, the server does not notice; silent, the client does not either.
-    func breakConnection(isHalfOpen: Bool, isSilent: Bool = false) {
+    func breakConnection(isHalfOpen: Bool, isSilent: Bool = false, stillArrives: Bool = false) {
         world.statistics[.brokenConnections] += 1
-        connection?.cut(isHalfOpen: isHalfOpen, isSilent: isSilent)
+        connection?.cut(isHalfOpen: isHalfOpen, isSilent: isSilent, stillArrives: stillArrives)
     }
 
     private func flush(_ attempt: BarrierAttempt) {
@@ -252,5 +259,51 @@ final class ClientShell {
         guard holds else { return }
         reads[id] = nil
         read.show(to: name)
+    }
+
+    // MARK: - Branches
+
+    func write(_ data: BranchData) {
+        guard !isStopping else { return }
+        lastRead += 1
+        let id = lastRead
+        branchWrites[id] = (data, world.branches.clock)
+        world.branches.begin(data)
+        with { $0.writeBranch(id, data, now: world.instant) }
+        guard world.chance(1, in: 20) else { return }
+        world.after(world.milliseconds(0, 50)) { [self] in withdraw(id) }
+    }
+
+    /// D5: the program hears that its write is durable.
+    private func wrote(_ id: UInt64) {
+        guard let write = branchWrites.removeValue(forKey: id) else {
+            return world.fail("D5", "client \(name) hears of a write to a branch that nobody waits for")
+        }
+        world.statistics[.branchWrites] += 1
+        world.note(41, write.data.branch, write.data.offset, "client \(name) has written byte \(write.data.offset)")
+        if let problem = world.branches.problem(answering: write.data, since: write.begun) { world.fail("D5", problem) }
+        world.branches.end(write.data)
+    }
+
+    private func branchWriteFailed(_ id: UInt64, _ code: UInt16) {
+        guard let write = branchWrites.removeValue(forKey: id) else { return }
+        world.statistics[.failedWrites] += 1
+        world.branches.end(write.data)
+        switch SessionQueryError(rawValue: code) {
+        case .unknownSnapshot where world.branches.isGone(SnapshotNumber(write.data.branch)): break
+        // What a part of a chunk is merged with may be there.
+        case .originFailed where world.plan.has(.originErrors): break
+        default: world.fail("D7", "a write to branch \(write.data.branch) failed with \(code)")
+        }
+    }
+
+    /// The program goes without an answer.
+    private func withdraw(_ id: UInt64) {
+        guard !isDead, let write = branchWrites[id] else { return }
+        var isOver = false
+        with { isOver = $0.withdrawRead(id) }
+        guard isOver, branchWrites.removeValue(forKey: id) != nil else { return }
+        world.statistics[.withdrawnWrites] += 1
+        world.branches.leave(write.data)
     }
 }

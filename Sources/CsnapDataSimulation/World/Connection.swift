@@ -66,9 +66,10 @@ final class Connection {
         end(toClient.last) { [self] in loseAtClient() }
     }
 
-    /// It breaks. A half-open one is not noticed by the server for long; a silent one not by the client either.
-    func cut(isHalfOpen: Bool, isSilent: Bool = false) {
-        toServer.isCut = true
+    /// It breaks. A half-open one is not noticed by the server for long; a silent one not by the client either. If it
+    /// broke behind what the client sent, that still arrives.
+    func cut(isHalfOpen: Bool, isSilent: Bool = false, stillArrives: Bool = false) {
+        toServer.isCut = !stillArrives
         toClient.isCut = true
         world.after(isSilent ? world.milliseconds(300, 3000) : world.milliseconds(0, 20)) { [self] in loseAtClient() }
         world.after(isHalfOpen ? world.milliseconds(300, 3000) : world.milliseconds(0, 20)) { [self] in

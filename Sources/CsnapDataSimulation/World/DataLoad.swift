@@ -2,7 +2,8 @@ import CsnapCore
 import CsnapSession
 import CsnapStoreSimulation
 
-/// The programs of one node: each writes blocks of its own, reads snapshots, and waits for what it asked.
+/// The programs of one node: each writes blocks of its own, reads snapshots and branches, writes branches, and waits
+/// for what it asked.
 ///
 /// A chunk of eight sectors is shared by all: sectors 1 to 6 belong to a node each (three nodes, twice: a machine that
 /// rebooted writes elsewhere than its old kernel's late writes land); the last sector of a chunk and the first of the
@@ -15,6 +16,8 @@ final class DataLoad {
     private var busy = [Bool](repeating: false, count: DataWorld.chunks)
     private var outstanding = 0
     private static let readsAtOnce = 16
+    /// More than a client asks for at once.
+    private static let branchWritesAtOnce = 6
 
     init(_ world: DataWorld, _ client: ClientShell) {
         self.world = world
@@ -38,6 +41,7 @@ final class DataLoad {
         switch world.random.next(below: 20) {
         case 0: flush()
         case 1...7: read()
+        case 8...11 where client.exports.contains { $0.base != nil }: writeBranch()
         default: write()
         }
     }
@@ -61,10 +65,32 @@ final class DataLoad {
 
     private func read() {
         guard !client.exports.isEmpty, client.readCount < Self.readsAtOnce else { return }
-        let snapshot = client.exports[world.random.next(below: client.exports.count)]
-        let first = world.random.next(below: DataWorld.chunks)
+        var snapshot = client.exports[world.random.next(below: client.exports.count)]
+        if world.chance(1, in: 3), let last = client.exports.last { snapshot = last }
+        let first = someChunk(isOfBranch: snapshot.base != nil)
         let count = 1 + world.random.next(below: min(6, DataWorld.chunks - first))
         client.read(snapshot, ChunkRange(first: UInt64(first), count: UInt32(count)))
+    }
+
+    /// The first ones of a branch are written, and read, again and again.
+    private func someChunk(isOfBranch: Bool) -> Int {
+        world.random.next(below: isOfBranch && world.chance(1, in: 2) ? 3 : DataWorld.chunks)
+    }
+
+    /// Some sectors of a chunk, whoever else writes there.
+    private func writeBranch() {
+        let branches = client.exports.filter { $0.base != nil }
+        guard client.branchWriteCount < Self.branchWritesAtOnce else { return }
+        let branch = branches[world.random.next(below: branches.count)]
+        let sectors = DataWorld.chunkSize / Self.sector
+        let first = world.chance(1, in: 3) ? 0 : world.random.next(below: sectors)
+        let count = world.chance(1, in: 3) ? sectors - first : 1 + world.random.next(below: sectors - first)
+        let offset = someChunk(isOfBranch: true) * DataWorld.chunkSize + first * Self.sector
+        let length = count * Self.sector
+        client.write(
+            BranchData(
+                branch: branch.number, offset: UInt64(offset), length: UInt32(length),
+                bytes: world.chance(1, in: 10) ? [] : Self.content(world.nextVersion(), length)))
     }
 }
 

@@ -1,5 +1,6 @@
 import CsnapCore
 import CsnapSession
+import CsnapStore
 import CsnapStoreSimulation
 
 /// One machine: what of it outlives its processes, and what the agreement knows of it.
@@ -56,6 +57,7 @@ final class DataNode {
     var isKernelOld: Bool { world.now - bootedAt >= DataWorld.settle }
     var process: NodeBoot { NodeBoot(node: id, boot: boot) }
     var kernelBootID: Bits128 { Bits128(high: UInt64(index + 1), low: kernel) }
+    var owner: StoreOwner { StoreOwner(process: process, machineID: machineID, kernelBootID: kernelBootID) }
     /// Numbers the uses of this node's blocks: a rebooted machine's load writes elsewhere than its late writes land.
     var generation: Int { Int(kernel % 2) }
 

@@ -31,6 +31,7 @@ package final class DataWorld {
     private(set) lazy var people = People(self)
     private(set) lazy var probes = Probes(self)
     let model = SnapshotModel()
+    private(set) lazy var branches = BranchModel(model)
     var ledger = HoldLedger()
     private var version: UInt32 = 0
     private var lastConnection: UInt64 = 0

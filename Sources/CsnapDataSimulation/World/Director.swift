@@ -78,12 +78,28 @@ final class Director {
         world.statistics[.refusedStores] += 1
         switch refusal {
         case .tenure(let other, _): tenure.epoch = max(tenure.epoch, other.epoch)
-        // Too many dead servers that may still write: somebody looks after them.
-        case .unsettled: for node in world.nodes { node.fence() }
+        case .unsettled: settle()
         case .device, .slotOfBase, .claimWasLost: break
         case .blank, .notAStore, .version, .truncated, .damagedSlot, .foreign, .stale, .damaged,
             .originTruncated, .noRoomToRepair, .ownedElsewhere:
             world.fail("D4", "the store is refused: \(refusal)")
+        }
+    }
+
+    /// Dead servers that may still write keep all windows away: somebody looks after their machines and, in the end,
+    /// settles them offline (`csnapctl volume check --repair --fenced`).
+    private func settle() {
+        for node in world.nodes { node.fence() }
+        guard !world.isBusy || world.chance(1, in: 4), !world.nodes.contains(where: { $0.hasDyingServer }),
+            let node = world.nodes.first(where: { $0.isUp })
+        else { return }
+        do throws(StoreRefusal) {
+            _ = try SnapshotStore.settleAll(
+                device: SimulatedPath(disk: world.store, path: DiskPath()),
+                origin: SimulatedPath(disk: world.origin, path: DiskPath()), owner: node.owner)
+            world.statistics[.settlements] += 1
+        } catch {
+            world.note(13, tenure.epoch.value, 0, "nothing is settled offline: \(error)")
         }
     }
 

@@ -35,7 +35,8 @@ final class Injector {
         case .nodeCrashes: node.crash(reboot: world.milliseconds(100, 3000))
         case .clientKills: node.killClient()
         case .clientStops: node.stopClient()
-        case .connections: node.client?.breakConnection(isHalfOpen: world.chance(1, in: 3))
+        case .connections:
+            node.client?.breakConnection(isHalfOpen: world.chance(1, in: 3), stillArrives: world.chance(1, in: 3))
         case .cuts: cut(node)
         case .originErrors: spoilOrigin(server)
         case .storeErrors: server?.storePath.failure = world.chance(1, in: 2) ? 5 : 28

@@ -3,8 +3,8 @@ import CsnapSession
 import CsnapStore
 import CsnapStoreSimulation
 
-/// Whoever makes, deletes and renames snapshots, over sessions for commands; as SnapshotForwarder repeats a command
-/// until it has an answer.
+/// Whoever makes, deletes and renames snapshots and branches, over sessions for commands; as SnapshotForwarder repeats
+/// a command until it has an answer.
 final class People {
     private struct Running {
         var command: SnapshotCommand
@@ -42,11 +42,15 @@ final class People {
     private func next() {
         guard world.isBusy else { return rest() }
         let names = world.model.names
+        let branches = world.branches.names
         let choice = world.random.next(below: 20)
         switch choice {
         case 0...1: begin(.list(volume: DataWorld.volume, after: 0))
         case 2 where !names.isEmpty:
-            begin(.rename(volume: DataWorld.volume, from: somebody(names), to: freshName()))
+            begin(.rename(volume: DataWorld.volume, from: somebody(names + branches), to: freshName()))
+        case 8...9 where branches.count < world.plan.branches && !names.isEmpty:
+            branch(from: world.chance(1, in: 8) ? somebody(names + branches) : somebody(names))
+        case 10 where !branches.isEmpty: begin(.delete(volume: DataWorld.volume, name: somebody(branches)))
         case 3...7 where names.count > max(2, world.plan.snapshots / 4), _ where names.count > world.plan.snapshots:
             begin(.delete(volume: DataWorld.volume, name: somebody(names)))
         default: create()
@@ -56,7 +60,8 @@ final class People {
     /// Faults are over: what waits for room gets some, and one more snapshot is made.
     private func rest() {
         if restSince == 0 { restSince = world.now }
-        if world.now - restSince > 8_000_000_000, let oldest = world.model.names.first {
+        let names = world.branches.names + world.model.names
+        if world.now - restSince > 8_000_000_000, let oldest = names.first {
             begin(.delete(volume: DataWorld.volume, name: oldest))
         } else if wantsLast {
             create()
@@ -73,6 +78,11 @@ final class People {
     private func create() {
         let name = freshName()
         begin(.create(volume: DataWorld.volume, name: name, uuid: Bits128(high: 50, low: lastName)))
+    }
+
+    private func branch(from: String) {
+        let name = freshName()
+        begin(.branch(volume: DataWorld.volume, from: from, name: name, uuid: Bits128(high: 50, low: lastName)))
     }
 
     // MARK: - One command
@@ -135,8 +145,16 @@ final class People {
         running = nil
         switch (command, outcome) {
         case (.create(_, let name, let uuid, _), .snapshot(let entry)): created(name, uuid, entry)
+        case (.branch(_, let from, let name, let uuid), .snapshot(let entry)):
+            world.statistics[.branches] += 1
+            if world.branches.names.contains(from) { world.fail("D5", "\(name) is a branch of the branch \(from)") }
+            created(name, uuid, entry)
         case (.create, .refused(let reason, _)): refused(reason)
-        case (.delete, .refused(.storeFull, _)): full()
+        case (.delete, .refused(.storeFull, _)), (.branch, .refused(.storeFull, _)): full()
+        case (.branch(_, let from, _, _), .refused(.isBranch, _)) where world.branches.names.contains(from): break
+        case (.branch, .refused(.unknownSnapshot, _)): break
+        case (.delete(_, let name), .refused(.inUse, _)) where world.branches.hasBranch(name):
+            world.statistics[.keptBases] += 1
         case (.delete, .refused(.unknownSnapshot, _)), (.delete, .refused(.inUse, _)), (.delete, .snapshot),
             (.rename, .refused), (.rename, .snapshot), (.list, .snapshots):
             break
@@ -147,7 +165,8 @@ final class People {
 
     private func created(_ name: String, _ uuid: Bits128, _ entry: SnapshotEntry) {
         refusals = 0
-        if entry.uuid != uuid || !world.model.knows(SnapshotNumber(entry.number), uuid) {
+        let number = SnapshotNumber(entry.number)
+        if entry.uuid != uuid || !(world.model.knows(number, uuid) || world.branches.knows(number, uuid)) {
             world.fail("D5", "the creation of \(name) is answered by snapshot \(entry.number), which it did not make")
         }
         if let before = made.first(where: { $0.uuid == uuid }), before.number != entry.number {

@@ -7,21 +7,23 @@ import CsnapStoreSimulation
 final class ServerShell {
     private static let groupLimit = 64
 
-    private unowned let world: DataWorld
+    unowned let world: DataWorld
     let tenure: Tenure
     let node: DataNode
     let storePath = DiskPath()
     let originPath = DiskPath()
     private(set) var isDead = false
     private(set) var table: SessionTable?
-    private var volume: SimulatedVolume?
+    private(set) var volume: SimulatedVolume?
     private(set) var connections: [ConnectionID: Connection] = [:]
     /// Who speaks on a connection, as its hello says.
     private(set) var speakers: [ConnectionID: SessionHello] = [:]
     /// Write queries that are not answered, by connection and request.
-    private var asked: [ConnectionID: [UInt64: [ChunkRange]]] = [:]
+    var asked: [ConnectionID: [UInt64: [ChunkRange]]] = [:]
     private var readsAsked: [ConnectionID: [UInt64: [ChunkRange]]] = [:]
-    private var struck: [NodeBoot] = []
+    /// Writes to branches, and how many of them were done before each came.
+    var branchesAsked: [ConnectionID: [UInt64: (data: BranchData, since: Int)]] = [:]
+    var struck: [NodeBoot] = []
     private var orders: [(ticket: UInt64, order: StoreOrder)] = []
     private var isWorking = false
     private var lastNews: Int64 = 0
@@ -41,10 +43,8 @@ final class ServerShell {
 
     /// START.
     func take(admitted: [NodeBoot]) {
-        let owner = StoreOwner(
-            process: node.process, machineID: node.machineID, kernelBootID: node.kernelBootID)
         let claim = StoreClaim(
-            tenure: tenure, cluster: Bits128(high: 7, low: 7), owner: owner, lastActiveEpoch: .none,
+            tenure: tenure, cluster: Bits128(high: 7, low: 7), owner: node.owner, lastActiveEpoch: .none,
             deviceSize: UInt64(world.store.image.size))
         do throws(StoreRefusal) {
             let volume = try SimulatedVolume(
@@ -58,7 +58,9 @@ final class ServerShell {
             table = SessionTable(tenure: tenure, volumes: [volume.about], admitted: admitted, limits: limits)
             world.note(1, tenure.epoch.value, UInt64(tenure.round.value), "server \(tenure) has the store")
             world.ledger.serverGone()
-            if let problem = world.model.taken(volume.store.snapshots) { return world.fail("D4", problem) }
+            let problem =
+                world.model.taken(volume.store.snapshots) ?? looking { world.branches.taken(&$0) } ?? nil
+            if let problem { return world.fail("D4", problem) }
             sweep()
             scheduleWake()
             world.director.started(self)
@@ -143,6 +145,7 @@ final class ServerShell {
         speakers[id] = nil
         asked[id] = nil
         readsAsked[id] = nil
+        branchesAsked[id] = nil
     }
 
     func receive(_ frame: ClientFrame, on connection: Connection) {
@@ -161,7 +164,9 @@ final class ServerShell {
             if let speaker = speakers[id], speaker.image == SessionHello.origin { world.ledger.anew(speaker) }
         case .clientGone(_, _, _, let client):
             if let speaker = speakers[id] { world.ledger.gone(speaker.process, client) }
-        case .readData, .writeBranch, .barrierAck, .listSnapshots, .queryChanges, .command, .ping: break
+        case .writeBranch(let request, _, let data):
+            branchesAsked[id, default: [:]][request] = (data, world.branches.clock)
+        case .readData, .barrierAck, .listSnapshots, .queryChanges, .command, .ping: break
         }
         with { $0.received(frame, on: id, at: world.instant) }
     }
@@ -181,7 +186,8 @@ final class ServerShell {
                 readsAsked[id]?[request] = nil
             }
         case .welcome: judgeWelcome(id)
-        case .refused, .data, .written, .barrierBegin, .barrierEnd, .snapshotsChanged, .snapshots, .changes, .outcome,
+        case .written(let request, _): judgeWritten(request, id)
+        case .refused, .data, .barrierBegin, .barrierEnd, .snapshotsChanged, .snapshots, .changes, .outcome,
             .pong, .goAway:
             break
         }
@@ -209,29 +215,49 @@ final class ServerShell {
         }
     }
 
-    /// As StoreKeeper: neighbouring write queries together, all else by itself; its own work when there is no other.
+    /// As StoreKeeper: neighbouring write queries together, and neighbouring writes to branches; all else by itself,
+    /// and its own work when there is no other.
     private func step() {
         guard var volume = volume.take() else { return }
         defer { self.volume = volume }
         world.store.recent = []
+        world.origin.recent = []
         do throws(StoreError) {
             var group: [[ChunkRange]] = []
-            for order in orders.prefix(Self.groupLimit) {
-                guard case .copyOut(let ranges) = order.order else { break }
-                group.append(ranges)
+            var writes: [BranchData] = []
+            group: for order in orders.prefix(Self.groupLimit) {
+                switch order.order {
+                case .copyOut(let ranges) where writes.isEmpty: group.append(ranges)
+                case .writeBranch(let data) where group.isEmpty: writes.append(data)
+                default: break group
+                }
             }
-            if !group.isEmpty {
+            if !writes.isEmpty {
+                world.branches.begin(writes)
+                world.note(12, orders[0].ticket, UInt64(writes.count), "store: \(writes.count) writes to branches")
+                let results = try volume.write(writes)
+                if let problem = world.branches.done(results) { world.fail("D5", problem) }
+                for (order, result) in zip(orders, results) {
+                    if result == .full { world.statistics[.fullBranches] += 1 }
+                    tell(order.ticket, result)
+                }
+                orders.removeFirst(writes.count)
+            } else if !group.isEmpty {
                 let results = try volume.copyOut(group)
-                for (order, result) in zip(orders, results) { tell(order.ticket, result) }
+                for (order, result) in zip(orders, results) {
+                    if result == .full { world.statistics[.fullStores] += 1 }
+                    tell(order.ticket, result)
+                }
                 orders.removeFirst(group.count)
                 if results.contains(.full) { try drop(&volume) }
             } else if !orders.isEmpty {
                 let order = orders.removeFirst()
                 world.model.begin(order.order, origin: world.origin.image)
+                world.branches.begin(order.order)
                 world.note(7, order.ticket, 0, "store: \(order.order)")
                 if case .map(let number, _) = order.order { volume.isRead(number, at: world.now) }
                 let result = try volume.perform(order.order)
-                if let problem = world.model.done(order.order, volume.store.snapshots) { world.fail("D5", problem) }
+                judgeImages(order.order, volume)
                 judgeCommit(order.order)
                 tell(order.ticket, result)
             } else if volume.store.needsMaintenance {
@@ -244,6 +270,7 @@ final class ServerShell {
             return die(isAbrupt: false)
         }
         if let read = world.ledger.overwritten(by: world.store.recent) { world.fail("D9", read) }
+        if !world.origin.recent.isEmpty { world.fail("D1", "the server writes to the origin") }
         guard volume.store.freeStamp != freed else { return }
         freed = volume.store.freeStamp
         let stamp = freed
@@ -258,13 +285,12 @@ final class ServerShell {
         guard case .changed = try volume.perform(order) else { return }
         world.statistics[.drops] += 1
         world.note(9, snapshot.number.value, 0, "the full store drops snapshot \(snapshot.number.value)")
-        if let problem = world.model.done(order, volume.store.snapshots) { world.fail("D5", problem) }
+        judgeImages(order, volume)
         news { $0.dropped(snapshot.number.value, volume: 0) }
         if world.isBusy, world.plan.followsDrops { world.injector.follow(self) }
     }
 
     private func tell(_ ticket: UInt64, _ result: StoreResult) {
-        if case .full = result { world.statistics[.fullStores] += 1 }
         news { [world] in $0.completed(ticket, volume: 0, result, at: world.instant) }
     }
 
@@ -272,116 +298,5 @@ final class ServerShell {
     private func news(_ body: @escaping (inout SessionTable) -> [SessionAction]) {
         lastNews = max(lastNews, world.now + world.milliseconds(0, 1))
         world.after(lastNews - world.now) { [self] in with(body) }
-    }
-}
-
-// MARK: - Oracles
-
-extension ServerShell {
-    /// Reads with the store's own eyes, of which nothing is hidden.
-    private func looking<Result>(_ body: (inout SnapshotStore<SimulatedPath>) -> Result) -> Result? {
-        guard var store = volume?.store else { return nil }
-        storePath.isOracle = true
-        originPath.isOracle = true
-        defer {
-            storePath.isOracle = false
-            originPath.isOracle = false
-        }
-        return body(&store)
-    }
-
-    /// D1 for every chunk of every snapshot.
-    func sweep() {
-        guard !isDead else { return }
-        let problem = looking { world.model.difference(&$0) } ?? nil
-        world.statistics[.sweeps] += 1
-        if let problem { world.fail("D1", problem) }
-    }
-
-    /// D1: new data on the origin, where a snapshot still looks.
-    func landed(_ chunk: UInt64) {
-        let problem = looking { world.model.exposed(chunk, &$0) } ?? nil
-        if let problem { world.fail("D1", problem) }
-    }
-
-    /// D2: causes before their effects; and nobody's write is at the disk.
-    fileprivate func judgeCommit(_ order: StoreOrder) {
-        guard case .commit(_, let uuid, _) = order, let image = world.model.image(of: uuid) else { return }
-        world.statistics[.snapshots] += 1
-        if let problem = world.probes.problem(in: image) { world.fail("D2", problem) }
-    }
-
-    /// D3, D5, D6, D10.
-    fileprivate func judgeGrant(_ request: UInt64, _ id: ConnectionID) {
-        guard let ranges = asked[id]?[request], let speaker = speakers[id] else {
-            return world.fail("D5", "a grant of request \(request) that nobody waits for")
-        }
-        asked[id]?[request] = nil
-        world.statistics[.grants] += 1
-        if let holder = world.ledger.holder(of: ranges) {
-            return world.fail("D6", "node \(speaker.process.node.value) is granted a chunk that \(holder) reads")
-        }
-        guard let newest = world.model.newest else { return }
-        world.statistics[.grantsUnderSnapshot] += 1
-        let isDurable = world.store.unsynced.isEmpty
-        for chunk in ranges.flatMap({ $0.first..<$0.end }) {
-            let place = looking { try? $0.locate(newest, chunk..<chunk + 1).first?.place }
-            guard case .store(let offset)?? = place else {
-                return world.fail("D3", "chunk \(chunk) is granted, and snapshot \(newest.value) does not have it")
-            }
-            let bytes = world.store.durable.bytes(DataWorld.chunkSize, at: Int(offset))
-            if let problem = world.model.difference(newest, Int(chunk), bytes) { return world.fail("D3", problem) }
-        }
-        if !isDurable, let problem = durableProblem(ranges, newest) { world.fail("D3", problem) }
-    }
-
-    /// What a successor would find if the power failed now.
-    private func durableProblem(_ ranges: [ChunkRange], _ newest: SnapshotNumber) -> String? {
-        let path = DiskPath()
-        path.isOracle = true
-        do {
-            var store = try SnapshotStore.inspect(
-                device: SimulatedPath(disk: SharedDisk(world.store.durable), path: path),
-                origin: SimulatedPath(disk: world.origin, path: path))
-            for chunk in ranges.flatMap({ $0.first..<$0.end }) {
-                guard case .store = try store.locate(newest, chunk..<chunk + 1).first?.place else {
-                    return "chunk \(chunk) is granted, and its place is not durable"
-                }
-            }
-            return nil
-        } catch {
-            return "a grant, and the durable store says \(error)"
-        }
-    }
-
-    /// The writer's record is durable before its first WELCOME.
-    fileprivate func judgeWelcome(_ id: ConnectionID) {
-        guard let hello = speakers[id], hello.image == SessionHello.origin, let store = volume?.store else { return }
-        world.statistics[.welcomes] += 1
-        let record = WriterRecord(
-            node: hello.process.node, machineID: hello.machineID, kernelBootID: hello.kernelBootID)
-        if !store.writers.contains(record) {
-            world.fail("writer", "node \(hello.process.node.value) is welcome, and the store does not know its writer")
-        }
-    }
-
-    /// D11.
-    fileprivate func judgeStrike(_ process: NodeBoot) {
-        struck.append(process)
-        world.statistics[.strikes] += 1
-        // In the same step: what the table says now is what is left.
-        world.ledger.struck(process)
-        guard let table else { return }
-        if table.sessions(of: process) > 0 { world.fail("D11", "a session of \(process) is left after its strike") }
-        if table.reads(of: process) > 0 { world.fail("D11", "a hold of \(process) is left after its strike") }
-    }
-
-    fileprivate func judgeStruck(_ frame: ServerFrame, _ id: ConnectionID) {
-        guard let speaker = speakers[id] else { return }
-        if case .goAway = frame { return }
-        if case .refused = frame { return }
-        if struck.contains(where: { $0.node == speaker.process.node && speaker.process.boot <= $0.boot }) {
-            world.fail("D11", "the struck \(speaker.process) is told \(frame)")
-        }
     }
 }

@@ -42,6 +42,10 @@ struct SimulatedVolume {
         try store.grant(group.map { ranges in ranges.map { $0.first..<$0.end } }).map { StoreResult($0) }
     }
 
+    mutating func write(_ group: [BranchData]) throws(StoreError) -> [StoreResult] {
+        try store.write(group.map { BranchWrite($0) }).map { StoreResult($0) }
+    }
+
     /// What a full store gives up, unless space is on its way already.
     func dropCandidate(at now: Int64) -> Snapshot? {
         if store.awaitsSpace { return nil }
@@ -83,15 +87,19 @@ struct SimulatedVolume {
             try store.settle([.node(process)])
             return .done
         case .find(let name, let uuid):
-            if let made = store.snapshots.first(where: { $0.about.uuid == uuid }) {
-                return .outcome(.snapshot(SnapshotEntry(made)))
-            }
+            if let made = made(by: uuid) { return .outcome(.snapshot(SnapshotEntry(made))) }
             return named(name) == nil ? .absent : .outcome(.refused(.nameTaken, culprit: name))
         case .commit(let name, let uuid, let priority):
             let made = try store.create(SnapshotRequest(uuid: uuid, name: name, priority: priority))
             return .committed(SnapshotEntry(made), generation: store.facts.generation)
+        case .branch(let from, let name, let uuid):
+            if let made = made(by: uuid) { return .changed(SnapshotEntry(made)) }
+            guard let base = named(from) else { return .outcome(.refused(.unknownSnapshot, culprit: from)) }
+            if base.base != nil { return .outcome(.refused(.isBranch, culprit: from)) }
+            return .changed(SnapshotEntry(try store.branch(SnapshotRequest(uuid: uuid, name: name), of: base.number)))
         case .delete(let name, let inUse):
             guard let snapshot = named(name) else { return .outcome(.refused(.unknownSnapshot, culprit: name)) }
+            if store.branch(of: snapshot.number) != nil { return .outcome(.refused(.inUse, culprit: name)) }
             if let use = inUse.first(where: { $0.number == snapshot.number.value }) {
                 return .outcome(.refused(.inUse, culprit: use.culprit))
             }
@@ -103,7 +111,7 @@ struct SimulatedVolume {
         case .list(let after):
             return .outcome(
                 .snapshots(
-                    store.snapshots.filter { $0.number.value > after }.map { SnapshotEntry($0) }, hasMore: false))
+                    store.images.filter { $0.number.value > after }.map { SnapshotEntry($0) }, hasMore: false))
         case .reuse(let stamp):
             store.readersForgot(upTo: stamp)
             return .done
@@ -111,7 +119,9 @@ struct SimulatedVolume {
         }
     }
 
-    private func named(_ name: String) -> Snapshot? { store.snapshots.first { $0.about.name == name } }
+    private func named(_ name: String) -> Snapshot? { store.images.first { $0.about.name == name } }
+
+    private func made(by uuid: Bits128) -> Snapshot? { store.images.first { $0.about.uuid == uuid } }
 
     private mutating func map(_ number: SnapshotNumber, _ ranges: [ChunkRange]) throws(StoreError) -> [MapPiece] {
         var pieces: [MapPiece] = []

@@ -4,7 +4,7 @@ import CsnapSession
 import CsnapStore
 import CsnapStoreSimulation
 
-/// A program's read of some chunks of a snapshot. Each chunk is looked at when the disk pleases.
+/// A program's read of some chunks of a snapshot or branch. Each chunk is looked at when the disk pleases.
 final class SnapshotRead {
     private unowned let world: DataWorld
     private let snapshot: SnapshotEntry
@@ -13,12 +13,17 @@ final class SnapshotRead {
     /// What the server said of each chunk.
     private var checksums: [UInt32?] = []
     private var attempt = 0
+    /// Writes to branches that were done before.
+    private let begun: Int
 
     init(_ world: DataWorld, snapshot: SnapshotEntry, chunks: ChunkRange) {
         self.world = world
         self.snapshot = snapshot
         self.chunks = chunks
+        begun = world.branches.clock
     }
+
+    private var isOfBranch: Bool { snapshot.base != nil }
 
     func start(_ pieces: [MapPiece], _ returned: @escaping () -> Void) {
         attempt += 1
@@ -51,13 +56,17 @@ final class SnapshotRead {
         }
     }
 
-    /// D1: the program sees what the snapshot is.
+    /// D1: the program sees what the snapshot is, or what the branch was since the read began.
     func show(to client: String) {
-        world.statistics[.reads] += 1
+        world.statistics[isOfBranch ? .branchReads : .reads] += 1
         world.note(40, snapshot.number, chunks.first, "client \(client) has read snapshot \(snapshot.number)")
         for (index, bytes) in data.enumerated() {
             let chunk = Int(chunks.first) + index
-            let problem = world.model.difference(SnapshotNumber(snapshot.number), chunk, bytes)
+            let number = SnapshotNumber(snapshot.number)
+            let problem =
+                isOfBranch
+                ? world.branches.difference(number, chunk, bytes, since: begun)
+                : world.model.difference(number, chunk, bytes)
             if let problem { return world.fail("D1", "client \(client): \(problem)") }
             if let checksum = checksums[index], checksum != Castagnoli.checksum(bytes) {
                 return world.fail("D1", "client \(client): chunk \(chunk) does not fit its checksum")
@@ -67,7 +76,8 @@ final class SnapshotRead {
 
     func failed(_ code: UInt16) {
         world.statistics[.failedReads] += 1
-        let isGone = world.model.isGone(SnapshotNumber(snapshot.number))
+        let number = SnapshotNumber(snapshot.number)
+        let isGone = isOfBranch ? world.branches.isGone(number) : world.model.isGone(number)
         if code != SessionQueryError.unknownSnapshot.rawValue || !isGone {
             world.fail("D7", "a read of snapshot \(snapshot.number) failed with \(code)")
         }

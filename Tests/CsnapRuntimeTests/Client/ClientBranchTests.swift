@@ -74,6 +74,14 @@ import Testing
         #expect(actions.contains(Self.sent(5)) && actions.contains(Self.sent(6)) && !actions.contains(Self.sent(1)))
     }
 
+    @Test func aWithdrawnOneThatFindsNoRoomKeepsNobodyWaiting() {
+        var core = Self.writing(1...5)
+        _ = core.takeActions()
+        #expect(core.withdrawRead(1) == true)
+        core.receive(.error(request: 1, epoch: Epoch(1), code: SessionQueryError.storeFull.rawValue), now: Core.at(2))
+        #expect(core.takeActions() == [Self.sent(5)])
+    }
+
     @Test func nothingIsSentWhileTheGateIsClosed() {
         var core = Self.writing(1...1)
         _ = core.takeActions()

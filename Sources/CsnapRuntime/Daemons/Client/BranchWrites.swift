@@ -77,6 +77,7 @@ struct BranchWrites: Equatable, Sendable {
     }
 
     mutating func sessionEnded() {
+        if SessionMutants.active(.branchWriteNotSentAgain) { return }
         for (id, write) in writes {
             writes[id]?.state = .unasked
             if write.isWithdrawn { writes[id] = nil }

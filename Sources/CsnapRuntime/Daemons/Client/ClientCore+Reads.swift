@@ -63,7 +63,12 @@ extension ClientCore {
 
     /// An error that is the answer to something asked here; false: it is not.
     mutating func failed(_ id: UInt64, code: UInt16, _ now: Instant) -> Bool {
-        if code == SessionQueryError.storeFull.rawValue, branchWrites.foundNoRoom(id, now) { return true }
+        let isFull = code == SessionQueryError.storeFull.rawValue && !SessionMutants.active(.fullBranchWriteFailed)
+        if isFull, branchWrites.foundNoRoom(id, now) {
+            // Its turn is somebody else's, unless all wait for a while.
+            if branchWrites.nextResume == nil { askReads(now) }
+            return true
+        }
         if let isAwaited = branchWrites.answered(id) {
             if isAwaited { actions.append(.failed(id, code: code)) }
             askReads(now)

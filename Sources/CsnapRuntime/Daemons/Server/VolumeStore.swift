@@ -95,7 +95,7 @@ struct VolumeStore {
     mutating func write(_ group: [BranchData]) throws(StoreError) -> [StoreResult] {
         let outcomes = try store.write(group.map { BranchWrite($0) })
         for case .some(let error) in outcomes { damage.met(error, at: BootClock.now()) }
-        return outcomes.map { $0.map { $0 == .full ? .full : .failed($0.queryError) } ?? .written }
+        return outcomes.map { StoreResult($0) }
     }
 
     /// Gives up the snapshot of lowest priority that nobody reads, unless space is on its way already.

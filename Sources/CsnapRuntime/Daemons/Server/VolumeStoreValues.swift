@@ -82,6 +82,11 @@ extension StoreResult {
             case .outOfRange: .failed(.outOfRange)
             }
     }
+
+    /// Of a write to a branch; nil: done.
+    package init(_ outcome: StoreError?) {
+        self = outcome.map { $0 == .full ? .full : .failed($0.queryError) } ?? .written
+    }
 }
 
 extension StoreError {
