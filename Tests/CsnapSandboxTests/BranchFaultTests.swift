@@ -66,7 +66,7 @@ struct BranchFaultTests {
         #expect(list.contains("\"fullSeconds\":") && !list.contains("\"waitingWrites\":0"), "\(list)")
         try waitUntil("`why` names it", seconds: 60) { try volume.caller.why().contains { $0.kind == "storeFull" } }
         let why = try Program.csnapctl(["why"] + configuration).output
-        #expect(why.contains("snapshot store has no room"), "\(why)")
+        #expect(why.contains("no room to save what they overwrite, or what is written to a branch"), "\(why)")
     }
 
     @Test func withoutRoomItsWritesWaitByName() throws {

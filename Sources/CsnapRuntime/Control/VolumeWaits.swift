@@ -87,7 +87,8 @@ extension WaitReport {
             waits.append(
                 WaitReport(
                     kind: "storeFull", seconds: seconds, nodes: [],
-                    text: "Writes to \(volume.name) wait: its snapshot store has no room to save what they overwrite.",
+                    text: "Writes to \(volume.name) wait: its snapshot store has no room to save what they overwrite, "
+                        + "or what is written to a branch.",
                     remedy: "delete snapshots: `csnapctl snapshot list --volume \(volume.name)`."))
         }
         return waits
