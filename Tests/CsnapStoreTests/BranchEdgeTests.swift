@@ -17,6 +17,50 @@ struct BranchEdgeTests {
 
     private func bytes(_ value: UInt8, _ count: Int) -> [UInt8] { [UInt8](repeating: value, count: count) }
 
+    @Test("overwriting a large branch does not sweep all of it each time; without room, or after a takeover, it does")
+    func largeBranch() throws {
+        let chunks = 1200
+        let geometry = StoreGeometry(
+            originSize: UInt64(chunks * Self.size), storeSize: StoreLayout.dataOffset + 260 << 15,
+            chunkSize: UInt32(Self.size), windowSize: 32 << 10, nodeSize: 512)
+        var world = try StoreWorld(StoreFormat(store: Bits128(high: 1, low: 2), geometry: geometry, slotCount: 4))
+        try world.perform(.create)
+        let branch = try world.store.branch(request(1, "b"), of: SnapshotNumber(1))
+        func overwrite(_ range: Range<Int>) throws -> [StoreError?] {
+            try world.store.write(range.map { write(branch, at: $0 * Self.size, bytes(7, 512)) })
+        }
+        func maintain() throws {
+            world.store.readersForgot(upTo: world.store.freeStamp)
+            while world.store.needsMaintenance { _ = try world.store.maintain() }
+        }
+        #expect(try overwrite(0..<chunks).allSatisfy { $0 == nil })
+        _ = try overwrite(0..<1)
+        for _ in 0..<3 { try maintain() }
+        #expect(!world.store.awaitsSpace)
+        for chunk in 0..<20 {
+            // A checkpoint would be due at some time.
+            try world.store.checkpointNow()
+            #expect(try overwrite(chunk..<chunk + 1) == [nil])
+            world.store.readersForgot(upTo: world.store.freeStamp)
+            #expect(world.store.awaitsSpace && !world.store.needsMaintenance)
+        }
+        // All of it again, until there is no room; then what was overwritten makes some.
+        var isFull = false
+        for round in 0..<8 {
+            let outcomes = try overwrite(round * 150..<(round + 1) * 150)
+            if outcomes.contains(.full) {
+                isFull = true
+                for _ in 0..<2 { try maintain() }
+                #expect(try overwrite(round * 150..<(round + 1) * 150).allSatisfy { $0 == nil })
+            }
+        }
+        #expect(isFull)
+        try world.perform(.takeOver)
+        for _ in 0..<3 { try maintain() }
+        let report = try world.store.check(data: true)
+        #expect(report.problems == [] && report.entries == UInt64(chunks))
+    }
+
     @Test("many branches of several snapshots, written across groups and windows in one call")
     func many() throws {
         var world = try StoreWorld(StoreWorld.format(windows: 120))

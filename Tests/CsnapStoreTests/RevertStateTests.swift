@@ -53,6 +53,23 @@ struct RevertStateTests {
         #expect(throws: StoreError.noSuchSnapshot(SnapshotNumber(1))) { try world.store.setRevert(Self.state(0)) }
     }
 
+    @Test("a repair keeps it: the origin is as half reverted as before")
+    func repaired() throws {
+        var world = try Self.begun()
+        try world.store.setRevert(Self.state(7))
+        guard case .store(let offset) = try world.store.locate(SnapshotNumber(1), 2..<3)[0].place else {
+            Issue.record("chunk 2 is not in the store")
+            return
+        }
+        world.disk.image.flip(Int(offset), 1)
+        let outcome = try SnapshotStore.repair(
+            device: SimulatedDevice(world.disk), origin: SimulatedDevice(world.originDisk), owner: Repairs.owner)
+        #expect(outcome.isChanged)
+        let next = try Repairs.take(
+            SimulatedDevice(world.disk), SimulatedDevice(world.originDisk), above: world.tenure.epoch.value + 9)
+        #expect(next.revert == Self.state(7))
+    }
+
     @Test("a server that dies while the cursor moves leaves the old place or the new one")
     func dies() throws {
         for step in 0..<2 {

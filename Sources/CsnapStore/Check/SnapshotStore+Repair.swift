@@ -78,6 +78,7 @@ extension SnapshotStore {
         rebuilt.state.lastBranch = state.lastBranch
         rebuilt.state.lastWrite = state.lastWrite
         rebuilt.state.prepared = state.prepared
+        rebuilt.state.revert = state.revert
         rebuilt.state.writers = state.writers
         for part in salvage.lost {
             let holders = live.filter { ($0.branch ?? .max) >= part.from.branch }

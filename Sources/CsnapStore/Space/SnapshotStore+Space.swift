@@ -49,7 +49,10 @@ extension SnapshotStore {
     mutating func allocateUnit() throws(StoreError) -> UInt64 {
         if let unit = freeUnits.popLast() { return unit }
         let kept = StoreMutants.active(.reserveUsed) ? 0 : reserve
-        guard let window = pick(.data, leaving: kept) else { throw .full }
+        guard let window = pick(.data, leaving: kept) else {
+            isShort = true
+            throw .full
+        }
         let first = UInt64(window) * UInt64(geometry.unitsPerWindow)
         let units = first..<first + UInt64(geometry.unitsPerWindow)
         for unit in stride(from: units.lowerBound, to: units.upperBound, by: state.space.unitsPerPage) {

@@ -12,10 +12,17 @@ extension SnapshotStore {
         guard let sweep = state.sweep else { return false }
         if StoreMutants.active(.sweptUnderReaders) { return true }
         guard readers.forgotDeletions else { return false }
-        // Of what was overwritten, it would find no more than the sweep before did.
         let isOfBranches = sweep.cursor == .beforeBranches && !sweep.again
-        return !isOfBranches || sweptUpTo != readers.overwritten || readers.forgotOverwriting
+        guard isOfBranches, let swept = sweptUpTo else { return true }
+        // Of what was overwritten, it would find no more than the sweep before did.
+        if swept == readers.overwritten, !readers.forgotOverwriting { return false }
+        // It looks at all entries of all branches: often where they are few, else when a quarter of them was written
+        // since, or when somebody found no room.
+        let isWorthIt = (readers.overwritten - swept) * 4 >= sweptEntries
+        return sweptEntries <= Self.fewEntries || isWorthIt || isShort
     }
+
+    private static var fewEntries: UInt64 { 1024 }
 
     /// The journal is half full, or in so many pieces that takeovers would soon have to wait for a checkpoint; or its
     /// last window is, and a checkpoint would give others back.
@@ -51,7 +58,9 @@ extension SnapshotStore {
         var cursor = state.sweep?.cursor
         if cursor == nil || cursor == .beforeBranches {
             sweptUpTo = readers.overwritten
+            sweptEntries = 0
             isSweptInPart = false
+            isShort = false
         }
         var records: [StoreRecord] = []
         let last = EntryKey(branch: .max, chunk: .max, end: .max)
@@ -61,6 +70,7 @@ extension SnapshotStore {
                 try commit(records + [.sweepEnded] + (isOver ? [] : [.overwritten]))
                 return
             }
+            if entry.key.branch > 0 { sweptEntries += 1 }
             var isUseless = !state.needs(entry.key, after: cursor)
             if StoreMutants.active(.sweepTooMuch), entry.key.branch == 0 {
                 isUseless = entry.key.end < state.snapshots.last?.number.value ?? .max

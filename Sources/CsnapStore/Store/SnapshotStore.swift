@@ -31,6 +31,10 @@ package struct SnapshotStore<Device: BlockDevice> {
     var readers = ReaderMemory()
     /// What the sweep that runs, or the last one, could free of what was overwritten; none: nothing swept yet.
     var sweptUpTo: UInt64?
+    /// Entries of branches that it has looked at.
+    var sweptEntries: UInt64 = 0
+    /// Somebody found no room since it began.
+    var isShort = false
     /// The sweep went past something that readers may look at; one that an earlier server began may have.
     var isSweptInPart = true
     var cache: NodeCache

@@ -56,6 +56,7 @@ enum StoreCatalog {
         state.snapshots = try reader.list(limit: StoreLimits.snapshots)
         for index in state.snapshots.indices.dropFirst()
         where state.snapshots[index - 1].number >= state.snapshots[index].number { throw .malformed }
+        guard state.snapshots.last?.number.branch == nil else { throw .malformed }
         state.prepared = try reader.list(limit: StoreLimits.prepared)
         state.writers = try reader.list(limit: StoreLimits.writers)
         let isSweeping = try reader.flag()
