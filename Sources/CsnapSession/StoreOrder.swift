@@ -47,6 +47,40 @@ package enum StoreOrder: Equatable, Sendable {
     case reuse(upTo: UInt64)
 }
 
+/// What a store does at once of the orders that wait: neighbours of one kind together, for one flush.
+package enum StoreWork: Equatable, Sendable {
+    case copyOut([[ChunkRange]])
+    case writeBranches([BranchData])
+    case one(StoreOrder)
+
+    /// At most so many together.
+    package static let limit = 64
+
+    /// The first of these; nil: there is none.
+    package init?(first orders: some Sequence<StoreOrder>) {
+        var copies: [[ChunkRange]] = []
+        var writes: [BranchData] = []
+        var other: StoreOrder?
+        group: for order in orders.prefix(Self.limit) {
+            switch order {
+            case .copyOut(let ranges) where writes.isEmpty: copies.append(ranges)
+            case .writeBranch(let data) where copies.isEmpty: writes.append(data)
+            default:
+                other = order
+                break group
+            }
+        }
+        if !copies.isEmpty {
+            self = .copyOut(copies)
+        } else if !writes.isEmpty {
+            self = .writeBranches(writes)
+        } else {
+            guard let other else { return nil }
+            self = .one(other)
+        }
+    }
+}
+
 /// Why a snapshot is not to be deleted just now.
 package struct SnapshotUse: Equatable, Sendable {
     package var number: UInt64

@@ -208,7 +208,7 @@ private struct StorePlaces {
 
     mutating func add(_ world: StoreWorld) throws {
         var store = world.store
-        for snapshot in store.snapshots + store.branches {
+        for snapshot in store.images {
             for chunk in 0..<StoreWorld.chunks {
                 for part in try store.locate(snapshot.number, chunk..<chunk + 1) {
                     guard case .store(let offset) = part.place else { continue }

@@ -122,7 +122,7 @@ package struct Repairs {
         _ store: inout SnapshotStore<SimulatedDevice>, _ outcome: RepairReport, _ what: String
     ) {
         for image in world.model.images {
-            guard let there = (store.snapshots + store.branches).first(where: { $0.number == image.number }) else {
+            guard let there = store.images.first(where: { $0.number == image.number }) else {
                 let isNamed = outcome.losses.contains { if case .journal = $0 { true } else { false } }
                 if !isNamed { report.problem("\(what): \(image.title) is gone") }
                 continue

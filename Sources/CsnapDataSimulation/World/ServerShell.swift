@@ -5,8 +5,6 @@ import CsnapStoreSimulation
 
 /// One server process: its table of sessions, its store, and the thread that works on the store.
 final class ServerShell {
-    private static let groupLimit = 64
-
     unowned let world: DataWorld
     let tenure: Tenure
     let node: DataNode
@@ -223,16 +221,8 @@ final class ServerShell {
         world.store.recent = []
         world.origin.recent = []
         do throws(StoreError) {
-            var group: [[ChunkRange]] = []
-            var writes: [BranchData] = []
-            group: for order in orders.prefix(Self.groupLimit) {
-                switch order.order {
-                case .copyOut(let ranges) where writes.isEmpty: group.append(ranges)
-                case .writeBranch(let data) where group.isEmpty: writes.append(data)
-                default: break group
-                }
-            }
-            if !writes.isEmpty {
+            switch StoreWork(first: orders.lazy.map { $0.order }) {
+            case .writeBranches(let writes):
                 world.branches.begin(writes)
                 world.note(12, orders[0].ticket, UInt64(writes.count), "store: \(writes.count) writes to branches")
                 let results = try volume.write(writes)
@@ -242,7 +232,7 @@ final class ServerShell {
                     tell(order.ticket, result)
                 }
                 orders.removeFirst(writes.count)
-            } else if !group.isEmpty {
+            case .copyOut(let group):
                 let results = try volume.copyOut(group)
                 for (order, result) in zip(orders, results) {
                     if result == .full { world.statistics[.fullStores] += 1 }
@@ -250,7 +240,7 @@ final class ServerShell {
                 }
                 orders.removeFirst(group.count)
                 if results.contains(.full) { try drop(&volume) }
-            } else if !orders.isEmpty {
+            case .one:
                 let order = orders.removeFirst()
                 world.model.begin(order.order, origin: world.origin.image)
                 world.branches.begin(order.order)
@@ -260,7 +250,8 @@ final class ServerShell {
                 judgeImages(order.order, volume)
                 judgeCommit(order.order)
                 tell(order.ticket, result)
-            } else if volume.store.needsMaintenance {
+            case nil:
+                guard volume.store.needsMaintenance else { break }
                 try volume.maintain()
                 let freed = world.ledger.freed { volume.isUsed($0) }
                 if let freed { world.fail("D9", freed) }

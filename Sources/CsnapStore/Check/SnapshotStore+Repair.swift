@@ -67,7 +67,7 @@ extension SnapshotStore {
     private mutating func rebuild(_ before: CheckReport) throws(StoreError) -> Rebuilt {
         // Where a lost journal ended a branch before its snapshot, or began both.
         state.branches.removeAll { branch in !state.snapshots.contains { $0.number == branch.base } }
-        let live = (state.snapshots + state.branches).map { $0.number }
+        let live = images.map { $0.number }
         let salvage = try salvage()
         raiseCounters(above: salvage.entries)
         var rebuilt = Rebuilt(

@@ -25,8 +25,6 @@ enum StoreNews {
 
 /// The store of one volume and the one thread that touches it.
 final class StoreKeeper: Sendable {
-    /// Writes that are copied out, or written to branches, together, for one flush.
-    private static let groupLimit = 64
     /// Between two steps of the store's own work, so that it takes no more than half of the disk.
     private static let pause: Int32 = 5
 
@@ -147,22 +145,12 @@ final class StoreKeeper: Sendable {
 
     /// The first orders, as many as go together.
     private func carryOut(_ orders: inout [Order], _ store: inout VolumeStore) throws(StoreError) {
-        var copies: [[ChunkRange]] = []
-        var writes: [BranchData] = []
-        group: for order in orders.prefix(Self.groupLimit) {
-            switch order.order {
-            case .copyOut(let ranges) where writes.isEmpty: copies.append(ranges)
-            case .writeBranch(let data) where copies.isEmpty: writes.append(data)
-            default: break group
-            }
-        }
         let results: [StoreResult]
-        if !copies.isEmpty {
-            results = try store.copyOut(copies)
-        } else if !writes.isEmpty {
-            results = try store.write(writes)
-        } else {
-            results = [try store.perform(orders[0].order)]
+        switch StoreWork(first: orders.lazy.map { $0.order }) {
+        case .copyOut(let copies): results = try store.copyOut(copies)
+        case .writeBranches(let writes): results = try store.write(writes)
+        case .one(let order): results = [try store.perform(order)]
+        case nil: return
         }
         tell(zip(orders, results).map { .completed(ticket: $0.ticket, $1) })
         orders.removeFirst(results.count)
