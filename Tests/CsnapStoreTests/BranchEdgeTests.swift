@@ -4,19 +4,7 @@ import CsnapStoreSimulation
 import Testing
 
 @Suite("Branches at their limits")
-struct BranchEdgeTests {
-    private static let size = StoreWorld.chunkSize
-
-    private func request(_ number: UInt64, _ name: String) -> SnapshotRequest {
-        SnapshotRequest(uuid: Bits128(high: 7, low: number), name: name)
-    }
-
-    private func write(_ branch: Snapshot, at offset: Int, _ bytes: [UInt8]) -> BranchWrite {
-        BranchWrite(branch: branch.number, offset: UInt64(offset), length: bytes.count, bytes: bytes)
-    }
-
-    private func bytes(_ value: UInt8, _ count: Int) -> [UInt8] { [UInt8](repeating: value, count: count) }
-
+struct BranchEdgeTests: BranchStories {
     @Test("overwriting a large branch does not sweep all of it each time; without room, or after a takeover, it does")
     func largeBranch() throws {
         let chunks = 1200

@@ -4,19 +4,7 @@ import CsnapStoreSimulation
 import Testing
 
 @Suite("Branches of a snapshot")
-struct BranchTests {
-    private static let size = StoreWorld.chunkSize
-
-    private func request(_ number: UInt64, _ name: String) -> SnapshotRequest {
-        SnapshotRequest(uuid: Bits128(high: 7, low: number), name: name)
-    }
-
-    private func write(_ branch: Snapshot, at offset: Int, _ bytes: [UInt8]) -> BranchWrite {
-        BranchWrite(branch: branch.number, offset: UInt64(offset), length: bytes.count, bytes: bytes)
-    }
-
-    private func bytes(_ value: UInt8, _ count: Int) -> [UInt8] { [UInt8](repeating: value, count: count) }
-
+struct BranchTests: BranchStories {
     @Test("a branch shows its snapshot, then what was written to it; the snapshot and the origin stay as they are")
     func story() throws {
         var world = try StoreWorld(StoreWorld.format(windows: 40))
