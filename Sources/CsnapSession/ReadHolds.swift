@@ -65,7 +65,7 @@ struct ReadHolds: Equatable, Sendable {
         return had
     }
 
-    /// The node's client said HELLO or BYE. It has thrown away what it was reading; and it holds its volume's lock, so
+    /// The node's newest client said HELLO. It has thrown away what it was reading; and it holds its volume's lock, so
     /// nobody before it reads there any more.
     mutating func drop(clientOf node: NodeID) { drop { $0.process.node == node } }
 

@@ -33,6 +33,7 @@ package enum ClientFrame: Equatable, Sendable {
 package struct SessionHello: Equatable, Sendable {
     package var versions: ClosedRange<UInt16>
     package var process: NodeBoot
+    /// Of the clients of one volume on one kernel, one that starts later has a higher one.
     package var client: Bits128
     package var machineID: Bits128
     package var kernelBootID: Bits128
@@ -157,4 +158,6 @@ package enum SessionRefusal: UInt16, Sendable {
     case storeFull = 10
     /// The volume's store failed wherever a server tried it; this one serves the others.
     case leftOut = 11
+    /// A client of this volume that started later on this kernel has greeted.
+    case succeeded = 12
 }

@@ -4,8 +4,6 @@ package import CsnapCore
 package struct SessionLimits: Equatable, Sendable {
     /// Sessions in all: 64 nodes with 16 clients each.
     package var sessions = 1024
-    /// Sessions of one boot: 64 volumes with four exports each.
-    package var sessionsPerBoot = 256
     /// Connections that have not said hello.
     package var strangers = 64
     /// Queries of one session that wait for their grant: eight NBD connections of 128 requests.
@@ -71,7 +69,7 @@ package enum SessionEnd: Equatable, Sendable, CustomStringConvertible {
         case .struck: "its boot was struck"
         case .surpassed: "a higher boot of its node was admitted"
         case .bye: "it said goodbye"
-        case .replaced: "the same client opened a new session"
+        case .replaced: "its node's client opened a new session"
         case .garbage(let error): "it sent garbage: \(error)"
         case .helloMissing: "it sent a request before its hello"
         case .helloTwice: "it sent a second hello"
@@ -99,6 +97,7 @@ extension SessionRefusal {
         case .unknownImage: "the volume has no such image"
         case .notServing: "this server is not serving"
         case .storeFull: "the volume's store has no room for one more writer's record; delete snapshots"
+        case .succeeded: "a client of its volume that started later on this machine has come; restart this one"
         }
     }
 }

@@ -35,6 +35,8 @@ package enum SessionMutant: String, CaseIterable, Sendable {
     case branchWrittenBeforeActivation
     /// What comes late on a client's earlier connection is done, though it was sent again on the next one.
     case earlierSessionKept
+    /// A client that has ended is welcome when its greeting comes after its successor's.
+    case lateClientHeard
     /// The client waits for an answer that its earlier session would have brought.
     case branchWriteNotSentAgain
     /// A full store is an error to the program.

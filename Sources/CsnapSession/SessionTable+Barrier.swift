@@ -9,8 +9,9 @@ extension SessionTable {
         for volume in volumes where self.volumes[volume].barrier != nil {
             return refusal(.busy, self.volumes[volume].about.name, answer)
         }
-        for volume in volumes {
-            if let revert = self.volumes[volume].about.revert, revert.uuid != uuid {
+        for volume in volumes where exclusiveNode(volume) != nil {
+            // Only what was received becomes a snapshot.
+            guard let revert = self.volumes[volume].about.revert, revert.uuid == uuid else {
                 return refusal(.reverting, self.volumes[volume].about.name, answer)
             }
         }
@@ -26,6 +27,7 @@ extension SessionTable {
     /// The origin is measured first, and its new size taken in a barrier: a snapshot's last chunk is what it was.
     mutating func resize(_ volume: Int, _ answer: CommandAnswer) -> [SessionAction] {
         guard volumes[volume].barrier == nil else { return refusal(.busy, volumes[volume].about.name, answer) }
+        guard exclusiveNode(volume) == nil else { return refusal(.reverting, volumes[volume].about.name, answer) }
         lastBarrier += 1
         barriers[lastBarrier] = SnapshotBarrier(
             name: "resize", uuid: .zero, priority: 0, isResize: true, volumes: [volume], isSeveral: false,

@@ -26,10 +26,7 @@ extension SessionTable {
                 return refusal(.notReverting, command.volume, answer)
             }
             return create([volume], isSeveral: false, name: name, uuid: uuid, priority: 0, answer)
-        case .endRevert(_, let uuid):
-            // Nobody else is let in while the snapshot of what was received is made.
-            guard volumes[volume].barrier == nil else { return refusal(.busy, command.volume, answer) }
-            return [self.order(.endRevert(uuid: uuid), volume, for: .revert(answer, volume: volume, isBegin: false))]
+        case .endRevert(_, let uuid): return endRevert(volume, uuid, answer)
         case .moveRevert(_, let uuid, let cursor):
             let move = StoreOrder.moveRevert(uuid: uuid, cursor: cursor)
             return [self.order(move, volume, for: .revert(answer, volume: volume, isBegin: false))]

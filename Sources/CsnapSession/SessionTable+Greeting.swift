@@ -16,18 +16,19 @@ extension SessionTable {
         guard let volume = volumes.firstIndex(where: { $0.about.name == hello.volume }) else {
             return refuse(id, leftOut.contains(hello.volume) ? .leftOut : .unknownVolume)
         }
-        // The client's earlier connection may be half-open still: the new one stands for it.
-        var actions = endEarlier(than: hello, volume)
-        guard sessions(of: hello.process) < limits.sessionsPerBoot else {
-            return actions + refuse(id, .tooManySessions)
+        let node = hello.process.node
+        if volumes[volume].newest[node]?.succeeds(hello) == true, !SessionMutants.active(.lateClientHeard) {
+            return refuse(id, .succeeded)
         }
+        volumes[volume].newest[node] = NewestClient(hello)
+        var actions = endEarlier(of: node, volume)
         if !SessionMutants.active(.holdsKeptAtHello) {
-            volumes[volume].holds.drop(clientOf: hello.process.node)
+            volumes[volume].holds.drop(clientOf: node)
         }
         actions += holdsChanged(volume)
         connections[id] = .greeting(hello, volume: volume)
         actions += recordWriter(hello, volume)
-        if isExcluded(hello.process.node, volume) {
+        if isExcluded(node, volume) {
             actions.append(.sessions(hello.process, count: sessions(of: hello.process)))
         }
         return actions + welcomeWaiting(volume)
@@ -135,20 +136,20 @@ extension SessionTable {
         return actions
     }
 
-    private mutating func endEarlier(than hello: SessionHello, _ volume: Int) -> [SessionAction] {
+    /// One client speaks for a node: its earlier connection may be half-open still, and on one of an earlier client
+    /// what that sent before its end may still arrive.
+    private mutating func endEarlier(of node: NodeID, _ volume: Int) -> [SessionAction] {
         if SessionMutants.active(.earlierSessionKept) { return [] }
+        var actions: [SessionAction] = []
         for (id, connection) in connections {
             switch connection {
-            case .greeting(let other, volume) where other.process == hello.process && other.client == hello.client:
-                return end(id, .replaced)
-            case .session(let session)
-            where session.owner == ReadOwner(process: hello.process, client: hello.client)
-                && session.volume == volume:
-                return end(id, .replaced)
+            case .greeting(let hello, volume) where hello.process.node == node: actions += end(id, .replaced)
+            case .session(let session) where session.owner.process.node == node && session.volume == volume:
+                actions += end(id, .replaced)
             case .stranger, .greeting, .session, .commander: continue
             }
         }
-        return []
+        return actions
     }
 }
 

@@ -31,6 +31,20 @@ extension SessionTable {
         return [order(begin, volume, for: .revert(answer, volume: volume, isBegin: true))]
     }
 
+    /// By its own node; or by another, when nothing of its client can reach the origin any more.
+    mutating func endRevert(_ volume: Int, _ uuid: Bits128, _ answer: CommandAnswer) -> [SessionAction] {
+        guard case .commander(let process, _) = connections[answer.connection] else { return [] }
+        // Nobody else is let in while the snapshot of what was received is made.
+        guard volumes[volume].barrier == nil else { return refusal(.busy, volumes[volume].about.name, answer) }
+        if let node = volumes[volume].about.revert?.node, node != process.node {
+            let isConnected = volumes[volume].writers.uncleared.contains { $0.node == node && isHere($0, volume) }
+            if isConnected { return refusal(.otherClients, Self.words([node]), answer) }
+            let lost = lostWriters(volume).filter { $0.node == node }
+            guard lost.isEmpty else { return refusal(.writerLost, Self.list(lost.map { $0.words }), answer) }
+        }
+        return [order(.endRevert(uuid: uuid), volume, for: .revert(answer, volume: volume, isBegin: false))]
+    }
+
     /// The store has answered what a revert asked.
     mutating func reverted(
         _ result: StoreResult, _ volume: Int, isBegin: Bool, _ answer: CommandAnswer

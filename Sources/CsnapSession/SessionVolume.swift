@@ -73,6 +73,8 @@ struct VolumeState: Equatable, Sendable {
     var about: SessionVolume
     var holds = ReadHolds()
     var writers: WriterTable
+    /// The client of each node that greeted last.
+    var newest = SortedTable<NodeID, NewestClient>()
     /// Writers whose last session here is gone.
     var lost = SortedTable<SessionWriter, LostSession>()
     /// The snapshot that is being made: from the command until its answer.
@@ -99,7 +101,8 @@ struct VolumeState: Equatable, Sendable {
 
     static func == (left: VolumeState, right: VolumeState) -> Bool {
         left.about == right.about && left.holds == right.holds && left.writers == right.writers
-            && left.lost == right.lost && left.isStill == right.isStill && left.reserved == right.reserved
+            && left.newest == right.newest && left.lost == right.lost
+            && left.isStill == right.isStill && left.reserved == right.reserved
             && left.barrier == right.barrier
             && left.heldUp == right.heldUp && left.full == right.full && left.fullUntil == right.fullUntil
             && left.fullBranches == right.fullBranches
@@ -114,6 +117,22 @@ struct FullBranch: Equatable, Sendable {
 
     var since: Instant
     var last: Instant
+}
+
+/// Who speaks for a node. What its predecessors sent before they ended may arrive at any time: it is not heard.
+struct NewestClient: Equatable, Sendable {
+    var client: Bits128
+    var kernelBootID: Bits128
+
+    init(_ hello: SessionHello) {
+        client = hello.client
+        kernelBootID = hello.kernelBootID
+    }
+
+    /// An earlier client of the same kernel. Those of earlier kernels are of earlier boots, and refused for that.
+    func succeeds(_ hello: SessionHello) -> Bool {
+        kernelBootID == hello.kernelBootID && hello.client < client
+    }
 }
 
 struct LostSession: Equatable, Sendable {

@@ -48,6 +48,21 @@ struct ReadHoldTests {
         #expect(back.contains(Rig.grant(6, to: 2)) && back.contains(Rig.grant(8, to: 3)))
     }
 
+    @Test("what a killed client sent is not heard when it comes after its successor's hello")
+    func lateFrames() {
+        // Found by reading: a late goodbye ended the holds of the successor, a late query began one for ever.
+        var rig = Rig()
+        _ = rig.join(Rig.nodes[0], client: 11, on: 11)
+        #expect(rig.read(5, on: 11) == [Rig.map(5, to: 11)])
+        #expect(rig.write(6, on: 2) == [])
+        #expect(rig.read(7, chunk: 1, on: 1) == [])
+        #expect(rig.served.received(.bye, on: ConnectionID(1)) == [])
+        let late = rig.join(Rig.nodes[0], on: 12)
+        #expect(late.contains(.send(.refused(.succeeded, tenure: Rig.tenure), to: ConnectionID(12))))
+        #expect(rig.write(8, chunk: 1, on: 3) == [Rig.grant(8, to: 3)], "nobody reads it")
+        #expect(rig.endRead(5, on: 11) == [Rig.grant(6, to: 2)])
+    }
+
     @Test("the hello of a killed client's successor ends its holds; that of another node does not")
     func successor() {
         // Found by `csnap-sim data`: they stayed until the server ended, and every write of those chunks waited.

@@ -81,9 +81,33 @@ struct RevertTests {
         _ = Self.ask(&rig, Self.begin)
         _ = rig.join(Rig.nodes[1], on: 12)
         #expect(Self.ask(&rig, Self.begin, request: 2) == [Rig.outcome(.refused(.busy, culprit: "data"), request: 2)])
+        let reverting = Rig.outcome(.refused(.reverting, culprit: "data"))
+        #expect(rig.create() == [reverting])
+        #expect(Self.ask(&rig, .resize(volume: "data")) == [reverting])
         let unknown = CommandOutcome.refused(.unknownSnapshot, culprit: "monday")
         #expect(rig.served.answer(.outcome(unknown)).contains(Rig.outcome(unknown)))
         #expect(rig.served.answerAll().contains { $0.isWelcome }, "refused: whoever waited is welcome")
+    }
+
+    @Test("another node gives it up only when nothing of its client can reach the origin any more")
+    func givenUp() {
+        var rig = Self.alone()
+        _ = Self.ask(&rig, .beginReceive(volume: "data", uuid: Rig.uuid))
+        let other = ConnectionID(8)
+        _ = rig.served.opened(other)
+        _ = rig.served.received(SessionTableTests.hello(Rig.nodes[1], volume: "", image: "commands"), on: other)
+        func giveUp() -> CommandOutcome? {
+            let frame = ClientFrame.command(request: 1, epoch: Rig.tenure.epoch, Self.end)
+            for action in rig.served.received(frame, on: other) {
+                if case .send(.outcome(_, _, let outcome), other) = action { return outcome }
+            }
+            return nil
+        }
+        #expect(giveUp() == .refused(.otherClients, culprit: "node 1"))
+        _ = rig.served.closed(ConnectionID(1))
+        #expect(giveUp() == .refused(.writerLost, culprit: "node 1 (boot 5, 0 s)"))
+        _ = rig.served.strike(Rig.nodes[0], isFenced: true)
+        #expect(giveUp() == .done)
     }
 
     @Test("no snapshot is made meanwhile but its own")

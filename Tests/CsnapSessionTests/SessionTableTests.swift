@@ -141,16 +141,19 @@ struct SessionTableTests {
         #expect(table.admit(Self.node) == [], "a lower boot is not admitted any more")
     }
 
-    @Test("a client's new session replaces its old one; another client's does not")
+    @Test("one client speaks for a node: its new session replaces the old one, and so does its successor's")
     func replacement() {
         var table = Self.withSession()
-        for id in 2...3 as ClosedRange<UInt64> { _ = table.opened(ConnectionID(id)) }
+        for id in 2...4 as ClosedRange<UInt64> { _ = table.opened(ConnectionID(id)) }
         let replaced = table.received(Self.hello(), on: ConnectionID(2))
         #expect(replaced.contains(.close(Self.first, .replaced)))
         #expect(table.sessions(of: Self.node) == 1)
-        _ = table.received(Self.hello(client: 2), on: ConnectionID(3))
-        #expect(table.sessions(of: Self.node) == 2)
-        #expect(table.closed(ConnectionID(3)) == [.sessions(Self.node, count: 1)])
+        let succeeded = table.received(Self.hello(client: 2), on: ConnectionID(3))
+        #expect(succeeded.contains(.close(ConnectionID(2), .replaced)))
+        #expect(table.sessions(of: Self.node) == 1)
+        let late = table.received(Self.hello(), on: ConnectionID(4))
+        #expect(late.first == .send(.refused(.succeeded, tenure: Self.tenure), to: ConnectionID(4)))
+        #expect(table.closed(ConnectionID(3)) == [.sessions(Self.node, count: 0)])
         #expect(table.closed(ConnectionID(3)) == [])
     }
 
@@ -177,7 +180,7 @@ struct SessionTableTests {
     @Test("nothing grows beyond its bound")
     func bounds() {
         var limits = SessionLimits()
-        limits.sessionsPerBoot = 2
+        limits.sessions = 2
         limits.strangers = 3
         limits.waitingQueries = 4
         var table = Self.withSession(limits: limits)
@@ -189,8 +192,8 @@ struct SessionTableTests {
         #expect(table.received(Self.query, on: Self.first).first == .close(Self.first, .tooManyQueries))
         for id in 2...4 as ClosedRange<UInt64> { #expect(table.opened(ConnectionID(id)) == []) }
         #expect(table.opened(ConnectionID(5)) == [.close(ConnectionID(5), .tooManyStrangers)])
-        _ = table.received(Self.hello(client: 2), on: ConnectionID(2))
-        _ = table.received(Self.hello(client: 3), on: ConnectionID(3))
+        _ = table.received(Self.hello(volume: "", image: "commands"), on: ConnectionID(2))
+        _ = table.received(Self.hello(volume: "", image: "commands"), on: ConnectionID(3))
         let third = table.received(Self.hello(client: 4), on: ConnectionID(4))
         #expect(third.first == .send(.refused(.tooManySessions, tenure: Self.tenure), to: ConnectionID(4)))
     }

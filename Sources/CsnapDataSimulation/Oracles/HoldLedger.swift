@@ -16,7 +16,9 @@ struct HoldLedger {
     private var dead: Set<Bits128> = []
 
     /// A client that greets, or goes, has thrown away what it was reading; nobody before it reads any more.
-    mutating func anew(_ hello: SessionHello) { reads.removeAll { $0.process.node == hello.process.node } }
+    mutating func anew(_ hello: SessionHello) {
+        reads.removeAll { $0.process.node == hello.process.node && $0.client <= hello.client }
+    }
 
     mutating func mapped(_ hello: SessionHello, _ request: UInt64, _ ranges: [ChunkRange], _ pieces: [MapPiece]) {
         var read = Read(process: hello.process, client: hello.client, request: request, chunks: [], places: [])

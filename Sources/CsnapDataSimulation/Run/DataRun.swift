@@ -124,6 +124,7 @@ package struct DataMutantPlan: Sendable {
             plan.change = { $0.hasOwnCaches = true }
         case .answeredBeforeActivation: plan.faults = [.serverKills]
         case .holdsKeptAtHello: plan.faults = [.connections]
+        case .lateClientHeard: plan.killGreetings()
         case .holdsKeptAtBye:
             plan.faults = [.clientStops]
             plan.isPure = true
@@ -147,6 +148,17 @@ package struct DataMutantPlan: Sendable {
         plan.slowFlush = 5
         plan.slowMessages = 5
         plan.patience = 1000
+    }
+
+    private mutating func killGreetings() {
+        faults = [.connections, .clientKills]
+        isPure = true
+        change = {
+            $0.period = 300
+            $0.slowMessages = 400
+            $0.slowReads = 2000
+            $0.pace = 5
+        }
     }
 
     private mutating func writeBranches(_ mutant: SessionMutant) {

@@ -61,7 +61,7 @@ final class ClientShell {
         isDead = true
         world.ledger.died(uuid)
         for write in branchWrites.values { world.branches.leave(write.data) }
-        connection?.cut(isHalfOpen: !node.isUp)
+        if node.isUp { connection?.outlive() } else { connection?.cut(isHalfOpen: true) }
         connection = nil
         let left = running
         dismantle()

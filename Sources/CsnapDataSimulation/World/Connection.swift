@@ -6,6 +6,8 @@ final class Connection {
     /// One direction.
     private struct Lane {
         var last: Int64 = 0
+        /// Nothing arrives until then: its segments are sent again and again.
+        var stalledUntil: Int64 = 0
         /// What is under way never arrives.
         var isCut = false
     }
@@ -39,9 +41,21 @@ final class Connection {
     func send(_ frame: ClientFrame) {
         guard !isOver else { return }
         toServer.last = max(toServer.last, world.now + world.latency())
-        world.after(toServer.last - world.now) { [self] in
-            if !toServer.isCut { server.receive(frame, on: self) }
+        world.after(toServer.last - world.now) { [self] in arrive(frame) }
+    }
+
+    private func arrive(_ frame: ClientFrame) {
+        if toServer.isCut { return }
+        guard world.now >= toServer.stalledUntil else {
+            return world.after(toServer.stalledUntil - world.now) { [self] in arrive(frame) }
         }
+        server.receive(frame, on: self)
+    }
+
+    /// The client is killed: its kernel still delivers what it sent, sometimes after a while.
+    func outlive() {
+        if world.chance(1, in: 3) { toServer.stalledUntil = world.now + world.milliseconds(0, 2000) }
+        close()
     }
 
     func send(_ frame: ServerFrame) {
@@ -55,7 +69,7 @@ final class Connection {
     func close() {
         guard !isOver else { return }
         isOver = true
-        end(toServer.last) { [self] in server.lost(self) }
+        end(max(toServer.last, toServer.stalledUntil)) { [self] in server.lost(self) }
         received = nil
         lost = nil
     }

@@ -121,7 +121,8 @@ extension ControlError {
                 code: "badVoters",
                 message: "each voter must be named once")
         case .isSelf:
-            self = .refused(code: "isSelf", message: "that is this node itself: use `leave` or stop its agent")
+            self = .refused(
+                code: "isSelf", message: "that node serves now: `csnapctl transfer NODE` first, or stop its agent")
         case .answersStill:
             self = .refused(
                 code: "answersStill", message: "that node still answers: stop it first, then strike it")

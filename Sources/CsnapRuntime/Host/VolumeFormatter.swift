@@ -104,7 +104,7 @@ package enum VolumeFormatter {
             throw .system(SystemError("cannot make the store", path))
         }
         defer { close(descriptor) }
-        guard ftruncate(descriptor, off_t(clamping: size)) == 0 else {
+        guard ftruncate(descriptor, off_t(clamping: size)) == 0, DaemonUser.own(descriptor) else {
             let error = SystemError("cannot make the store", path)
             unlink(path)
             throw .system(error)

@@ -51,7 +51,8 @@ package struct KeyRing: Equatable, Sendable {
         var status = stat()
         guard fstat(descriptor, &status) == 0 else { throw KeyFileError(path: path, problem: .system(errno)) }
         guard status.st_mode & S_IFMT == S_IFREG else { throw KeyFileError(path: path, problem: .notRegular) }
-        guard status.st_uid == 0 || status.st_uid == geteuid() else {
+        // Root reads what the agent's user owns.
+        guard status.st_uid == 0 || status.st_uid == geteuid() || geteuid() == 0 else {
             throw KeyFileError(path: path, problem: .owner(status.st_uid))
         }
         guard status.st_mode & 0o077 == 0 else {
@@ -89,9 +90,11 @@ extension KeyFileError: CustomStringConvertible {
         switch problem {
         case .system(ENOENT):
             "key file \(path) does not exist; make one with `csnapctl key generate` and copy it to all nodes"
+        case .system(EACCES):
+            "key file \(path) cannot be read: give it to the agent's user, `chown csnap: \(path)`"
         case .system(let code): "key file \(path) cannot be read: \(String(cString: strerror(code)))"
         case .notRegular: "key file \(path) is not a regular file; name the file itself in `key-file`"
-        case .owner(let owner): "key file \(path) belongs to uid \(owner); run `chown root: \(path)`"
+        case .owner(let owner): "key file \(path) belongs to uid \(owner); run `chown csnap: \(path)`"
         case .mode(let mode):
             "key file \(path) has mode 0\(String(mode, radix: 8)), so others may know it; run `chmod 600 \(path)`, "
                 + "and make a new key if it was readable"

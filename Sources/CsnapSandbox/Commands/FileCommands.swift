@@ -16,15 +16,18 @@ struct KeyCommand: ParsableCommand {
         func run() throws {
             let descriptor = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
             guard descriptor >= 0 else {
-                let remedy = errno == EEXIST ? ". A key is never overwritten: move it away first." : ""
-                throw CommandFailure.failed("\(file): \(lastError())\(remedy)")
+                if errno == EEXIST {
+                    throw CommandFailure(
+                        text: "\(file): \(lastError()). A key is never overwritten: move it away first.", code: 4)
+                }
+                throw CommandFailure.failed("\(file): \(lastError())")
             }
             defer { close(descriptor) }
             let bytes = Array(KeyText.generate().utf8)
-            guard write(descriptor, bytes, bytes.count) == bytes.count, fsync(descriptor) == 0 else {
-                throw CommandFailure.failed("\(file): \(lastError())")
-            }
-            Terminal.say("\(file): copy it to every node of the group, mode 0600.")
+            guard write(descriptor, bytes, bytes.count) == bytes.count, fsync(descriptor) == 0,
+                DaemonUser.own(descriptor)
+            else { throw CommandFailure.failed("\(file): \(lastError())") }
+            Terminal.say("\(file): copy it to every node of the group, owner \(DaemonUser.name), mode 0600.")
         }
     }
 }

@@ -38,6 +38,11 @@ extension SnapshotCommand {
                 guard let revert = try caller.volume(volume).revert, revert.receiving else {
                     throw CommandFailure(text: "csnapctl: \(volume) is not being received", code: 4)
                 }
+                let socket = try options.agent.volumeSocket(volume)
+                guard !RevertSession.isUsed(socket) else {
+                    throw CommandFailure(
+                        text: "csnapctl: a program on this node uses \(volume) (\(socket)): stop it first", code: 4)
+                }
                 try caller.endRevert(volume, revert.uuid)
                 return volume
             }
@@ -249,7 +254,17 @@ private struct SnapshotReceiver {
             try device.flush()
             durable = position
             unflushed = 0
+            try expectAlone()
         }
+    }
+
+    /// Somebody may have given it up meanwhile; then others write there.
+    private func expectAlone() throws {
+        let uuid = reader.header.snapshot.hex
+        let revert = try options.agent.call(waitingFor: "the server to answer") { [volume] in
+            try $0.volume(volume).revert
+        }
+        guard revert?.uuid == uuid else { throw Problem.refused("the receiving was given up on another node") }
     }
 
     private mutating func cover(_ start: UInt64, _ end: UInt64) {

@@ -43,7 +43,13 @@ struct AgentControl: ControlHost {
     func perform(
         _ command: SnapshotCommand, _ answer: @escaping @Sendable (Result<CommandOutcome, ControlError>) -> Void
     ) {
-        daemon.snapshots.perform(command, answer)
+        daemon.loop.execute { [daemon] in
+            // It would wait for a server in vain.
+            guard daemon.isFounded else {
+                return answer(.failure(ControlError(RefusalCode.notFounded)))
+            }
+            daemon.snapshots.perform(command, answer)
+        }
     }
 
     func events(after cursor: UInt64?, limit: Int) -> EventPage {

@@ -130,6 +130,9 @@ package final class AgentDaemon: Sendable {
     /// The process of the server, if one runs. On the loop only.
     package var serverProcessID: Int32? { core.value.serverProcessID }
 
+    /// On the loop only.
+    var isFounded: Bool { core.value.agent.status(at: BootClock.now()).cluster != .zero }
+
     /// The status for people, with what the shell alone knows. On the loop only.
     func statusReport() -> StatusReport {
         let now = BootClock.now()

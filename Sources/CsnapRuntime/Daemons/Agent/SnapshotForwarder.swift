@@ -88,11 +88,12 @@ final class SnapshotForwarder: Sendable {
         var wasSent = false
         while BootClock.now() < until {
             if let target = target() {
+                let wasSentBefore = wasSent
                 switch ask({ .command(request: 1, epoch: $0, command) }, of: target, keys, until, &wasSent) {
                 case .refused(.notActive, _), nil: break
                 // The end of a reading is on its way, perhaps.
                 case .refused(.inUse, _) where BootClock.now() < readersUntil: break
-                case .refused(.unknownSnapshot, _) where wasSent && command.isDelete: return .success(.done)
+                case .refused(.unknownSnapshot, _) where wasSentBefore && command.isDelete: return .success(.done)
                 case .some(let outcome): return .success(outcome)
                 }
             }

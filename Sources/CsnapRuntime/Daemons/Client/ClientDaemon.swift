@@ -58,8 +58,10 @@ package final class ClientDaemon: Sendable {
     }
 
     private static func core(_ options: ClientOptions, _ device: OriginDevice) -> ClientCore {
-        ClientCore(
-            client: RandomBits.draw(), volume: options.volume, processID: UInt32(getpid()), machine: options.machine,
+        // With the lock in hand: so a later client has a higher id (`SessionHello.client`).
+        let client = Bits128(high: UInt64(bitPattern: BootClock.now().nanoseconds), low: RandomBits.word())
+        return ClientCore(
+            client: client, volume: options.volume, processID: UInt32(getpid()), machine: options.machine,
             originSize: device.size)
     }
 

@@ -154,6 +154,8 @@ final class SnapshotReader: Sendable {
             core.readRemotely(
                 id, snapshot: snapshot, offset: job.offset, length: UInt32(job.partLength), now: now)
         }
+        // It may have been withdrawn before the core knew of it.
+        endIfWithdrawn(id)
     }
 
     /// The server has written the next part.
@@ -193,7 +195,13 @@ final class SnapshotReader: Sendable {
     private func finish(_ id: UInt64, _ error: Int32) {
         guard var job = jobs.withLock({ $0.living.removeValue(forKey: id) }) else { return }
         job.done += job.partLength
-        if error != 0 || job.rest == 0 { job.request.finish(error) } else { start(job) }
+        if error != 0 || job.rest == 0 {
+            job.request.finish(error)
+        } else if job.isWithdrawn {
+            job.request.finish(ESHUTDOWN)
+        } else {
+            start(job)
+        }
     }
 
     fileprivate func withdraw(_ ticket: UInt32, _ export: SnapshotExport) {

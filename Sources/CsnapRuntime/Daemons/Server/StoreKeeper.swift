@@ -104,6 +104,8 @@ final class StoreKeeper: Sendable {
             claim = inbox.withLock { $0.claim }
         }
         guard var claim else { return }
+        // They may have grown since they were opened. What cannot be measured is refused by the store.
+        for device in [devices.store, devices.origin] { try? device.measure() }
         claim.deviceSize = devices.store.size
         do throws(StoreRefusal) {
             let gate = GatedStore(gate: gate, record: record)

@@ -198,6 +198,7 @@ struct VolumeStore {
         case .delete(let name, let inUse): return try delete(name, inUse)
         case .rename(let from, let to):
             guard let old = named(from) else { return Self.unknown(from) }
+            if to != from, named(to) != nil { return .outcome(.refused(.nameTaken, culprit: to)) }
             let new = try store.change(old.number, name: to, priority: old.about.priority, flags: old.about.flags)
             return .changed(SnapshotEntry(new))
         case .list(let after): return .outcome(page(after))

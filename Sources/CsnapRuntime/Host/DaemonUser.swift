@@ -1,0 +1,13 @@
+import Glibc
+
+/// The user of the daemons, which `make install` has made by `csnap.sysusers`.
+package enum DaemonUser {
+    package static let name = "csnap"
+
+    /// Gives it a file that root has just made: the daemons are to open it. Nothing is done by others than root, or
+    /// where there is no such user. False, with an errno: it could not be given.
+    package static func own(_ descriptor: Int32) -> Bool {
+        guard geteuid() == 0, let user = getpwnam(name) else { return true }
+        return fchown(descriptor, user.pointee.pw_uid, user.pointee.pw_gid) == 0
+    }
+}
