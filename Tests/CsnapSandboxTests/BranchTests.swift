@@ -75,6 +75,7 @@ struct BranchTests {
             (["diff", "try"], "try is a branch"), (["send", "try"], "try is a branch"),
             (["revert", "data", "try"], "try is a branch"), (["branch", "monday", "try"], "snapshot 'try' already"),
             (["branch", "tuesday", "other"], "no snapshot 'tuesday'"),
+            (["delete", "tuesday"], "no snapshot 'tuesday'"), (["rename", "monday", "try"], "snapshot 'try' already"),
         ]
         for (words, reason) in refusals {
             let run = try Program.csnapctl(["snapshot"] + words + ["--config", volume.directory + "/csnap.yaml"])

@@ -4,6 +4,12 @@ import Glibc
 package enum DaemonUser {
     package static let name = "csnap"
 
+    /// Whether it is that user's, and we are root: what a daemon reads, root does.
+    static func isTrusted(_ owner: uid_t) -> Bool {
+        guard geteuid() == 0, let user = getpwnam(name) else { return false }
+        return user.pointee.pw_uid == owner
+    }
+
     /// Gives it a file that root has just made: the daemons are to open it. Nothing is done by others than root, or
     /// where there is no such user. False, with an errno: it could not be given.
     package static func own(_ descriptor: Int32) -> Bool {

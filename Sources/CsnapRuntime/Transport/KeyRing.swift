@@ -51,8 +51,7 @@ package struct KeyRing: Equatable, Sendable {
         var status = stat()
         guard fstat(descriptor, &status) == 0 else { throw KeyFileError(path: path, problem: .system(errno)) }
         guard status.st_mode & S_IFMT == S_IFREG else { throw KeyFileError(path: path, problem: .notRegular) }
-        // Root reads what the agent's user owns.
-        guard status.st_uid == 0 || status.st_uid == geteuid() || geteuid() == 0 else {
+        guard status.st_uid == 0 || status.st_uid == geteuid() || DaemonUser.isTrusted(status.st_uid) else {
             throw KeyFileError(path: path, problem: .owner(status.st_uid))
         }
         guard status.st_mode & 0o077 == 0 else {

@@ -24,10 +24,12 @@ struct ServerSnapshotTests {
     }
 
     /// A server with a client's session and one for commands, active.
-    static func start(_ fixture: ServerFixture, _ tenure: Tenure = ServerFixture.tenure) throws
-        -> (client: TestSession, commander: TestSession)
-    {
+    /// `whileInert` is done between the opening of the devices and the taking.
+    static func start(
+        _ fixture: ServerFixture, _ tenure: Tenure = ServerFixture.tenure, whileInert: () throws -> Void = {}
+    ) throws -> (client: TestSession, commander: TestSession) {
         #expect(try fixture.hear() == .inert)
+        try whileInert()
         fixture.start(tenure)
         #expect(try fixture.hear() == .started(tenure, port: 7001, volumes: ServerFixture.volumes))
         let client = try TestSession(fixture.address)
