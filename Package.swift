@@ -145,8 +145,8 @@ let package = Package(
             name: "FuzzRuntime", dependencies: ["CsnapRuntime", "CsnapCore"], path: "Tests/Fuzz/Runtime",
             swiftSettings: settings),
         .testTarget(
-            name: "FuzzTests", dependencies: ["FuzzCore", "FuzzRuntime"], path: "Tests/Fuzz/Replay",
-            swiftSettings: settings),
+            name: "FuzzTests", dependencies: ["FuzzCore", "FuzzRuntime", "CsnapStoreSimulation", "CsnapStore"],
+            path: "Tests/Fuzz/Replay", swiftSettings: settings),
     ] + fuzzing,
     swiftLanguageModes: [.v6]
 )

@@ -44,14 +44,20 @@ extension SnapshotStore {
     private mutating func saved(_ snapshot: Snapshot, _ chunk: UInt64) throws(StoreError) -> Entry? {
         if let own = try written(snapshot, chunk) { return own }
         let key = EntryKey(branch: 0, chunk: chunk, end: (snapshot.base ?? snapshot.number).value)
-        return try entry(from: key, to: key.lastOfChunk)
+        return try saved(snapshot, key)
     }
 
     /// What was written to a chunk of a branch; nil: nothing yet.
     mutating func written(_ branch: Snapshot, _ chunk: UInt64) throws(StoreError) -> Entry? {
         guard let number = branch.number.branch else { return nil }
-        let key = EntryKey(branch: number, chunk: chunk, end: 0)
-        return try entry(from: key, to: key.lastOfChunk)
+        return try saved(branch, EntryKey(branch: number, chunk: chunk, end: 0))
+    }
+
+    /// The first entry of a chunk from a key on. Nobody is sent to a place where no chunk can lie.
+    private mutating func saved(_ image: Snapshot, _ key: EntryKey) throws(StoreError) -> Entry? {
+        guard let entry = try entry(from: key, to: key.lastOfChunk) else { return nil }
+        guard geometry.unit(at: entry.offset) != nil else { throw .damagedData(image.number, chunk: key.chunk) }
+        return entry
     }
 
     /// One chunk of a snapshot, checked against its checksum where it is in the store; for nodes that do not see
