@@ -6,6 +6,9 @@ package struct BlockPattern: Equatable, Sendable {
     package static let size = 4096
 
     private static let magic: UInt64 = 0x6373_6e61_705f_7362
+    /// FNV-1a, a word at a time.
+    private static let emptySum: UInt64 = 0xcbf2_9ce4_8422_2325
+    private static let prime: UInt64 = 0x0000_0100_0000_01b3
 
     package var node: UInt32
     package var sequence: UInt64
@@ -18,21 +21,30 @@ package struct BlockPattern: Equatable, Sendable {
     }
 
     package var bytes: [UInt8] {
-        // Plain loops over one buffer: a debug build must not take the processor away from what is tested.
+        // One plain loop over one buffer: a debug build must not take the processor away from what is tested.
         [UInt8](unsafeUninitializedCapacity: BlockPattern.size) { buffer, count in
             buffer.withMemoryRebound(to: UInt64.self) { words in
-                words[0] = BlockPattern.magic.littleEndian
-                words[1] = UInt64(node).littleEndian
-                words[2] = sequence.littleEndian
-                words[3] = offset.littleEndian
+                guard let words = words.baseAddress else { return }
+                let prime = BlockPattern.prime
                 var state = UInt64(node) << 48 ^ sequence &* 0x9E37_79B9_7F4A_7C15 ^ offset
-                var index = 4
+                var sum = BlockPattern.emptySum
+                var index = 0
                 while index < BlockPattern.size / 8 - 1 {
-                    state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-                    words[index] = (state ^ state >> 29).littleEndian
+                    var word: UInt64
+                    switch index {
+                    case 0: word = BlockPattern.magic
+                    case 1: word = UInt64(node)
+                    case 2: word = sequence
+                    case 3: word = offset
+                    default:
+                        state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+                        word = state ^ state >> 29
+                    }
+                    words[index] = word.littleEndian
+                    sum = (sum ^ word) &* prime
                     index += 1
                 }
-                words[index] = BlockPattern.checksum(words.prefix(index).map(UInt64.init(littleEndian:))).littleEndian
+                words[index] = sum.littleEndian
             }
             count = BlockPattern.size
         }
@@ -60,6 +72,6 @@ package struct BlockPattern: Equatable, Sendable {
     }
 
     private static func checksum(_ words: some Sequence<UInt64>) -> UInt64 {
-        words.reduce(0xcbf2_9ce4_8422_2325) { ($0 ^ $1) &* 0x0000_0100_0000_01b3 }
+        words.reduce(emptySum) { ($0 ^ $1) &* prime }
     }
 }
