@@ -59,10 +59,8 @@ package struct LateWrites {
     package mutating func enumerate(part: Int = 0, of parts: Int = 1) {
         for life in Self.lives {
             for death in Swift.stride(from: part, to: requests(of: life), by: parts) {
-                for successor in Self.successors {
-                    for moment in Self.moments { run(life, death: death, successor, moment: moment) }
-                    if report.isOver { return }
-                }
+                run(life, death: death, Self.successors, Self.moments)
+                if report.isOver { return }
             }
         }
         guard part == 0 else { return }
@@ -107,11 +105,9 @@ package struct LateWrites {
         }
     }
 
-    /// One life, the deaths of a range.
-    package mutating func run(_ life: [StoreOperation], deaths: Range<Int>, _ successor: [StoreOperation]) {
-        for death in deaths {
-            for moment in [0, 20, 60, 1 << 20] { run(life, death: death, successor, moment: moment) }
-        }
+    /// One life, the deaths of a range, some of the moments.
+    package mutating func run(_ life: [StoreOperation], deaths: Range<Int>, _ successors: [[StoreOperation]]) {
+        for death in deaths { run(life, death: death, successors, [0, 20, 60, 1 << 20]) }
     }
 
     private mutating func requests(of life: [StoreOperation]) -> Int {
@@ -126,7 +122,11 @@ package struct LateWrites {
         }
     }
 
-    private mutating func run(_ life: [StoreOperation], death: Int, _ successor: [StoreOperation], moment: Int) {
+    /// One life and its death, with all that may follow.
+    private mutating func run(
+        _ life: [StoreOperation], death: Int, _ successors: [[StoreOperation]], _ moments: [Int]
+    ) {
+        let text = "life \(life.count), death at \(death)"
         do {
             var dead = try StoreWorld(format)
             var models = [dead.model]
@@ -139,16 +139,19 @@ package struct LateWrites {
                 models = [dead.model]
             } catch StoreWorldError.store {}
             // Without unsynced writes it is all the same what of them has landed.
-            for landed in dead.path.unsynced.isEmpty ? [.all] : Landed.allCases {
-                report.sequences += 1
-                let text =
-                    "life \(life.count), death at \(death), \(landed), successor \(successor.count), late at \(moment)"
-                if let problem = try inherit(dead, models, successor, moment, landed) {
-                    report.problem("\(text): \(problem)")
+            let landings = dead.path.unsynced.isEmpty ? [.all] : Landed.allCases
+            for successor in successors {
+                for moment in moments {
+                    for landed in landings {
+                        report.sequences += 1
+                        guard let problem = try inherit(dead, models, successor, moment, landed) else { continue }
+                        let what = "\(landed), successor \(successor.count), late at \(moment)"
+                        report.problem("\(text), \(what): \(problem)")
+                    }
                 }
             }
         } catch {
-            report.problem("life \(life.count), death at \(death), successor \(successor.count): \(error)")
+            report.problem("\(text): \(error)")
         }
     }
 
