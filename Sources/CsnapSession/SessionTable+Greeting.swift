@@ -73,7 +73,7 @@ extension SessionTable {
 
     /// The store has no place for the writer's record: nobody of it can be welcome.
     mutating func refuseWaiting(_ writer: SessionWriter, _ volume: Int) -> [SessionAction] {
-        volumes[volume].writers.notChanged(writer)
+        volumes[volume].writers.notChanged(writer, at: now)
         var actions: [SessionAction] = []
         for (id, connection) in connections {
             if case .greeting(let hello, volume) = connection, hello.writer == writer {

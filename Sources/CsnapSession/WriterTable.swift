@@ -11,8 +11,8 @@ struct WriterTable: Equatable, Sendable {
         case recorded
         /// Its machine runs another kernel since then.
         case surpassed(Instant)
-        /// The clearing is on its way to the store.
-        case clearing
+        /// The clearing is on its way to the store; whether its machine runs another kernel.
+        case clearing(isSurpassed: Bool)
     }
 
     private var states = SortedTable<SessionWriter, State>()
@@ -67,11 +67,11 @@ struct WriterTable: Equatable, Sendable {
 
     mutating func recorded(_ writer: SessionWriter) { states[writer] = .recorded }
 
-    /// The store could not change its record.
-    mutating func notChanged(_ writer: SessionWriter) {
+    /// The store could not change its record. What only time settles is tried again after as much of it.
+    mutating func notChanged(_ writer: SessionWriter, at now: Instant) {
         switch states[writer] {
         case .recording: states[writer] = nil
-        case .clearing: states[writer] = .recorded
+        case .clearing(let isSurpassed): states[writer] = isSurpassed ? .surpassed(now) : .recorded
         case .recorded, .surpassed, nil: break
         }
     }
@@ -79,8 +79,11 @@ struct WriterTable: Equatable, Sendable {
     /// True: order the clearing.
     mutating func clear(_ writer: SessionWriter) -> Bool {
         switch states[writer] {
-        case .recorded, .surpassed:
-            states[writer] = .clearing
+        case .recorded:
+            states[writer] = .clearing(isSurpassed: false)
+            return true
+        case .surpassed:
+            states[writer] = .clearing(isSurpassed: true)
             return true
         case .recording, .clearing, nil: return false
         }
@@ -88,7 +91,7 @@ struct WriterTable: Equatable, Sendable {
 
     /// The store has no record of it any more. A record ordered meanwhile stays.
     mutating func cleared(_ writer: SessionWriter) {
-        guard states[writer] == .clearing else { return }
+        guard case .clearing = states[writer] else { return }
         states[writer] = nil
         clients[writer] = nil
     }

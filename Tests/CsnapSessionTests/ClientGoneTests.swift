@@ -101,6 +101,28 @@ struct ClientGoneTests {
         #expect(rig.create(request: 2).contains(.send(.barrierBegin(Rig.attempt), to: ConnectionID(1))))
     }
 
+    @Test("what time has settled and a full store could not clear is tried again after as much of it")
+    func fullStore() {
+        var limits = SessionLimits()
+        limits.settle = .seconds(60)
+        var rig = Self.killed(limits: limits)
+        Self.agent(&rig, boot: 6, kernel: 2)
+        #expect(Self.prove(&rig, client: 0) == [Self.busy])
+        rig.served.isStoreSlow = true
+        for _ in 0..<2 {
+            #expect(rig.served.pass(limits.settle) == [])
+            #expect(rig.served.orders.last == .clearWriter(Self.writer()))
+            #expect(rig.served.answer(.failed(.storeFull)) == [])
+            #expect(rig.served.table.nextWake == rig.served.now + limits.settle)
+        }
+        let before = rig.served.orders.count
+        #expect(rig.served.pass(limits.settle) == [])
+        #expect(rig.served.orders.count == before + 1)
+        #expect(rig.served.answer() == [])
+        rig.served.isStoreSlow = false
+        #expect(rig.create(request: 2).contains(.send(.barrierBegin(Rig.attempt), to: ConnectionID(1))))
+    }
+
     @Test("its holds end, and the writes that wait for them go on")
     func holds() {
         var rig = Rig()
