@@ -14,7 +14,9 @@ package struct LateChains {
     package mutating func run(seed: UInt64) {
         report.sequences += 1
         do {
-            var chain = try Chain(seed: seed, format: StoreWorld.format(windows: 56, slots: Self.slots))
+            // Some of them are full soon.
+            let windows = seed % 4 == 1 ? 24 : 56
+            var chain = try Chain(seed: seed, format: StoreWorld.format(windows: windows, slots: Self.slots))
             // Below the number of slots: 256 tenures are thought to take longer than any late write.
             for _ in 0..<4 + seed % 12 {
                 try chain.live()

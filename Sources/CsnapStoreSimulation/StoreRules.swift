@@ -14,6 +14,10 @@ package enum StoreRules {
         ("a repeated command finds what it made", repeatedCommand),
         ("a full store can be taken over and emptied", fullStore),
         ("the last room is for writers and deletions", lastRoom),
+        ("a full store whose dead are settled can be taken", settledRoom),
+        ("a takeover in the last windows takes none for long", scarceRoom),
+        ("the last windows are taken last", lastWindows),
+        ("a journal goes on where nobody else may write", livingJournals),
         ("space comes back after twenty kills", twentyKills),
         ("too many unsettled tenures are refused", tooManyUnsettled),
         ("a slow claimer's list counts for nobody", slowClaimer),
@@ -175,7 +179,7 @@ package enum StoreRules {
         return nil
     }
 
-    private static func emptied(_ world: inout StoreWorld) throws -> String? {
+    static func emptied(_ world: inout StoreWorld) throws -> String? {
         for _ in 0..<2 { try world.perform(.writer) }
         while world.model.snapshots.count > 1 {
             try world.perform(.deleteOldest)
@@ -200,7 +204,7 @@ package enum StoreRules {
     }
 
     /// With copies, then with records that could wait as well.
-    private static func fillUp(_ world: inout StoreWorld) throws {
+    static func fillUp(_ world: inout StoreWorld) throws {
         for operations in [[StoreOperation.create, .write([0..<StoreWorld.chunks])], [.rename]] {
             var isFull = false
             for _ in 0..<200 where !isFull {

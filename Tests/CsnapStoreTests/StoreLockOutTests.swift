@@ -70,12 +70,31 @@ struct StoreLockOutTests {
         }
     }
 
-    /// Its journals, which no checkpoint has passed, and its data fill it: no word of an operator makes room.
-    @Test func aStoreWithoutAnyRoomIsRefusedAndStaysAsItWas() throws {
+    /// Its journals, which no checkpoint has passed, and its data fill it: the next one goes on behind a dead one's.
+    @Test func aStoreWithoutAFreeWindowIsTakenOnceAllAreSettled() throws {
         let locked = try lockedOut(windows: 24, work: [StoreOperation](repeating: .rename, count: 40))
-        let all = (1...3).map { SettleFact.node(NodeBoot(node: NodeID($0), boot: Boot(.max))) }
-        #expect(refusal(locked, Tenure(epoch: Epoch(40), round: Round(1)), settled: all) == .unsettled)
-        #expect(throws: StoreRefusal.noRoomToRepair) { try settleAll(locked) }
+        #expect(refusal(locked, Tenure(epoch: Epoch(40), round: Round(1))) == .unsettled)
+        #expect(try !settleAll(locked).isEmpty)
+        var next = try StoreWorld(
+            locked.disk, locked.originDisk, locked.model, Tenure(epoch: Epoch(50), round: Round(1)))
+        next.uuid = locked.uuid
+        next.version = locked.version
+        #expect(next.problem() == nil)
+        for operation in [StoreOperation.deleteOldest, .deleteOldest, .settle, .write([0..<StoreWorld.chunks])] {
+            try next.perform(operation)
+        }
+        #expect(next.problem() == nil)
+    }
+
+    /// A repair writes beside what is there, in windows that are free.
+    @Test func aDamagedStoreWithoutAnyRoomIsRefusedAndStaysAsItWas() throws {
+        let locked = try lockedOut(windows: 24, work: [StoreOperation](repeating: .rename, count: 40))
+        locked.disk.image.flip(StoreLayout.blockSize, 1)
+        #expect(throws: StoreRefusal.noRoomToRepair) {
+            try SnapshotStore.repair(
+                device: SimulatedDevice(locked.disk), origin: SimulatedDevice(locked.originDisk),
+                owner: Self.outsider)
+        }
         var found = try SnapshotStore.inspect(
             device: SimulatedDevice(locked.disk), origin: SimulatedDevice(locked.originDisk))
         #expect(locked.model.difference(&found) == nil)

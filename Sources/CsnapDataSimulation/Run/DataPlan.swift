@@ -43,7 +43,7 @@ package struct DataPlan: Sendable {
     package init(_ random: inout Generator) {
         nodes = 2 + random.next(below: 2)
         if random.next(below: 4) == 0 {
-            windows = [40, 48][random.next(below: 2)]
+            windows = [36, 44][random.next(below: 2)]
             snapshots = [6, 40, 40][random.next(below: 3)]
         }
         for fault in DataFault.allCases where random.next(below: 2) == 0 { faults.append(fault) }

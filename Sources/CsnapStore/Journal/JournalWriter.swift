@@ -16,6 +16,13 @@ struct JournalWriter: Equatable, Sendable {
 
     var hasNext: Bool { current + 1 < piece.windows.count }
 
+    /// Nothing is written yet.
+    mutating func begin(at place: JournalEnd) {
+        piece.windows = [place.window]
+        piece.offset = UInt32(place.offset)
+        offset = place.offset
+    }
+
     mutating func moveOn() {
         current += 1
         offset = 0

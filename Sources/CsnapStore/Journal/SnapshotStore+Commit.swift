@@ -25,6 +25,22 @@ extension SnapshotStore {
     /// A quarter of its last window is used: time to have the next one.
     var isJournalShort: Bool { !journal.hasNext && journal.offset >= Int(geometry.windowSize) / 4 }
 
+    /// Where a group must end. Of a window that none follows the last block is for the record that opens the next one,
+    /// and the block before for one that opens a window of nodes: a checkpoint gives windows back.
+    private func end(of records: [StoreRecord]) -> Int {
+        let size = Int(geometry.windowSize)
+        if journal.hasNext || opensJournal(records) { return size }
+        let opensNodes = records.allSatisfy { if case .opened(.nodes, _) = $0 { true } else { false } }
+        let isKept = !opensNodes && !StoreMutants.active(.noBlockForNodes)
+        return size - (isKept ? 2 : 1) * StoreLayout.blockSize
+    }
+
+    private func fits(_ records: [StoreRecord]) -> Bool {
+        let group = JournalGroup(
+            tenure: tenure, number: journal.number, predecessor: journal.predecessor, records: records)
+        return journal.offset + group.encoded(store: format.store).bytes.count <= end(of: records)
+    }
+
     private func opensJournal(_ records: [StoreRecord]) -> Bool {
         records.contains { if case .opened(.journal, _) = $0 { true } else { false } }
     }
@@ -41,18 +57,18 @@ extension SnapshotStore {
     }
 
     /// One group: written, flushed, applied. Windows it opens may be used when this returns: the record is durable,
-    /// and the slots read after that showed no higher tenure. Where no window can follow, all but the first quarter of
-    /// the last one is for what may use the reserve.
+    /// and the slots read after that showed no higher tenure. Of the last half of the reserve a journal opens a window
+    /// only when the one before is used up, for what may use the reserve; all else takes the first quarter of that one.
     mutating func append(_ records: [StoreRecord], isFlushed: Bool = true) throws(StoreError) {
         var records = records
         for record in records { try loadSpace(for: record) }
-        let lastBlock = Int(geometry.windowSize) - StoreLayout.blockSize
         if isJournalShort, !opensJournal(records) {
             let isUrgent = mayUseReserve(records)
             let opened = records.compactMap { if case .opened(_, let window) = $0 { window } else { nil } }
-            if let window = pick(.journal, besides: opened.first, leaving: isUrgent ? 0 : lastReserve) {
+            let mayTakeLast = isUrgent && (!fits(records) || StoreMutants.active(.lastWindowsTakenEarly))
+            if let window = pick(.journal, besides: opened.first, leaving: mayTakeLast ? 0 : lastReserve) {
                 let next = StoreRecord.opened(.journal, window)
-                if journal.offset < lastBlock { records.append(next) } else { try append([next]) }
+                if fits(records + [next]) { records.append(next) } else { try append([next]) }
             } else if !isUrgent {
                 throw .full
             }
@@ -61,9 +77,7 @@ extension SnapshotStore {
         let group = JournalGroup(
             tenure: tenure, number: journal.number, predecessor: journal.predecessor, records: records)
         let (bytes, checksum) = group.encoded(store: format.store)
-        // The last block of all is for the record that opens the next window, once there is one.
-        let end = journal.hasNext || opensJournal(records) ? Int(geometry.windowSize) : lastBlock
-        if journal.offset + bytes.count > end {
+        if journal.offset + bytes.count > end(of: records) {
             guard journal.hasNext else { throw .full }
             journal.moveOn()
             state.open.journal.removeFirst()

@@ -9,6 +9,14 @@ struct ReplayedPiece {
     var windows: [UInt32] = []
     /// Where its tenure may still be writing: the window of the last group, and what it had opened next.
     var tail: [UInt32] = []
+    /// Where nothing was written yet: behind the last group, or in what was opened next.
+    var end: JournalEnd?
+}
+
+/// A place in a window of a journal, and all behind it.
+struct JournalEnd: Equatable, Sendable {
+    var window: UInt32
+    var offset: Int
 }
 
 /// Reads a journal in large parts.
@@ -62,6 +70,8 @@ extension SnapshotStore {
         outcome.bytes = position.liveBytes
         outcome.windows = position.piece.windows
         outcome.tail = Array(position.piece.windows[position.current...])
+        if position.hasNext { position.moveOn() }
+        outcome.end = JournalEnd(window: position.window, offset: position.offset)
         return outcome
     }
 

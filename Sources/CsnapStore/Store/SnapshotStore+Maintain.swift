@@ -25,8 +25,9 @@ extension SnapshotStore {
     private static var fewEntries: UInt64 { 1024 }
 
     /// The journal is half full, or in so many pieces that takeovers would soon have to wait for a checkpoint; or its
-    /// last window is, and a checkpoint would give others back.
+    /// last window is, and a checkpoint would give others back; or those of dead servers lie in the last windows.
     private var needsCheckpoint: Bool {
+        if isScarce, anchor.pieces.count > 1, !StoreMutants.active(.scarceStoreWaits) { return true }
         if journal.liveBytes >= journalCap / 2 || anchor.pieces.count > StoreAnchor.pieceLimit / 2 { return true }
         let givesBack = anchor.pieces.count > 1 || journal.current > 0
         return givesBack && isJournalShort && pick(.journal, leaving: lastReserve) == nil

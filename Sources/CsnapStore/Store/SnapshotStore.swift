@@ -39,6 +39,8 @@ package struct SnapshotStore<Device: BlockDevice> {
     var isSweptInPart = true
     var cache: NodeCache
     let buffer: AlignedBuffer
+    /// Whoever took this store found no more windows than are kept for takeovers and deletion.
+    var isScarce = false
     var isEnded = false
     /// What loading went past; none: it went past nothing, damage is an error. Only while a store is inspected.
     var damage: LoadDamage?

@@ -54,6 +54,18 @@ package enum StoreMutant: String, CaseIterable, Sendable {
     case reserveForAll
     /// At the journal's cap nothing is recorded before a checkpoint has found room.
     case capHoldsAll
+    /// What may use the reserve opens a journal's next window as early there as elsewhere.
+    case lastWindowsTakenEarly
+    /// A takeover takes a window for its journal, or is refused.
+    case noJournalBehindDead
+    /// A journal goes on behind one that its dead owner may still write to.
+    case journalBehindLiving
+    /// What was kept away comes back only where the journal has room for the word of it.
+    case settledByJournalAlone
+    /// The last blocks of a journal hold no word that a checkpoint needs.
+    case noBlockForNodes
+    /// In a scarce store the journals of the dead are kept as long as in any other.
+    case scarceStoreWaits
     /// Nothing is swept before a checkpoint has found room.
     case sweepAwaitsCheckpoint
     /// The checksum of a group of the journal is not looked at.

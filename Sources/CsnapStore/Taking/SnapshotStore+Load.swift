@@ -1,5 +1,15 @@
 import CsnapCore
 
+/// The journal that a base left.
+struct LoadedJournal {
+    /// What a successor would have to replay.
+    var pieces: [JournalPiece] = []
+    /// All windows that they lie in.
+    var windows: [UInt32] = []
+    /// Of these, where there is room behind what was written.
+    var ends: [JournalEnd] = []
+}
+
 extension SnapshotStore {
     /// The highest anchor that stands; nil: nobody ever stood in this store.
     mutating func findBase(below own: Tenure?) throws(StoreError) -> StoreAnchor? {
@@ -69,16 +79,14 @@ extension SnapshotStore {
         return found
     }
 
-    /// Takes over what a base left: catalog, tree, journal. The pieces that a successor would have to replay, and all
-    /// windows that they lie in.
-    mutating func load(_ base: StoreAnchor) throws(StoreError) -> (pieces: [JournalPiece], windows: [UInt32]) {
+    /// Takes over what a base left: catalog, tree, journal.
+    mutating func load(_ base: StoreAnchor) throws(StoreError) -> LoadedJournal {
         anchor = base
         if let catalog = base.catalog { state = try loadCatalog(catalog, length: Int(base.catalogLength)) }
         tree = TreeRoot(pointer: base.root, level: base.rootLevel)
         state.quarantine = base.quarantine
         freePassedJournals(needed: [])
-        var pieces: [JournalPiece] = []
-        var windows: [UInt32] = []
+        var loaded = LoadedJournal()
         for piece in base.pieces {
             let isOwn = piece.tenure == base.tenure
             if isOwn { openAgain(base.openWindows) }
@@ -88,14 +96,17 @@ extension SnapshotStore {
             guard let last = outcome.last else { continue }
             var replayed = piece
             replayed.cut = last
-            pieces.append(replayed)
-            windows += outcome.windows
+            loaded.pieces.append(replayed)
+            loaded.windows += outcome.windows
+            // Who began where an earlier one had ended has written there.
+            loaded.ends.removeAll { outcome.windows.contains($0.window) }
+            if let end = outcome.end { loaded.ends.append(end) }
         }
         // Only now: a window may have held data when an earlier piece began, and be a later one's journal.
-        for window in base.pieces.flatMap({ $0.windows }) + windows {
+        for window in base.pieces.flatMap({ $0.windows }) + loaded.windows {
             state.windows[Int(window)] = Window(kind: .journal, used: 1)
         }
-        return (pieces, windows)
+        return loaded
     }
 
     private mutating func openAgain(_ windows: OpenWindows) {

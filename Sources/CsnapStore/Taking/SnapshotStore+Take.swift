@@ -18,10 +18,10 @@ extension SnapshotStore {
                 let journal = try store.load(base)
                 guard origin.size >= store.state.originSize else { throw .outOfRange }
                 if !StoreMutants.active(.noFlushBeforeFirstAnchor) { try store.flush() }
-                try store.stand(on: base, journal.pieces, in: journal.windows, settled)
+                try store.stand(on: base, journal, settled)
                 store.readers = ReaderMemory(lastWrite: store.state.lastWrite)
             } else {
-                try store.stand(on: nil, [], in: [], settled)
+                try store.stand(on: nil, LoadedJournal(), settled)
             }
         } catch {
             if error == .outOfRange {
@@ -98,7 +98,7 @@ extension SnapshotStore {
 
     /// From the base to our own first anchor: what the dead may still write to is kept away, then we count.
     private mutating func stand(
-        on base: StoreAnchor?, _ pieces: [JournalPiece], in windows: [UInt32], _ settled: [SettleFact]
+        on base: StoreAnchor?, _ loaded: LoadedJournal, _ settled: [SettleFact]
     ) throws(StoreError) {
         if let base {
             if StoreMutants.active(.quarantineNotInherited) { state.quarantine = [] }
@@ -106,19 +106,19 @@ extension SnapshotStore {
             if StoreMutants.active(.windowsNotQuarantined) { state.quarantine = [] }
         }
         state.quarantine.removeAll { part in settled.contains { $0.settles(part) } }
-        guard state.quarantine.count <= StoreLimits.unsettledTenures, pieces.count < StoreAnchor.pieceLimit else {
-            throw .full
-        }
+        guard state.quarantine.count <= StoreLimits.unsettledTenures, loaded.pieces.count < StoreAnchor.pieceLimit
+        else { throw .full }
         state.open = OpenWindows()
-        freePassedJournals(needed: windows)
-        guard let window = pick(.journal) else { throw .full }
-        state.open.journal = [window]
-        state.windows[Int(window)] = Window(kind: .journal, used: 1)
-        journal.piece.windows = [window]
+        freePassedJournals(needed: loaded.windows)
+        guard let place = placeOfJournal(loaded.ends) else { throw .full }
+        state.open.journal = [place.window]
+        state.windows[Int(place.window)] = Window(kind: .journal, used: 1)
+        journal.begin(at: place)
+        isScarce = pick(.journal, leaving: reserve) == nil
         anchor = StoreAnchor(
             store: format.store, tenure: tenure, owner: owner, sequence: 1, root: tree.pointer, rootLevel: tree.level,
             catalog: base?.catalog, catalogLength: base?.catalogLength ?? 0, openWindows: state.open,
-            pieces: pieces + [journal.piece], quarantine: state.quarantine)
+            pieces: loaded.pieces + [journal.piece], quarantine: state.quarantine)
         try writeAnchor()
         try expectNotSurpassed()
         // Each takeover adds a piece. A checkpoint may rewrite the whole tree, so the taking waits for it only if soon
@@ -127,6 +127,24 @@ extension SnapshotStore {
             // In a full store there may be no room for it either; then the next takeover says so.
             do throws(StoreError) { try checkpointNow() } catch { if error.isFatal { throw error } }
         }
+    }
+}
+
+extension SnapshotStore {
+    /// Where the journal of a new tenure begins. Of the last windows each takeover would take one away until a
+    /// checkpoint, so there it goes on behind a dead one's, if nobody writes there any more.
+    private func placeOfJournal(_ ends: [JournalEnd]) -> JournalEnd? {
+        if let window = pick(.journal, leaving: lastReserve) { return JournalEnd(window: window, offset: 0) }
+        // What a checkpoint needs must fit.
+        let last = Int(geometry.windowSize) - 2 * StoreLayout.blockSize
+        let settled = ends.filter { end in
+            if StoreMutants.active(.journalBehindLiving) { return end.offset <= last }
+            return end.offset <= last && !state.isQuarantined(end.window)
+        }
+        if !StoreMutants.active(.noJournalBehindDead), let end = settled.min(by: { $0.offset < $1.offset }) {
+            return end
+        }
+        return pick(.journal).map { JournalEnd(window: $0, offset: 0) }
     }
 }
 

@@ -35,7 +35,10 @@ extension SnapshotStore {
         var merged = work.overlay
         for item in overlay.items { merged.set(item) }
         overlay = merged
-        for offset in work.allocated { setNode(offset, used: false) }
+        for offset in work.allocated.reversed() {
+            setNode(offset, used: false)
+            if geometry.node(at: offset)?.window == state.open.nodes { freeNodes.append(offset) }
+        }
         for page in work.state.space.isChanged.indices where work.state.space.isChanged[page] {
             state.space.markChanged(page)
         }
