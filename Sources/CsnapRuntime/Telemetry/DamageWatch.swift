@@ -10,6 +10,8 @@ package struct DamageWatch {
     private static let patience = Interval.seconds(60)
     /// The store's own work would meet the same damage with each step.
     private static let rest = Interval.seconds(1)
+    /// A checkpoint that found no room would write its nodes in vain with each step.
+    private static let restWithoutRoom = Interval.milliseconds(100)
 
     /// Within `patience`, in order: at most one for each `interval`.
     private var said: [(error: StoreError, at: Instant)] = []
@@ -22,6 +24,9 @@ package struct DamageWatch {
     package mutating func met(_ error: StoreError, isWork: Bool = false, at now: Instant) {
         switch error {
         case .damaged, .damagedData: break
+        case .full:
+            if isWork { restsUntil = max(restsUntil, now + Self.restWithoutRoom) }
+            return
         default: return
         }
         if isWork { restsUntil = now + Self.rest }

@@ -77,10 +77,19 @@ import Testing
 
     @Test func whatIsNoDamageNeitherRestsNorIsSaid() {
         var watch = DamageWatch()
-        for error in [StoreError.full, .noSuchSnapshot(SnapshotNumber(1)), .outOfRange] {
+        for error in [StoreError.noSuchSnapshot(SnapshotNumber(1)), .outOfRange] {
             watch.met(error, isWork: true, at: at(0))
         }
         #expect(watch.take() == nil)
         #expect(!watch.isResting(at(0)))
+    }
+
+    @Test func aCheckpointWithoutRoomRestsForAMoment() {
+        var watch = DamageWatch()
+        watch.met(.full, at: at(0))
+        #expect(!watch.isResting(at(0)), "a client's write found none")
+        watch.met(.full, isWork: true, at: at(0))
+        #expect(watch.isResting(at(99)) && !watch.isResting(at(100)))
+        #expect(watch.take() == nil)
     }
 }
