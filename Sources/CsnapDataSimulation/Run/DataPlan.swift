@@ -42,7 +42,7 @@ package struct DataPlan: Sendable {
 
     package init(_ random: inout Generator) {
         nodes = 2 + random.next(below: 2)
-        if random.next(below: 4) == 0 {
+        if random.next(below: 3) == 0 {
             windows = [36, 44][random.next(below: 2)]
             snapshots = [6, 40, 40][random.next(below: 3)]
         }
