@@ -65,8 +65,8 @@ struct ReadHolds: Equatable, Sendable {
         return had
     }
 
-    /// The node's newest client said HELLO. It has thrown away what it was reading; and it holds its volume's lock, so
-    /// nobody before it reads there any more.
+    /// The node's newest client said HELLO or BYE. It has thrown away what it was reading; and it holds its volume's
+    /// lock, so nobody before it reads there any more.
     mutating func drop(clientOf node: NodeID) { drop { $0.process.node == node } }
 
     func count(of process: NodeBoot) -> Int {

@@ -22,10 +22,7 @@ extension SessionTable {
     /// Nothing of this client is at the disk. If no other of its writer is here, the writer is cleared.
     mutating func byeOf(_ session: Session) -> [SessionAction] {
         let volume = session.volume
-        if !SessionMutants.active(.holdsKeptAtBye) {
-            let owner = session.owner
-            volumes[volume].holds.drop { $0.process.node == owner.process.node && $0.client <= owner.client }
-        }
+        if !SessionMutants.active(.holdsKeptAtBye) { volumes[volume].holds.drop(clientOf: session.owner.process.node) }
         let woken = holdsChanged(volume)
         return woken + (hasConnection(of: session.writer, volume) ? [] : clear(session.writer, volume))
     }

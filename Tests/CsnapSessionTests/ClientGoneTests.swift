@@ -85,13 +85,20 @@ struct ClientGoneTests {
         #expect(Self.prove(&rig, client: 0) == [Self.answer(.done)])
     }
 
-    @Test("of another kernel it says that it is gone: its writer is settled by time, though no client ever comes")
-    func otherKernel() {
+    /// Node 3's machine has crashed with its client and runs another kernel, whose agent has said so.
+    static func booted() -> (SnapshotRig, SessionLimits) {
         var limits = SessionLimits()
         limits.settle = .seconds(60)
-        var rig = Self.killed(limits: limits)
-        Self.agent(&rig, boot: 6, kernel: 2)
-        #expect(Self.prove(&rig, client: 0) == [Self.busy], "of its own kernel there is none, of the old one there is")
+        var rig = killed(limits: limits)
+        agent(&rig, boot: 6, kernel: 2)
+        #expect(prove(&rig, client: 0) == [busy], "of its own kernel there is none, of the old one there is")
+        return (rig, limits)
+    }
+
+    @Test("of another kernel it says that it is gone: its writer is settled by time, though no client ever comes")
+    func otherKernel() {
+        let (booted, limits) = Self.booted()
+        var rig = booted
         #expect(!rig.served.orders.contains(.clearWriter(Self.writer())))
         #expect(rig.create() == [Rig.outcome(.refused(.writerLost, culprit: "node 3 (boot 5, 0 s)"))])
         #expect(rig.served.table.nextWake == rig.served.now + limits.settle)
@@ -103,11 +110,8 @@ struct ClientGoneTests {
 
     @Test("what time has settled and a full store could not clear is tried again after as much of it")
     func fullStore() {
-        var limits = SessionLimits()
-        limits.settle = .seconds(60)
-        var rig = Self.killed(limits: limits)
-        Self.agent(&rig, boot: 6, kernel: 2)
-        #expect(Self.prove(&rig, client: 0) == [Self.busy])
+        let (booted, limits) = Self.booted()
+        var rig = booted
         rig.served.isStoreSlow = true
         for _ in 0..<2 {
             #expect(rig.served.pass(limits.settle) == [])

@@ -35,7 +35,7 @@ package struct ControlAccess: Sendable {
 
     /// The rule of this process and this machine's group file.
     package static func system() -> ControlAccess {
-        ControlAccess(ownUser: geteuid(), group: getgrnam("csnap")?.pointee.gr_gid)
+        ControlAccess(ownUser: geteuid(), group: getgrnam(DaemonUser.name)?.pointee.gr_gid)
     }
 
     package func mayChange(_ peer: PeerCredentials) -> Bool {

@@ -2,6 +2,7 @@ import Glibc
 
 /// The user of the daemons, which `make install` has made by `csnap.sysusers`.
 package enum DaemonUser {
+    /// Of the group too, whose members may command the agent.
     package static let name = "csnap"
 
     /// Whether it is that user's, and we are root: what a daemon reads, root does.

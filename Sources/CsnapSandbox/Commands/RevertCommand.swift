@@ -23,10 +23,7 @@ extension SnapshotCommand {
         func run() throws {
             Interruption.watch()
             let socket = try agent.volumeSocket(volume)
-            if RevertSession.isUsed(socket) {
-                throw CommandFailure(
-                    text: "csnapctl: a program on this node uses \(volume) (\(socket)): stop it first", code: 4)
-            }
+            try RevertSession.expectUnused(volume, socket)
             let result: RevertResult
             do {
                 result = try agent.call(waitingFor: "the server to answer") { caller in
@@ -149,9 +146,16 @@ struct RevertSession {
 
     // MARK: This node
 
+    /// Throws the refusal of a command that needs the volume's socket for itself.
+    static func expectUnused(_ volume: String, _ socket: String) throws {
+        guard isUsed(socket) else { return }
+        throw CommandFailure(
+            text: "csnapctl: a program on this node uses \(volume) (\(socket)): stop it first", code: 4)
+    }
+
     /// Whether somebody is connected to this Unix socket: a connection carries the path by which its socket was bound,
     /// and the client binds beside the name and renames.
-    static func isUsed(_ path: String) -> Bool {
+    private static func isUsed(_ path: String) -> Bool {
         guard let file = fopen("/proc/net/unix", "re") else { return false }
         defer { fclose(file) }
         var line = [CChar](repeating: 0, count: 4096)

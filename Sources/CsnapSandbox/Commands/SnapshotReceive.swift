@@ -38,11 +38,7 @@ extension SnapshotCommand {
                 guard let revert = try caller.volume(volume).revert, revert.receiving else {
                     throw CommandFailure(text: "csnapctl: \(volume) is not being received", code: 4)
                 }
-                let socket = try options.agent.volumeSocket(volume)
-                guard !RevertSession.isUsed(socket) else {
-                    throw CommandFailure(
-                        text: "csnapctl: a program on this node uses \(volume) (\(socket)): stop it first", code: 4)
-                }
+                try RevertSession.expectUnused(volume, try options.agent.volumeSocket(volume))
                 try caller.endRevert(volume, revert.uuid)
                 return volume
             }
@@ -109,10 +105,7 @@ private struct SnapshotReceiver {
                 "the stream adds to a snapshot that this volume does not have: receive that one first, or a full one")
         }
         self.base = base
-        let socket = try options.agent.volumeSocket(volume)
-        guard !RevertSession.isUsed(socket) else {
-            throw Self.failure("a program on this node uses \(volume) (\(socket)): stop it first")
-        }
+        try RevertSession.expectUnused(volume, try options.agent.volumeSocket(volume))
         device = try options.device(volume, "origin")
         guard device.size == header.size else {
             throw Self.failure(

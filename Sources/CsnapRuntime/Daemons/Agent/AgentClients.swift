@@ -149,6 +149,6 @@ enum SocketAccess {
     /// Owner and group; the group is csnap where it exists and we may give it.
     static func shareWithGroup(_ path: String) {
         chmod(path, 0o660)
-        if let group = getgrnam("csnap") { _ = chown(path, uid_t.max, group.pointee.gr_gid) }
+        if let group = getgrnam(DaemonUser.name) { _ = chown(path, uid_t.max, group.pointee.gr_gid) }
     }
 }
