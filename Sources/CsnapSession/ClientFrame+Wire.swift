@@ -5,7 +5,7 @@ extension ClientFrame: SessionFrame {
     /// trusted with more.
     package static let maximumBody = 64 << 10 + 64
 
-    package static func isKnown(type: UInt16) -> Bool { (1...13).contains(type) }
+    package static func isKnown(type: UInt16) -> Bool { (1...14).contains(type) }
 
     package var type: UInt16 {
         switch self {
@@ -22,6 +22,7 @@ extension ClientFrame: SessionFrame {
         case .clientGone: 11
         case .readData: 12
         case .writeBranch: 13
+        case .openImages: 14
         }
     }
 
@@ -31,7 +32,7 @@ extension ClientFrame: SessionFrame {
         case .queryWrite(_, let epoch, _), .queryRead(_, let epoch, _, _), .endRead(_, let epoch),
             .listSnapshots(_, let epoch, _), .queryChanges(_, let epoch, _), .command(_, let epoch, _),
             .clientGone(_, let epoch, _, _), .readData(_, let epoch, _, _, _), .writeBranch(_, let epoch, _),
-            .ping(let epoch):
+            .openImages(let epoch, _), .ping(let epoch):
             epoch
         case .barrierAck(let attempt): attempt.tenure.epoch
         case .bye: .none
@@ -71,6 +72,9 @@ extension ClientFrame: SessionFrame {
         case .writeBranch(let request, _, let data):
             writer.fixed(request)
             writer.value(data)
+        case .openImages(_, let images):
+            writer.varint(UInt64(images.count))
+            for image in images { writer.varint(image) }
         case .ping, .bye: break
         }
     }
@@ -122,6 +126,12 @@ extension ClientFrame: SessionFrame {
                 request: try reader.fixed(UInt64.self), epoch: epoch, snapshot: try reader.varint(),
                 offset: try reader.varint(), length: try reader.varint32())
         case 13: return .writeBranch(request: try reader.fixed(UInt64.self), epoch: epoch, try reader.value())
+        case 14:
+            let count = try reader.varint()
+            guard count <= UInt64(SessionWire.maximumOpenImages) else { throw .tooLarge }
+            var images: [UInt64] = []
+            for _ in 0..<count { images.append(try reader.varint()) }
+            return .openImages(epoch: epoch, images)
         default: throw .unknownKind(UInt8(truncatingIfNeeded: type))
         }
     }

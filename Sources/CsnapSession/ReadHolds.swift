@@ -101,13 +101,13 @@ struct ReadHolds: Equatable, Sendable {
     /// Snapshots that are being read, and by which nodes.
     var readers: SortedTable<UInt64, [NodeID]> {
         var readers = SortedTable<UInt64, [NodeID]>()
-        for (key, read) in reads { Self.note(key.owner, reading: read.snapshot, in: &readers) }
+        for (key, read) in reads { Self.note(key.owner, of: read.snapshot, in: &readers) }
         return readers
     }
 
-    static func note(_ owner: ReadOwner, reading snapshot: UInt64, in readers: inout SortedTable<UInt64, [NodeID]>) {
-        let known = readers[snapshot] ?? []
-        if !known.contains(owner.process.node) { readers[snapshot] = known + [owner.process.node] }
+    static func note(_ user: ReadOwner, of snapshot: UInt64, in users: inout SortedTable<UInt64, [NodeID]>) {
+        let known = users[snapshot] ?? []
+        if !known.contains(user.process.node) { users[snapshot] = known + [user.process.node] }
     }
 
     /// Per node, for people.

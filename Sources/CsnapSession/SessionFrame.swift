@@ -14,6 +14,8 @@ package enum ClientFrame: Equatable, Sendable {
     case readData(request: UInt64, epoch: Epoch, snapshot: UInt64, offset: UInt64, length: UInt32)
     /// Write this to a branch.
     case writeBranch(request: UInt64, epoch: Epoch, BranchData)
+    /// The numbers of all snapshots and branches that programs have open through this client.
+    case openImages(epoch: Epoch, [UInt64])
     /// Nothing of this client is at the disk, nothing granted is unused, the origin is flushed.
     case barrierAck(BarrierAttempt)
     /// The snapshots of this volume with numbers above `after`, one page.

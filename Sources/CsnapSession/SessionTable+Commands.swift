@@ -30,16 +30,17 @@ extension SessionTable {
         case .moveRevert(_, let uuid, let cursor):
             let move = StoreOrder.moveRevert(uuid: uuid, cursor: cursor)
             return [self.order(move, volume, for: .revert(answer, volume: volume, isBegin: false))]
-        case .delete(_, let name):
+        case .show(_, let name): order = .show(name: name)
+        case .delete(_, let name, let uuid):
             // Until all volumes have theirs, the one that decides must show it.
             if let id = volumes[volume].barrier, barriers[id]?.name == name { return refusal(.busy, name, answer) }
-            order = .delete(name: name, inUse: uses(volume))
+            order = .delete(name: name, uuid: uuid, inUse: uses(volume))
         case .branch(_, let from, let name, let uuid):
             guard SnapshotName.isValid(name) else { return refusal(.badName, name, answer) }
             order = .branch(from: from, name: name, uuid: uuid)
-        case .rename(_, let from, let to):
+        case .rename(_, let from, let to, let uuid):
             guard SnapshotName.isValid(to) else { return refusal(.badName, to, answer) }
-            order = .rename(from: from, to: to)
+            order = .rename(from: from, to: to, uuid: uuid)
         case .list(_, let after): order = .list(after: after)
         case .examine: order = .examine
         case .changes(_, let query): order = .changes(query)

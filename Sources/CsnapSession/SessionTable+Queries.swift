@@ -128,14 +128,22 @@ extension SessionTable {
 
     // MARK: Holds and reuse
 
-    /// What is read just now may not be deleted.
+    /// What is read just now may not be deleted, nor what a program has open.
     func uses(_ volume: Int) -> [SnapshotUse] {
         var readers = volumes[volume].holds.readers
         for order in orders.values {
             guard case .read(let read, volume) = order else { continue }
-            ReadHolds.note(read.owner, reading: read.snapshot, in: &readers)
+            ReadHolds.note(read.owner, of: read.snapshot, in: &readers)
+        }
+        var holders = SortedTable<UInt64, [NodeID]>()
+        for (_, session) in sessions(on: [volume]) {
+            for image in session.openImages { ReadHolds.note(session.owner, of: image, in: &holders) }
         }
         var uses: [SnapshotUse] = []
+        for (number, nodes) in holders {
+            let verb = nodes.count == 1 ? " has it open" : " have it open"
+            uses.append(SnapshotUse(number: number, culprit: Self.words(nodes) + verb))
+        }
         for (number, nodes) in readers {
             let verb = nodes.count == 1 ? " reads it" : " read it"
             uses.append(SnapshotUse(number: number, culprit: Self.words(nodes) + verb))

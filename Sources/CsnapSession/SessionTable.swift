@@ -62,6 +62,8 @@ package struct SessionTable: Equatable, Sendable {
         var early: [ClientFrame] = []
         /// Requests of writes that are not answered.
         var writes: [UInt64] = []
+        /// Snapshots and branches that programs have open there.
+        var openImages: [UInt64] = []
     }
 
     /// For whom an order is.
@@ -165,7 +167,7 @@ package struct SessionTable: Equatable, Sendable {
             case .hello(let hello): return greet(hello, id, now)
             case .bye: return end(id, .bye)
             case .queryWrite, .queryRead, .endRead, .readData, .writeBranch, .barrierAck, .listSnapshots,
-                .queryChanges, .command, .clientGone, .ping:
+                .queryChanges, .openImages, .command, .clientGone, .ping:
                 return end(id, .helloMissing)
             }
         case .greeting: return received(frame, greeting: id)
@@ -223,7 +225,7 @@ extension SessionTable {
         case .ping(let epoch):
             return epoch == tenure.epoch ? [.send(.pong(epoch: epoch), to: id)] : refuseEpoch(epoch, id)
         case .queryWrite, .queryRead, .endRead, .readData, .writeBranch, .barrierAck, .listSnapshots, .queryChanges,
-            .command, .clientGone:
+            .openImages, .command, .clientGone:
             return end(id, .helloMissing)
         }
     }
@@ -236,7 +238,7 @@ extension SessionTable {
         case .command, .clientGone: return end(id, .wrongImage)
         case .bye: return end(id, .bye) + byeOf(session)
         case .queryWrite, .queryRead, .endRead, .readData, .writeBranch, .barrierAck, .listSnapshots, .queryChanges,
-            .ping:
+            .openImages, .ping:
             break
         }
         guard frame.epoch == tenure.epoch else { return refuseEpoch(frame.epoch, id) }
@@ -259,6 +261,11 @@ extension SessionTable {
             let answer = CommandAnswer(connection: id, request: request)
             guard orderCount(of: id) < limits.waitingQueries else { return end(id, .tooManyQueries) }
             return [order(.changes(query), session.volume, for: .changes(answer))]
+        case .openImages(_, let images):
+            var session = session
+            session.openImages = images
+            connections[id] = .session(session)
+            return []
         case .ping(let epoch): return [.send(.pong(epoch: epoch), to: id)]
         case .hello, .command, .clientGone, .bye: return []
         }
@@ -270,7 +277,8 @@ extension SessionTable {
         switch frame {
         case .hello: return end(id, .helloTwice)
         case .bye: return end(id, .bye)
-        case .queryWrite, .queryRead, .endRead, .readData, .writeBranch, .barrierAck, .listSnapshots, .queryChanges:
+        case .queryWrite, .queryRead, .endRead, .readData, .writeBranch, .barrierAck, .listSnapshots, .queryChanges,
+            .openImages:
             return end(id, .wrongImage)
         case .ping, .command, .clientGone: break
         }
@@ -284,7 +292,7 @@ extension SessionTable {
             return clientGone(proof, CommandAnswer(connection: id, request: request))
         case .ping(let epoch): return [.send(.pong(epoch: epoch), to: id)]
         case .hello, .bye, .queryWrite, .queryRead, .endRead, .readData, .writeBranch, .barrierAck, .listSnapshots,
-            .queryChanges:
+            .queryChanges, .openImages:
             return []
         }
     }

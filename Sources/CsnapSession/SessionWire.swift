@@ -26,6 +26,8 @@ package enum SessionWire {
     package static let maximumChanges = 4096
     /// Volumes of one snapshot.
     package static let volumesOfOneCommand = 64
+    /// Snapshots and branches that programs have open through one client: one for each of its NBD connections.
+    package static let maximumOpenImages = 64
     package static let maximumImageName = 64
 }
 

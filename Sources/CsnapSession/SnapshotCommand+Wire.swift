@@ -18,6 +18,7 @@ extension SnapshotCommand: WireValue {
         case .branch: 22
         case .beginReceive: 23
         case .finishReceive: 24
+        case .show: 25
         }
     }
 
@@ -29,10 +30,14 @@ extension SnapshotCommand: WireValue {
             writer.string(name)
             writer.value(uuid)
             writer.fixed(UInt32(bitPattern: priority))
-        case .delete(_, let name): writer.string(name)
-        case .rename(_, let from, let to):
+        case .show(_, let name): writer.string(name)
+        case .delete(_, let name, let uuid):
+            writer.string(name)
+            writer.optional(uuid)
+        case .rename(_, let from, let to, let uuid):
             writer.string(from)
             writer.string(to)
+            writer.optional(uuid)
         case .list(_, let after): writer.varint(after)
         case .examine, .resize: break
         case .changes(_, let query): writer.value(query)
@@ -64,11 +69,13 @@ extension SnapshotCommand: WireValue {
             self = .create(
                 volume: volume, name: try reader.string(limit: SnapshotName.limit), uuid: try reader.value(),
                 priority: Int32(bitPattern: try reader.fixed(UInt32.self)))
-        case 2: self = .delete(volume: volume, name: try reader.string(limit: SnapshotName.limit))
+        case 2:
+            self = .delete(
+                volume: volume, name: try reader.string(limit: SnapshotName.limit), uuid: try reader.optional())
         case 3:
             self = .rename(
                 volume: volume, from: try reader.string(limit: SnapshotName.limit),
-                to: try reader.string(limit: SnapshotName.limit))
+                to: try reader.string(limit: SnapshotName.limit), uuid: try reader.optional())
         case 4: self = .list(volume: volume, after: try reader.varint())
         case 5: self = .examine(volume: volume)
         case 6: self = .changes(volume: volume, try reader.value())
@@ -96,6 +103,7 @@ extension SnapshotCommand: WireValue {
         case 23: self = .beginReceive(volume: volume, uuid: try reader.value())
         case 18: self = .moveRevert(volume: volume, uuid: try reader.value(), cursor: try reader.varint())
         case 19: self = .endRevert(volume: volume, uuid: try reader.value())
+        case 25: self = .show(volume: volume, name: try reader.string(limit: SnapshotName.limit))
         default: throw .unknownKind(kind)
         }
     }

@@ -35,9 +35,11 @@ package enum StoreOrder: Equatable, Sendable {
     case endRevert(uuid: Bits128)
     /// Begin a branch as that snapshot, unless this command made one before.
     case branch(from: String, name: String, uuid: Bits128)
-    /// Refused by name if it is one of those in use.
-    case delete(name: String, inUse: [SnapshotUse])
-    case rename(from: String, to: String)
+    case show(name: String)
+    /// Refused by name if it is one of those in use. With `uuid`: done if there is none of it any more.
+    case delete(name: String, uuid: Bits128? = nil, inUse: [SnapshotUse])
+    /// With `uuid`: done if the one of it has the new name.
+    case rename(from: String, to: String, uuid: Bits128? = nil)
     case list(after: UInt64)
     case examine
     case changes(ChangesQuery)

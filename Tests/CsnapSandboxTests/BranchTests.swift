@@ -81,6 +81,12 @@ struct BranchTests {
             let run = try Program.csnapctl(["snapshot"] + words + ["--config", volume.directory + "/csnap.yaml"])
             #expect(run.code == 4 && run.output.contains(reason), "\(words): \(run.code) \(run.output)")
         }
+        let device = try volume.connect("snap/try")
+        try volume.killServer()
+        let inUse = try csnapctl("delete", "try")
+        #expect(inUse.code == 4 && inUse.output.contains("try: node 1 has it open"), "\(inUse.output)")
+        #expect(try device.read(offset: 0, count: 4096).count == 4096)
+        device.disconnect()
         #expect(try csnapctl("rename", "try", "tried").code == 0)
         #expect(try csnapctl("delete", "tried").code == 0)
         #expect(try csnapctl("delete", "monday").code == 0)

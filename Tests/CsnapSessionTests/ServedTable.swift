@@ -108,7 +108,7 @@ struct ServedTable {
             return .committed(
                 SnapshotEntry(number: generation - 1, uuid: uuid, name: "monday", size: 655361, createdAt: 0),
                 generation: generation)
-        case .delete(let name, _), .rename(_, let name):
+        case .delete(let name, _, _), .rename(_, let name, _), .show(let name):
             return .changed(SnapshotEntry(number: 3, uuid: .zero, name: name, size: 655361, createdAt: 0))
         case .list: return .outcome(.snapshots([], hasMore: false))
         case .examine:

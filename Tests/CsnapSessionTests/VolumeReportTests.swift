@@ -69,4 +69,30 @@ struct VolumeReportTests {
         _ = rig.served.received(.command(request: 3, epoch: Rig.tenure.epoch, delete), on: Rig.commander)
         #expect(rig.served.orders.last == .delete(name: "monday", inUse: []))
     }
+
+    @Test("what a program has open is not deleted until it is closed or its session ends")
+    func openWhileDeleted() {
+        var rig = Rig()
+        func used() -> [SnapshotUse] {
+            let delete = SnapshotCommand.delete(volume: "data", name: "monday")
+            _ = rig.served.received(.command(request: 2, epoch: Rig.tenure.epoch, delete), on: Rig.commander)
+            guard case .delete(_, _, let uses) = rig.served.orders.last else { return [] }
+            return uses
+        }
+        func open(_ images: [UInt64], on id: UInt64) {
+            _ = rig.served.received(.openImages(epoch: Rig.tenure.epoch, images), on: ConnectionID(id))
+        }
+        open([3, 4], on: 1)
+        open([3], on: 2)
+        #expect(
+            used() == [
+                SnapshotUse(number: 3, culprit: "node 1, node 2 have it open"),
+                SnapshotUse(number: 4, culprit: "node 1 has it open"),
+            ])
+        open([4], on: 1)
+        _ = rig.served.closed(ConnectionID(2))
+        #expect(used() == [SnapshotUse(number: 4, culprit: "node 1 has it open")])
+        open([], on: 1)
+        #expect(used() == [])
+    }
 }

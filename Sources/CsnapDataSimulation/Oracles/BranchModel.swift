@@ -140,14 +140,14 @@ final class BranchModel {
         for index in branches.indices where !branches[index].isGone {
             let old = branches[index]
             guard let new = now.first(where: { $0.number == old.number }) else {
-                guard case .delete(old.name, _) = order else { return "branch \(old.name) is lost" }
+                guard case .delete(old.name, _, _) = order else { return "branch \(old.name) is lost" }
                 branches[index].isGone = true
                 continue
             }
             guard old.uuid == new.about.uuid, old.base == new.base else { return "branch \(old.name) is another one" }
             if snapshots.isGone(old.base) { return "branch \(old.name) has no base any more" }
             guard old.name != new.about.name else { continue }
-            guard case .rename(old.name, new.about.name) = order else { return "\(old.name) has another name" }
+            guard case .rename(old.name, new.about.name, _) = order else { return "\(old.name) has another name" }
             branches[index].name = new.about.name
         }
         for new in now where isGone(new.number) {

@@ -58,7 +58,7 @@ final class SnapshotModel {
 
     private func adopt(_ now: [Snapshot], _ order: StoreOrder?) -> String? {
         for old in snapshots where !now.contains(where: { $0.number == old.number }) {
-            guard case .delete(old.name, _) = order else { return "snapshot \(old.number.value) is lost" }
+            guard case .delete(old.name, _, _) = order else { return "snapshot \(old.number.value) is lost" }
             gone.append(old)
             snapshots.removeAll { $0.number == old.number }
         }
@@ -76,7 +76,7 @@ final class SnapshotModel {
                 return "snapshot \(old.number.value) has become \(new.number.value)"
             }
             guard old.name != new.about.name else { continue }
-            guard case .rename(old.name, new.about.name) = order else { return "\(old.name) has another name" }
+            guard case .rename(old.name, new.about.name, _) = order else { return "\(old.name) has another name" }
             snapshots[index].name = new.about.name
         }
         return nil

@@ -153,7 +153,7 @@ final class People {
         case (.delete, .refused(.storeFull, _)), (.branch, .refused(.storeFull, _)): full()
         case (.branch(_, let from, _, _), .refused(.isBranch, _)) where world.branches.names.contains(from): break
         case (.branch, .refused(.unknownSnapshot, _)): break
-        case (.delete(_, let name), .refused(.inUse, _)) where world.branches.hasBranch(name):
+        case (.delete(_, let name, _), .refused(.inUse, _)) where world.branches.hasBranch(name):
             world.statistics[.keptBases] += 1
         case (.delete, .refused(.unknownSnapshot, _)), (.delete, .refused(.inUse, _)), (.delete, .snapshot),
             (.rename, .refused), (.rename, .snapshot), (.list, .snapshots):

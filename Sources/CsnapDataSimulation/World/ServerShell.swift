@@ -164,7 +164,7 @@ final class ServerShell {
             if let speaker = speakers[id] { world.ledger.gone(speaker.process, client) }
         case .writeBranch(let request, _, let data):
             branchesAsked[id, default: [:]][request] = (data, world.branches.clock)
-        case .readData, .barrierAck, .listSnapshots, .queryChanges, .command, .ping: break
+        case .readData, .barrierAck, .listSnapshots, .queryChanges, .openImages, .command, .ping: break
         }
         with { $0.received(frame, on: id, at: world.instant) }
     }

@@ -97,7 +97,7 @@ struct SimulatedVolume {
             guard let base = named(from) else { return .outcome(.refused(.unknownSnapshot, culprit: from)) }
             if base.base != nil { return .outcome(.refused(.isBranch, culprit: from)) }
             return .changed(SnapshotEntry(try store.branch(SnapshotRequest(uuid: uuid, name: name), of: base.number)))
-        case .delete(let name, let inUse):
+        case .delete(let name, _, let inUse):
             guard let snapshot = named(name) else { return .outcome(.refused(.unknownSnapshot, culprit: name)) }
             if store.branch(of: snapshot.number) != nil { return .outcome(.refused(.inUse, culprit: name)) }
             if let use = inUse.first(where: { $0.number == snapshot.number.value }) {
@@ -105,7 +105,7 @@ struct SimulatedVolume {
             }
             try store.delete(snapshot.number)
             return .changed(SnapshotEntry(snapshot))
-        case .rename(let from, let to):
+        case .rename(let from, let to, _):
             guard let old = named(from) else { return .outcome(.refused(.unknownSnapshot, culprit: from)) }
             return .changed(SnapshotEntry(try store.change(old.number, name: to, priority: 0, flags: [])))
         case .list(let after):

@@ -22,7 +22,7 @@ package enum ControlRequest: Equatable, Sendable {
             .snapshot(.beginReceive), .snapshot(.finishReceive),
             .snapshot(.moveRevert), .snapshot(.endRevert), .snapshot(.branch), .snapshot(.delete), .snapshot(.rename):
             true
-        case .snapshot(.list), .snapshot(.examine), .snapshot(.changes): false
+        case .snapshot(.show), .snapshot(.list), .snapshot(.examine), .snapshot(.changes): false
         // It reads the whole store.
         case .snapshot(.check): true
         }

@@ -267,7 +267,8 @@ final class FakeServer: Sendable {
             let frame = ServerFrame.snapshots(
                 request: request, epoch: epoch, entries: page, hasMore: rest.count > page.count)
             Self.answer(peer, frame, &state)
-        case .queryRead, .endRead, .readData, .writeBranch, .queryChanges, .barrierAck, .command, .clientGone, .bye:
+        case .queryRead, .endRead, .readData, .writeBranch, .queryChanges, .barrierAck, .openImages, .command,
+            .clientGone, .bye:
             break
         }
     }

@@ -40,6 +40,29 @@ import Testing
         core.finishRead(9, now: Core.at(now))
     }
 
+    // MARK: Open exports
+
+    @Test func theServerIsToldWhatProgramsHaveOpenAndTheNextSessionToo() {
+        func told(_ images: [UInt64]) -> ClientCore.Action { .send(.openImages(epoch: Epoch(1), images)) }
+        var core = Core.serving()
+        core.opened(5)
+        #expect(core.takeActions().contains(told([5])))
+        core.opened(5)
+        core.opened(3)
+        #expect(core.takeActions().last == told([3, 5]))
+        core.closed(5)
+        #expect(core.takeActions().last == told([3, 5]), "one of two")
+        core.sessionLost(Core.at(2))
+        core.closed(3)
+        #expect(!core.takeActions().contains(told([5])), "there is no session")
+        core.wake(Core.at(100))
+        core.sessionConnected()
+        core.receive(Core.welcome(Core.first), now: Core.at(100))
+        #expect(core.takeActions().contains(told([5])))
+        core.closed(5)
+        #expect(core.takeActions() == [told([])])
+    }
+
     // MARK: Barrier
 
     @Test func beginHoldsWritesDrainsFlushesThenAcknowledges() {

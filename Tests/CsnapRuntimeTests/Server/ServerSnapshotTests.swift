@@ -106,6 +106,48 @@ struct ServerSnapshotTests {
         #expect(try Self.map(heir, 2, epoch: tenure.epoch) == nil, "an error, no place")
     }
 
+    @Test("a command that says a uuid, repeated, does nothing to another snapshot that has the name by now")
+    func repeatedCommands() throws {
+        let fixture = try ServerFixture()
+        let (client, commander) = try Self.start(fixture)
+        try Self.makeMonday(client, commander)
+        guard case .outcome(1, _, .snapshot(let made)) = try commander.hear() else {
+            Issue.record("no snapshot")
+            return
+        }
+        #expect(try Self.ask(commander, .show(volume: "data", name: "monday")) == .snapshot(made))
+        let show = SnapshotCommand.show(volume: "data", name: "none")
+        #expect(try Self.ask(commander, show) == .refused(.unknownSnapshot, culprit: "none"))
+        let rename = SnapshotCommand.rename(volume: "data", from: "monday", to: "day", uuid: made.uuid)
+        var renamed = made
+        renamed.name = "day"
+        #expect(try Self.ask(commander, rename) == .snapshot(renamed))
+        #expect(try Self.ask(commander, rename) == .snapshot(renamed), "it is done already")
+        func branch(_ name: String, _ uuid: UInt64) throws -> Bits128 {
+            let uuid = Bits128(high: 9, low: uuid)
+            let branch = SnapshotCommand.branch(volume: "data", from: "day", name: name, uuid: uuid)
+            guard case .snapshot = try Self.ask(commander, branch) else { return .zero }
+            return uuid
+        }
+        let first = try branch("try", 1)
+        let delete = SnapshotCommand.delete(volume: "data", name: "try", uuid: first)
+        guard case .snapshot = try Self.ask(commander, delete) else {
+            Issue.record("not deleted")
+            return
+        }
+        let second = try branch("try", 2)
+        #expect(try Self.ask(commander, delete) == .done, "it is gone already")
+        let other = SnapshotCommand.delete(volume: "data", name: "try", uuid: made.uuid)
+        #expect(try Self.ask(commander, other) == .refused(.unknownSnapshot, culprit: "try"))
+        let wrong = SnapshotCommand.rename(volume: "data", from: "try", to: "tried", uuid: made.uuid)
+        #expect(try Self.ask(commander, wrong) == .refused(.unknownSnapshot, culprit: "try"))
+        guard case .snapshots(let left, _) = try Self.ask(commander, .list(volume: "data", after: 0)) else {
+            Issue.record("no list")
+            return
+        }
+        #expect(left.map(\.uuid) == [made.uuid, second])
+    }
+
     @Test("a writer on record that the next server does not hear of makes it refuse, by name, until it is fenced")
     func writersOutliveServers() throws {
         let fixture = try ServerFixture()

@@ -74,26 +74,30 @@ final class SnapshotForwarder: Sendable {
         return started
     }
 
-    /// Repeats it while the server moves: a snapshot's uuid makes creation safe to repeat, and what is deleted stays
-    /// so.
+    /// A name may come to mean another snapshot before a command is repeated; a uuid does not.
     private func carry(_ command: SnapshotCommand, _ patience: Interval) -> Examination {
+        let until = BootClock.now() + patience
+        guard let name = command.ambiguousName else { return repeating(command, until) }
+        let found = repeating(.show(volume: command.volume, name: name), until)
+        guard case .success(.snapshot(let entry)) = found else { return found }
+        return repeating(command.meaning(entry.uuid), until)
+    }
+
+    /// Repeats it while the server moves: uuids make commands safe to repeat.
+    private func repeating(_ command: SnapshotCommand, _ until: Instant) -> Examination {
         let keys: KeyRing
         do throws(KeyFileError) {
             keys = try KeySource(configuration).current
         } catch {
             return .failure(.refused(code: "key", message: error.description))
         }
-        let until = BootClock.now() + patience
         let readersUntil = min(until, BootClock.now() + Self.readersPatience)
-        var wasSent = false
         while BootClock.now() < until {
             if let target = target() {
-                let wasSentBefore = wasSent
-                switch ask({ .command(request: 1, epoch: $0, command) }, of: target, keys, until, &wasSent) {
+                switch ask({ .command(request: 1, epoch: $0, command) }, of: target, keys, until) {
                 case .refused(.notActive, _), nil: break
                 // The end of a reading is on its way, perhaps.
                 case .refused(.inUse, _) where BootClock.now() < readersUntil: break
-                case .refused(.unknownSnapshot, _) where wasSentBefore && command.isDelete: return .success(.done)
                 case .some(let outcome): return .success(outcome)
                 }
             }
@@ -106,15 +110,13 @@ final class SnapshotForwarder: Sendable {
     /// at most for `patience`.
     func tellGone(_ volume: String, client: Bits128, patience: Interval) -> Bool {
         guard let target = target(), let keys = try? KeySource(configuration).current else { return false }
-        var wasSent = false
         let frame = { ClientFrame.clientGone(request: 1, epoch: $0, volume: volume, client: client) }
-        return ask(frame, of: target, keys, BootClock.now() + patience, &wasSent) == .done
+        return ask(frame, of: target, keys, BootClock.now() + patience) == .done
     }
 
     /// One session for one question; nil: it ended without an answer.
     private func ask(
-        _ question: (Epoch) -> ClientFrame, of target: Target, _ keys: KeyRing, _ until: Instant,
-        _ wasSent: inout Bool
+        _ question: (Epoch) -> ClientFrame, of target: Target, _ keys: KeyRing, _ until: Instant
     ) -> CommandOutcome? {
         let hello = SessionHello(
             versions: SessionWire.versions, process: target.process, client: RandomBits.draw(),
@@ -125,13 +127,26 @@ final class SnapshotForwarder: Sendable {
         let session = CommandSession(target.address, source: source, keys: keys, hello: hello, until: until)
         // A server whose machine died closes nothing: that it was replaced is heard from the agent alone.
         let isReplaced = { self.target().map { $0.tenure != target.tenure } ?? false }
-        return session?.ask(question(target.tenure.epoch), &wasSent, unless: isReplaced)
+        return session?.ask(question(target.tenure.epoch), unless: isReplaced)
     }
 }
 
 extension SnapshotCommand {
-    fileprivate var isDelete: Bool {
-        if case .delete = self { true } else { false }
+    /// The name by which alone it says what it means.
+    fileprivate var ambiguousName: String? {
+        switch self {
+        case .delete(_, let name, nil), .rename(_, let name, _, nil): name
+        default: nil
+        }
+    }
+
+    /// The same, for the snapshot or branch of that uuid alone.
+    fileprivate func meaning(_ uuid: Bits128) -> SnapshotCommand {
+        switch self {
+        case .delete(let volume, let name, _): .delete(volume: volume, name: name, uuid: uuid)
+        case .rename(let volume, let from, let to, _): .rename(volume: volume, from: from, to: to, uuid: uuid)
+        default: self
+        }
     }
 }
 
@@ -148,12 +163,8 @@ private struct CommandSession {
         self.until = until
     }
 
-    /// Nil: the session ended without an answer. `wasSent`: an earlier try of the question may have been carried out.
-    func ask(
-        _ question: ClientFrame, _ wasSent: inout Bool, unless isReplaced: () -> Bool
-    ) -> CommandOutcome? {
-        var sentNow = false
-        defer { wasSent = wasSent || sentNow }
+    /// Nil: the session ended without an answer, and the question may have been carried out.
+    func ask(_ question: ClientFrame, unless isReplaced: () -> Bool) -> CommandOutcome? {
         while BootClock.now() < until {
             let isWriting = link.isConnecting || link.socket.wantsToWrite
             var entry = pollfd(
@@ -173,7 +184,6 @@ private struct CommandSession {
                 for frame in frames {
                     switch frame {
                     case .welcome:
-                        sentNow = true
                         guard link.send(question) else { return nil }
                     case .outcome(_, _, let outcome): return outcome
                     case .refused, .goAway: return nil

@@ -4,6 +4,26 @@ package import CsnapSession
 /// What is asked of the server about snapshots and branches: where their chunks are, what is written to them, what
 /// differs, which there are.
 extension ClientCore {
+    // MARK: - Who has what open
+
+    /// A connection has chosen the export of that snapshot or branch, which is not deleted before `closed`.
+    package mutating func opened(_ image: UInt64) {
+        openImages[image] = (openImages[image] ?? 0) + 1
+        tellOpenImages()
+    }
+
+    package mutating func closed(_ image: UInt64) {
+        let left = (openImages[image] ?? 1) - 1
+        openImages[image] = left == 0 ? nil : left
+        tellOpenImages()
+    }
+
+    mutating func tellOpenImages() {
+        guard session == .open else { return }
+        let images = Array(openImages.keys.prefix(SessionWire.maximumOpenImages))
+        actions.append(.send(.openImages(epoch: gate.adopted.epoch, images)))
+    }
+
     // MARK: - Snapshot reads
 
     /// Reads chunks of a snapshot: `.readMapped` says where they are, as soon as that is known.

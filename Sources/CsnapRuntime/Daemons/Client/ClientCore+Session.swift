@@ -160,6 +160,7 @@ extension ClientCore {
         snapshots.sessionOpened()
         askList()
         askNextChanges()
+        if !openImages.isEmpty { tellOpenImages() }
     }
 
     mutating func abandon(_ now: Instant, pause: Interval) {

@@ -70,6 +70,8 @@ package struct ClientCore: Equatable, Sendable {
     var remoteReads = RemoteReads()
     var branchWrites = BranchWrites()
     var snapshots = SnapshotList()
+    /// Snapshots and branches that programs have open, and by how many connections.
+    var openImages = SortedTable<UInt64, Int>()
     var hanging = DiskWatch.Hanging()
     var lastRefusal: SessionRefusal?
     var heardAt = Instant.distantPast

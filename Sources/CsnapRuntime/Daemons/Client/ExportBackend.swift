@@ -5,6 +5,10 @@ import Synchronization
 ///
 /// The origin has no backend: its requests go through the gate to the disk.
 package protocol ExportBackend: AnyObject, Sendable {
+    /// A connection has chosen this export; `closed` follows when it has ended.
+    func opened()
+    func closed()
+
     /// Takes a READ, WRITE, FLUSH, TRIM or WRITE_ZEROES of an export that allows it, or a BLOCK_STATUS that asks for
     /// changes.
     ///

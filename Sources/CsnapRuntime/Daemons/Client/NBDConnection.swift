@@ -24,10 +24,12 @@ struct NBDConnection {
         let mailbox = try Mailbox()
         context.monitor.register(number, wakeup: mailbox.wakeup)
         defer { context.monitor.unregister(number) }
+        let backend = exports.first { $0.export.name == transmission.export.name }?.backend
+        backend?.opened()
+        defer { backend?.closed() }
         let flow = RequestFlow(
             connection: number, monitor: context.monitor, watch: context.watch, transmission: transmission,
-            backend: exports.first { $0.export.name == transmission.export.name }?.backend, mailbox: mailbox,
-            memory: try ConnectionMemory())
+            backend: backend, mailbox: mailbox, memory: try ConnectionMemory())
         carry(flow)
     }
 

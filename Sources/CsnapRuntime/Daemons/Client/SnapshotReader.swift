@@ -121,6 +121,8 @@ final class SnapshotReader: Sendable {
             })
     }
 
+    fileprivate func tell(_ news: (inout ClientCore) -> Void) { monitor.with(news) }
+
     // MARK: - One request
 
     fileprivate func begin(_ request: ExportRequest, _ export: SnapshotExport) {
@@ -320,6 +322,10 @@ final class SnapshotExport: ExportBackend {
         self.snapshot = snapshot
         self.chunkSize = chunkSize
     }
+
+    func opened() { reader.tell { $0.opened(snapshot) } }
+
+    func closed() { reader.tell { $0.closed(snapshot) } }
 
     func begin(_ request: ExportRequest) { reader.begin(request, self) }
 

@@ -142,8 +142,8 @@ struct VolumeStore {
             case .changes where error == .outOfRange:
                 return .outcome(.refused(.notOlder, culprit: volume))
             case .find, .commit, .prepare, .measure, .resize, .beginRevert, .beginReceive, .moveRevert,
-                .endRevert, .branch, .delete,
-                .rename, .list, .examine, .changes, .check:
+                .endRevert, .branch, .show,
+                .delete, .rename, .list, .examine, .changes, .check:
                 return .outcome(.refused(error.refusal, culprit: error.snapshot ?? volume))
             }
         }
@@ -195,12 +195,11 @@ struct VolumeStore {
             try store.setRevert(nil)
             return .reverting(nil)
         case .branch(let from, let name, let uuid): return try branch(from, name, uuid)
-        case .delete(let name, let inUse): return try delete(name, inUse)
-        case .rename(let from, let to):
-            guard let old = named(from) else { return Self.unknown(from) }
-            if to != from, named(to) != nil { return .outcome(.refused(.nameTaken, culprit: to)) }
-            let new = try store.change(old.number, name: to, priority: old.about.priority, flags: old.about.flags)
-            return .changed(SnapshotEntry(new))
+        case .show(let name):
+            guard let image = named(name) else { return Self.unknown(name) }
+            return .outcome(.snapshot(SnapshotEntry(image)))
+        case .delete(let name, let uuid, let inUse): return try delete(name, uuid, inUse)
+        case .rename(let from, let to, let uuid): return try rename(from, to, uuid)
         case .list(let after): return .outcome(page(after))
         case .examine: return .outcome(.volume(report))
         case .changes(let query): return .outcome(try changes(query))
@@ -275,8 +274,21 @@ struct VolumeStore {
         return .changed(SnapshotEntry(try store.branch(Self.request(name, uuid, 0), of: base.number)))
     }
 
-    private mutating func delete(_ name: String, _ inUse: [SnapshotUse]) throws(StoreError) -> StoreResult {
-        guard let snapshot = named(name) else { return Self.unknown(name) }
+    private mutating func rename(_ from: String, _ to: String, _ uuid: Bits128?) throws(StoreError) -> StoreResult {
+        if let done = named(to), done.about.uuid == uuid { return .changed(SnapshotEntry(done)) }
+        guard let old = named(from), old.about.uuid == uuid ?? old.about.uuid else { return Self.unknown(from) }
+        if to != from, named(to) != nil { return .outcome(.refused(.nameTaken, culprit: to)) }
+        let new = try store.change(old.number, name: to, priority: old.about.priority, flags: old.about.flags)
+        return .changed(SnapshotEntry(new))
+    }
+
+    private mutating func delete(
+        _ name: String, _ uuid: Bits128?, _ inUse: [SnapshotUse]
+    ) throws(StoreError) -> StoreResult {
+        if let uuid, !store.images.contains(where: { $0.about.uuid == uuid }) { return .outcome(.done) }
+        guard let snapshot = named(name), snapshot.about.uuid == uuid ?? snapshot.about.uuid else {
+            return Self.unknown(name)
+        }
         if let revert = store.revert, store.isOfRevert(snapshot) {
             return .outcome(.refused(.inUse, culprit: "\(name): node \(revert.node.value) reverts the volume"))
         }
