@@ -78,6 +78,10 @@ package struct ChunkRange: Equatable, Sendable {
     }
 }
 
+extension [ChunkRange] {
+    package var chunkCount: UInt64 { reduce(UInt64(0)) { $0 + UInt64($1.count) } }
+}
+
 /// Bytes for a branch, in one chunk.
 package struct BranchData: Equatable, Sendable {
     /// The branch's number.

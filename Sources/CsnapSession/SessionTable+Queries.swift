@@ -15,6 +15,9 @@ extension SessionTable {
     ) -> [SessionAction] {
         let volume = session.volume
         if let error = volumes[volume].about.error(in: ranges) { return [failure(request, error, id)] }
+        guard ranges.chunkCount <= UInt64(SessionWire.maximumWriteChunks) else {
+            return [failure(request, .tooLong, id)]
+        }
         let frame = ClientFrame.queryWrite(request: request, epoch: tenure.epoch, ranges: ranges)
         guard isActive || SessionMutants.active(.answeredBeforeActivation) else { return keep(frame, session, id) }
         // From BEGIN to END nothing is granted; the client asks again after END.
@@ -33,8 +36,9 @@ extension SessionTable {
     ) -> [SessionAction] {
         let volume = session.volume
         if let error = volumes[volume].about.error(in: ranges) { return [failure(request, error, id)] }
-        let chunks = ranges.reduce(UInt64(0)) { $0 + UInt64($1.count) }
-        guard chunks <= UInt64(SessionWire.maximumReadChunks) else { return [failure(request, .tooLong, id)] }
+        guard ranges.chunkCount <= UInt64(SessionWire.maximumReadChunks) else {
+            return [failure(request, .tooLong, id)]
+        }
         let frame = ClientFrame.queryRead(
             request: request, epoch: tenure.epoch, snapshot: snapshot, ranges: ranges)
         guard isActive else { return keep(frame, session, id) }

@@ -16,6 +16,8 @@ package enum SessionWire {
     package static let mandatoryFlags: UInt16 = 0xff00
     /// Ranges of one query: more than a client's queue ever holds, and 4096 of the longest fit one frame.
     package static let maximumRanges = 4096
+    /// Chunks of one write query: a request of 32 MiB in chunks of 4 KiB, twice.
+    package static let maximumWriteChunks = 16384
     /// Chunks of one read query; their map, a piece per chunk, fits one frame.
     package static let maximumReadChunks = 4096
     /// Bytes of one answer with data: a quarter of what a client may leave unread.

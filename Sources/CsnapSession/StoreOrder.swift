@@ -57,15 +57,20 @@ package enum StoreWork: Equatable, Sendable {
 
     /// At most so many together.
     package static let limit = 64
+    /// Of copies also no more than this many chunks, or one query: other orders wait for them.
+    package static let chunkLimit: UInt64 = 1024
 
     /// The first of these; nil: there is none.
     package init?(first orders: some Sequence<StoreOrder>) {
         var copies: [[ChunkRange]] = []
         var writes: [BranchData] = []
         var other: StoreOrder?
+        var chunks: UInt64 = 0
         group: for order in orders.prefix(Self.limit) {
             switch order {
-            case .copyOut(let ranges) where writes.isEmpty: copies.append(ranges)
+            case .copyOut(let ranges) where writes.isEmpty && chunks < Self.chunkLimit:
+                copies.append(ranges)
+                chunks += ranges.chunkCount
             case .writeBranch(let data) where copies.isEmpty: writes.append(data)
             default:
                 other = order

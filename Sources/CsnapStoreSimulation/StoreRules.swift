@@ -17,6 +17,12 @@ package enum StoreRules {
         ("a full store whose dead are settled can be taken", settledRoom),
         ("a takeover in the last windows takes none for long", scarceRoom),
         ("the last windows are taken last", lastWindows),
+        ("a checkpoint without room costs nothing", vainCheckpoints),
+        ("nothing is copied that cannot be recorded", copiesInVain),
+        ("a repair that died is a dead tenure like any other", deadRepair),
+        ("what is freed where copies go is used again", openWindowRefilled),
+        ("what is decided elsewhere needs no room", decidedWithoutRoom),
+        ("twelve servers in a row may die", twelveDeaths),
         ("a journal goes on where nobody else may write", livingJournals),
         ("space comes back after twenty kills", twentyKills),
         ("too many unsettled tenures are refused", tooManyUnsettled),
@@ -194,7 +200,7 @@ package enum StoreRules {
     }
 
     /// By one server after the other; false: one of them found no room at all and was refused.
-    private static func fillUp(_ world: inout StoreWorld, _ takeovers: Int) throws -> Bool {
+    static func fillUp(_ world: inout StoreWorld, _ takeovers: Int) throws -> Bool {
         try fillUp(&world)
         for _ in 0..<takeovers {
             do { try world.perform(.takeOver) } catch StoreWorldError.store(.full) { return false }
@@ -207,7 +213,7 @@ package enum StoreRules {
     static func fillUp(_ world: inout StoreWorld) throws {
         for operations in [[StoreOperation.create, .write([0..<StoreWorld.chunks])], [.rename]] {
             var isFull = false
-            for _ in 0..<200 where !isFull {
+            for _ in 0..<2000 where !isFull {
                 do {
                     for operation in operations { try world.perform(operation) }
                 } catch StoreWorldError.store(.full) {

@@ -110,10 +110,13 @@ package struct StoreWorld {
     package var version: UInt32 = 0
     package var uuid: UInt64 = 0
 
-    package static func format(windows: Int = 20, slots: Int = 4) throws(StoreFormatError) -> StoreFormat {
+    package static func format(
+        windows: Int = 20, slots: Int = 4, windowSize: UInt32 = 32 << 10, nodeSize: UInt32 = 512
+    ) throws(StoreFormatError) -> StoreFormat {
+        let storeSize = StoreLayout.dataOffset + UInt64(windows) * UInt64(windowSize)
         let geometry = StoreGeometry(
-            originSize: chunks * UInt64(chunkSize), storeSize: StoreLayout.dataOffset + UInt64(windows) << 15,
-            chunkSize: UInt32(chunkSize), windowSize: 32 << 10, nodeSize: 512)
+            originSize: chunks * UInt64(chunkSize), storeSize: storeSize,
+            chunkSize: UInt32(chunkSize), windowSize: windowSize, nodeSize: nodeSize)
         return try StoreFormat(store: Bits128(high: 1, low: 2), geometry: geometry, slotCount: slots)
     }
 

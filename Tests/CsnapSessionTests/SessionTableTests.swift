@@ -99,7 +99,26 @@ struct SessionTableTests {
             let frame = ClientFrame.queryWrite(request: 1, epoch: Self.tenure.epoch, ranges: ranges)
             #expect(table.received(frame, on: Self.first) == [.send(answer, to: Self.first)])
         }
+        // Each of the ranges is possible; all together they would be too much work for one order.
+        let all = ClientFrame.queryWrite(
+            request: 1, epoch: Self.tenure.epoch,
+            ranges: [ChunkRange](repeating: ChunkRange(first: 0, count: 11), count: 1490))
+        let code = SessionQueryError.tooLong.rawValue
+        let answer = ServerFrame.error(request: 1, epoch: Self.tenure.epoch, code: code)
+        #expect(table.received(all, on: Self.first) == [.send(answer, to: Self.first)])
         #expect(table.sessionCount == 1)
+    }
+
+    @Test("copies go together for one flush, but not so many that other orders wait long")
+    func copiesTogether() {
+        func copies(_ count: Int, of chunks: UInt32) -> [[ChunkRange]]? {
+            let orders = [StoreOrder](repeating: .copyOut([ChunkRange(first: 0, count: chunks)]), count: count)
+            guard case .copyOut(let together) = StoreWork(first: orders) else { return nil }
+            return together
+        }
+        #expect(copies(100, of: 1)?.count == 64)
+        #expect(copies(100, of: 512)?.count == 2)
+        #expect(copies(100, of: 8192)?.count == 1)
     }
 
     @Test("a strike ends the boot's sessions in one step, and it never comes back")

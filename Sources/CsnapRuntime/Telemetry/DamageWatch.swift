@@ -41,4 +41,7 @@ package struct DamageWatch {
     package mutating func take() -> StoreError? { news.take() }
 
     package func isResting(_ now: Instant) -> Bool { now < restsUntil }
+
+    /// Until then the work rests.
+    package var rest: Instant { restsUntil }
 }

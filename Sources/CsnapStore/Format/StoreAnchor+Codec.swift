@@ -6,7 +6,12 @@ extension StoreAnchor {
     /// Behind magic, version, copy, store, tenure and owner.
     static let sequenceOffset = 88
 
-    func encoded(copy: Int) -> [UInt8] {
+    /// So many pieces and dead tenures can be named.
+    var fitsBlock: Bool { content(copy: 0).count <= SealedBlock.contentSize }
+
+    func encoded(copy: Int) -> [UInt8] { SealedBlock.seal(content(copy: copy)) }
+
+    private func content(copy: Int) -> ByteWriter {
         var writer = ByteWriter(capacity: StoreLayout.blockSize)
         writer.fixed(Self.magic)
         writer.fixed(StoreLayout.version)
@@ -28,7 +33,7 @@ extension StoreAnchor {
             part.owner.encode(to: &writer)
             Self.encode(part.windows, to: &writer)
         }
-        return SealedBlock.seal(writer)
+        return writer
     }
 
     /// Nil for anything but a whole anchor of this store.

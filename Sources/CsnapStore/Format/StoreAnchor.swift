@@ -61,7 +61,11 @@ struct StoreAnchor: Equatable, Sendable {
     var pieces: [JournalPiece]
     var quarantine: [Quarantine]
 
-    static let pieceLimit = 8
+    /// So many servers in a row may die before one has made a checkpoint.
+    static let pieceLimit = 16
+    /// From so many on one is begun, and made in the taking itself.
+    static let piecesForCheckpoint = 5
+    static let piecesForCheckpointInTaking = 7
     /// Windows of one piece; a live journal has at most 4 MiB, a window at least a quarter of its cap.
     static let pieceWindowLimit = 16
     static let quarantineWindowLimit = 8

@@ -127,7 +127,7 @@ extension StoreFormat {
 
 /// A 4 KiB block that ends with its CRC-32C.
 enum SealedBlock {
-    private static let contentSize = StoreLayout.blockSize - 4
+    static let contentSize = StoreLayout.blockSize - 4
 
     /// Zeros up to the checksum: room for what later versions add.
     static func seal(_ writer: ByteWriter) -> [UInt8] {

@@ -12,18 +12,27 @@ extension SnapshotStore {
 
     /// Makes records durable, then applies them. At the cap of the journal a checkpoint is finished first; where there
     /// is no room for one, what may use the reserve goes on.
-    mutating func commit(_ records: [StoreRecord], isFlushed: Bool = true) throws(StoreError) {
+    mutating func commit(
+        _ records: [StoreRecord], isFlushed: Bool = true, isUrgent: Bool = false
+    ) throws(StoreError) {
         do throws(StoreError) {
             try makeRoom()
         } catch {
-            let mayGoOn = mayUseReserve(records) && !StoreMutants.active(.capHoldsAll)
+            let mayGoOn = (isUrgent || mayUseReserve(records)) && !StoreMutants.active(.capHoldsAll)
             guard error == .full, mayGoOn else { throw error }
         }
-        try append(records, isFlushed: isFlushed)
+        try append(records, isFlushed: isFlushed, isUrgent: isUrgent)
     }
 
-    /// A quarter of its last window is used: time to have the next one.
-    var isJournalShort: Bool { !journal.hasNext && journal.offset >= Int(geometry.windowSize) / 4 }
+    /// Time to have the next window: what is left of this one, three quarters of a small one, is for what may use the
+    /// reserve.
+    var isJournalShort: Bool {
+        let size = Int(geometry.windowSize)
+        return !journal.hasNext && journal.offset >= size - min(size / 4 * 3, Self.urgentRoom)
+    }
+
+    /// Bytes: records of 200,000 entries that are freed.
+    private static var urgentRoom: Int { 8 << 20 }
 
     /// Where a group must end. Of a window that none follows the last block is for the record that opens the next one,
     /// and the block before for one that opens a window of nodes: a checkpoint gives windows back.
@@ -51,25 +60,41 @@ extension SnapshotStore {
 
     mutating func makeRoom() throws(StoreError) {
         while journal.liveBytes >= journalCap {
-            if checkpoint == nil { beginCheckpoint() }
+            if checkpoint == nil {
+                guard mayCheckpoint else { throw .full }
+                beginCheckpoint()
+            }
             try stepCheckpoint()
         }
     }
 
+    /// Before chunks are copied whose record would find no room.
+    mutating func expectJournalRoom() throws(StoreError) {
+        guard isJournalShort, pick(.journal, leaving: lastReserve) == nil, !StoreMutants.active(.copiedInVain) else {
+            return
+        }
+        isShort = true
+        throw .full
+    }
+
     /// One group: written, flushed, applied. Windows it opens may be used when this returns: the record is durable,
     /// and the slots read after that showed no higher tenure. Of the last half of the reserve a journal opens a window
-    /// only when the one before is used up, for what may use the reserve; all else takes the first quarter of that one.
-    mutating func append(_ records: [StoreRecord], isFlushed: Bool = true) throws(StoreError) {
+    /// only when the one before is used up, for what may use the reserve; all else takes of that one what comes before
+    /// `urgentRoom`.
+    mutating func append(
+        _ records: [StoreRecord], isFlushed: Bool = true, isUrgent: Bool = false
+    ) throws(StoreError) {
         var records = records
         for record in records { try loadSpace(for: record) }
         if isJournalShort, !opensJournal(records) {
-            let isUrgent = mayUseReserve(records)
+            let isUrgent = isUrgent || mayUseReserve(records)
             let opened = records.compactMap { if case .opened(_, let window) = $0 { window } else { nil } }
             let mayTakeLast = isUrgent && (!fits(records) || StoreMutants.active(.lastWindowsTakenEarly))
             if let window = pick(.journal, besides: opened.first, leaving: mayTakeLast ? 0 : lastReserve) {
                 let next = StoreRecord.opened(.journal, window)
                 if fits(records + [next]) { records.append(next) } else { try append([next]) }
             } else if !isUrgent {
+                isShort = true
                 throw .full
             }
         }

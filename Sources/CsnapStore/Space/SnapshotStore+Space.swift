@@ -45,16 +45,30 @@ extension SnapshotStore {
         return best
     }
 
+    /// Free places for nodes: in the open window, and in those that may be opened.
+    var nodePlaces: Int {
+        var places = freeNodes.count
+        for index in state.windows.indices where isSettled(index) {
+            let window = state.windows[index]
+            if window.used == 0 || window.kind == .nodes { places += geometry.nodesPerWindow - Int(window.used) }
+        }
+        return places
+    }
+
     /// A free place for one chunk, in a window of this tenure.
     mutating func allocateUnit() throws(StoreError) -> UInt64 {
         if let unit = freeUnits.popLast() { return unit }
         let kept = StoreMutants.active(.reserveUsed) ? 0 : reserve
         guard let window = pick(.data, leaving: kept) else {
+            // What was freed in the open one.
+            if let open = state.open.data, !StoreMutants.active(.openWindowNotRefilled) {
+                freeUnits = units(of: open).reversed().filter { !state.space.isUsed($0) }
+            }
+            if let unit = freeUnits.popLast() { return unit }
             isShort = true
             throw .full
         }
-        let first = UInt64(window) * UInt64(geometry.unitsPerWindow)
-        let units = first..<first + UInt64(geometry.unitsPerWindow)
+        let units = units(of: window)
         for unit in stride(from: units.lowerBound, to: units.upperBound, by: state.space.unitsPerPage) {
             try loadSpace(of: unit)
         }
@@ -64,6 +78,11 @@ extension SnapshotStore {
         freeUnits = units.reversed().filter { !state.space.isUsed($0) }
         guard let unit = freeUnits.popLast() else { throw .full }
         return unit
+    }
+
+    private func units(of window: UInt32) -> Range<UInt64> {
+        let first = UInt64(window) * UInt64(geometry.unitsPerWindow)
+        return first..<first + UInt64(geometry.unitsPerWindow)
     }
 
     /// The record that opens the next window seals the one before it: what was written there must not land any more.

@@ -66,6 +66,7 @@ extension SnapshotStore {
             var group = BranchGroup()
             do throws(StoreError) {
                 try makeRoom()
+                try expectJournalRoom()
                 while next < targets.count, group.chunks < copiesPerGroup {
                     let key = targets[next].key
                     let mine = targets[next...].prefix { $0.key == key }.map { $0.write }

@@ -82,6 +82,7 @@ extension SnapshotStore {
         var records: [StoreRecord] = []
         do throws(StoreError) {
             try makeRoom()
+            try expectJournalRoom()
         } catch {
             if case .full = error { failures += chunks.map { ($0, .full) } } else { throw error }
             return

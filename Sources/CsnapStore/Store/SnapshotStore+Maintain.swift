@@ -4,7 +4,7 @@ extension SnapshotStore {
 
     /// Whether `maintain` has something to do.
     package var needsMaintenance: Bool {
-        !isEnded && (checkpoint != nil || needsCheckpoint || maySweep)
+        !isEnded && (checkpoint != nil || needsCheckpoint && mayCheckpoint || maySweep)
     }
 
     /// A sweep is under way, and nobody reads what it would free.
@@ -28,7 +28,7 @@ extension SnapshotStore {
     /// last window is, and a checkpoint would give others back; or those of dead servers lie in the last windows.
     private var needsCheckpoint: Bool {
         if isScarce, anchor.pieces.count > 1, !StoreMutants.active(.scarceStoreWaits) { return true }
-        if journal.liveBytes >= journalCap / 2 || anchor.pieces.count > StoreAnchor.pieceLimit / 2 { return true }
+        if journal.liveBytes >= journalCap / 2 || anchor.pieces.count >= StoreAnchor.piecesForCheckpoint { return true }
         let givesBack = anchor.pieces.count > 1 || journal.current > 0
         return givesBack && isJournalShort && pick(.journal, leaving: lastReserve) == nil
     }
@@ -45,7 +45,7 @@ extension SnapshotStore {
                 guard error == .full, mayFree else { throw error }
                 try stepSweep()
             }
-        } else if needsCheckpoint {
+        } else if needsCheckpoint, mayCheckpoint {
             beginCheckpoint()
         } else if maySweep {
             try stepSweep()
@@ -69,6 +69,8 @@ extension SnapshotStore {
             guard let entry = try entry(from: cursor?.successor ?? .first, to: last) else {
                 let isOver = !isSweptInPart || StoreMutants.active(.leftoverForgotten)
                 try commit(records + [.sweepEnded] + (isOver ? [] : [.overwritten]))
+                // A smaller tree may do with less.
+                vain = nil
                 return
             }
             if entry.key.branch > 0 { sweptEntries += 1 }

@@ -38,7 +38,8 @@ extension SnapshotStore {
         }
         let snapshot = Snapshot(
             number: SnapshotNumber(state.generation), about: prepared.about, size: state.originSize)
-        try commit([.created(snapshot)])
+        // It is decided: whoever cannot follow has to end.
+        try commit([.created(snapshot)], isUrgent: !StoreMutants.active(.decisionAwaitsRoom))
         return snapshot
     }
 

@@ -19,6 +19,7 @@ package struct SnapshotStore<Device: BlockDevice> {
     /// Entries since the last checkpoint, or since the beginning of the one that runs.
     var overlay = Overlay()
     var checkpoint: Checkpoint?
+    var vain: VainCheckpoint?
     var journal: JournalWriter
     /// The last anchor of this tenure; while loading: of the base.
     var anchor: StoreAnchor

@@ -54,6 +54,16 @@ package enum StoreMutant: String, CaseIterable, Sendable {
     case reserveForAll
     /// At the journal's cap nothing is recorded before a checkpoint has found room.
     case capHoldsAll
+    /// A snapshot of several volumes that is decided waits for room as any other.
+    case decisionAwaitsRoom
+    /// A repair that died counts as having open whatever the journal that it read ever opened.
+    case repairInheritsWindows
+    /// A checkpoint that found no room is tried again with each step, though no room came.
+    case vainCheckpoints
+    /// What is free in the open window is used by later tenures alone.
+    case openWindowNotRefilled
+    /// A full journal is asked for room when the chunks are copied already.
+    case copiedInVain
     /// What may use the reserve opens a journal's next window as early there as elsewhere.
     case lastWindowsTakenEarly
     /// A takeover takes a window for its journal, or is refused.

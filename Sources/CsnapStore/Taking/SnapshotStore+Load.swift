@@ -102,6 +102,10 @@ extension SnapshotStore {
             loaded.ends.removeAll { outcome.windows.contains($0.window) }
             if let end = outcome.end { loaded.ends.append(end) }
         }
+        // A repair that died before its tree counted: its quarantine names what it and its base had open.
+        if !base.pieces.contains(where: { $0.tenure == base.tenure }), !StoreMutants.active(.repairInheritsWindows) {
+            state.open = OpenWindows()
+        }
         // Only now: a window may have held data when an earlier piece began, and be a later one's journal.
         for window in base.pieces.flatMap({ $0.windows }) + loaded.windows {
             state.windows[Int(window)] = Window(kind: .journal, used: 1)

@@ -119,11 +119,12 @@ extension SnapshotStore {
             store: format.store, tenure: tenure, owner: owner, sequence: 1, root: tree.pointer, rootLevel: tree.level,
             catalog: base?.catalog, catalogLength: base?.catalogLength ?? 0, openWindows: state.open,
             pieces: loaded.pieces + [journal.piece], quarantine: state.quarantine)
+        guard anchor.fitsBlock else { throw .full }
         try writeAnchor()
         try expectNotSurpassed()
         // Each takeover adds a piece. A checkpoint may rewrite the whole tree, so the taking waits for it only if soon
         // no next one would find room, some that die of it counted; `maintain` begins it long before.
-        if anchor.pieces.count > StoreAnchor.pieceLimit * 3 / 4 {
+        if anchor.pieces.count >= StoreAnchor.piecesForCheckpointInTaking {
             // In a full store there may be no room for it either; then the next takeover says so.
             do throws(StoreError) { try checkpointNow() } catch { if error.isFatal { throw error } }
         }

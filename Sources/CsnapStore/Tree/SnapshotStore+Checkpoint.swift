@@ -11,6 +11,12 @@ extension SnapshotStore {
         for page in state.space.pages.indices { state.space.clearChanged(page) }
     }
 
+    /// Something has changed since the last one found no room.
+    var mayCheckpoint: Bool {
+        guard let vain, !StoreMutants.active(.vainCheckpoints) else { return true }
+        return nodePlaces > vain.places || journal.window != vain.window
+    }
+
     /// All of a checkpoint in one call: before a planned end, and in tests.
     package mutating func checkpointNow() throws(StoreError) {
         if checkpoint == nil { beginCheckpoint() }
@@ -26,6 +32,7 @@ extension SnapshotStore {
         } catch {
             checkpoint = work
             if !error.isFatal { abandonCheckpoint() }
+            if error == .full { vain = VainCheckpoint(places: nodePlaces, window: journal.window) }
             throw error
         }
     }

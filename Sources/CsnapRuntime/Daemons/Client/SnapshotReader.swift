@@ -145,8 +145,9 @@ final class SnapshotReader: Sendable {
     }
 
     /// Asks for the next part.
-    private func start(_ job: Job) {
-        let id = keep(job)
+    private func start(_ job: Job) { ask(keep(job), job) }
+
+    private func ask(_ id: UInt64, _ job: Job) {
         let data = job.branchData
         monitor.with { core in
             let now = BootClock.now()
@@ -195,14 +196,24 @@ final class SnapshotReader: Sendable {
     }
 
     private func finish(_ id: UInt64, _ error: Int32) {
-        guard var job = jobs.withLock({ $0.living.removeValue(forKey: id) }) else { return }
-        job.done += job.partLength
-        if error != 0 || job.rest == 0 {
-            job.request.finish(error)
-        } else if job.isWithdrawn {
-            job.request.finish(ESHUTDOWN)
-        } else {
-            start(job)
+        enum Step {
+            case end(Job, Int32)
+            case ask(UInt64, Job)
+        }
+        // In one step: whoever withdraws it must find it.
+        let step = jobs.withLock { jobs -> Step? in
+            guard var job = jobs.living.removeValue(forKey: id) else { return nil }
+            job.done += job.partLength
+            if error != 0 || job.rest == 0 { return .end(job, error) }
+            if job.isWithdrawn { return .end(job, ESHUTDOWN) }
+            jobs.next += 1
+            jobs.living[jobs.next] = job
+            return .ask(jobs.next, job)
+        }
+        switch step {
+        case .end(let job, let error): job.request.finish(error)
+        case .ask(let id, let job): ask(id, job)
+        case nil: break
         }
     }
 

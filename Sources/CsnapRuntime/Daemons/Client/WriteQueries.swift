@@ -33,6 +33,10 @@ struct WriteQueries: Equatable, Sendable {
 
     /// Writes asked for in one query: a frame holds far more ranges (`SessionWire.maximumRanges`).
     private static let maximumTogether = 1024
+    /// Chunks of one query, if it is for several writes; and of all that are unanswered, if there are several. A
+    /// snapshot that is being made waits for what was asked before.
+    private static let chunksTogether: UInt64 = 1024
+    private static let chunksAsked: UInt64 = 4096
     /// Unanswered queries: a quarter of what a server lets wait (`SessionLimits.waitingQueries`).
     private static let maximumQueries = 256
 
@@ -85,7 +89,7 @@ struct WriteQueries: Equatable, Sendable {
     mutating func takeUnsent() -> [(request: UInt64, ranges: [ChunkRange])] {
         hasUnasked = false
         for (ticket, entry) in waiting where entry.state == .unasked(alone: true) {
-            guard queries.count < Self.maximumQueries else {
+            guard mayAsk else {
                 hasUnasked = true
                 break
             }
@@ -94,11 +98,16 @@ struct WriteQueries: Equatable, Sendable {
         }
         var together = waiting.filter { $0.1.state == .unasked(alone: false) }
         while !together.isEmpty {
-            guard queries.count < Self.maximumQueries else {
+            guard mayAsk else {
                 hasUnasked = true
                 break
             }
-            let rest = Array(together.dropFirst(Self.maximumTogether))
+            var chunks: UInt64 = 0
+            let count = together.prefix(Self.maximumTogether).prefix { entry in
+                defer { chunks += UInt64(entry.1.range.count) }
+                return chunks == 0 || chunks + UInt64(entry.1.range.count) <= Self.chunksTogether
+            }.count
+            let rest = Array(together.dropFirst(count))
             together.removeLast(rest.count)
             let request = ask(Self.merge(together.map(\.1.range)))
             for (ticket, _) in together { waiting[ticket]?.state = .asked(request: request, alone: false) }
@@ -110,6 +119,11 @@ struct WriteQueries: Equatable, Sendable {
             queries[request]?.sent = true
         }
         return unsent
+    }
+
+    private var mayAsk: Bool {
+        let asked = queries.values.reduce(UInt64(0)) { $0 + $1.ranges.chunkCount }
+        return queries.count < Self.maximumQueries && asked < Self.chunksAsked
     }
 
     /// The ranges of a granted query, once; nil for an unknown or answered one.

@@ -123,7 +123,8 @@ final class StoreKeeper: Sendable {
         var watch = SpaceWatch()
         while true {
             var polled = pollfd(fd: work.descriptor, events: Int16(POLLIN), revents: 0)
-            let isRung = poll(&polled, 1, store.needsMaintenance ? Self.pause : watch.patience) > 0
+            let patience = min(UInt32(bitPattern: store.rest), UInt32(bitPattern: watch.patience))
+            let isRung = poll(&polled, 1, store.needsMaintenance ? Self.pause : Int32(bitPattern: patience)) > 0
             if isRung { work.wait() }
             var orders = inbox.withLock { inbox in
                 defer { inbox.orders = [] }

@@ -63,6 +63,12 @@ struct VolumeStore {
     var freeStamp: UInt64 { store.freeStamp }
     var needsMaintenance: Bool { isChecking || store.needsMaintenance && !damage.isResting(BootClock.now()) }
 
+    /// Milliseconds until work that rests goes on, for poll(2).
+    var rest: Int32 {
+        let left = damage.rest - BootClock.now()
+        return store.needsMaintenance && left > .zero ? Int32(clamping: left.nanoseconds / 1_000_000 + 1) : -1
+    }
+
     private var isChecking: Bool { check.map { !$0.work.isDone } ?? false }
 
     /// One step of the store's own work or, in turn with it, of the check.
