@@ -71,6 +71,7 @@ package struct Agent: Sendable {
         node = LocalNode(livingClients: settings.livingClients, timing: settings.timing, at: now)
         discovery = Discovery(at: now)
         enabledSince = now
+        told.activeEpochs = ActiveEpochs(state.volumeEpochs)
         if let committed = state.committed { membership.announce(configuration: committed) }
         if state.cluster != .zero { actions.append(.pin(cluster: state.cluster)) }
         releaseOwnPromiseOfDeadBoot()

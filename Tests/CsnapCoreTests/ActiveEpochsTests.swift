@@ -67,4 +67,30 @@ import Testing
         #expect(start.lastActive(of: "a") == before)
         #expect(start.lastActive(of: "b") == (served == nil ? before : .none))
     }
+
+    /// A store that was put back while no agent ran must not pass for the present one.
+    @Test func whatAVolumeHasSeenOutlivesAllAgents() throws {
+        var group = AgentGroup(nodes: [1, 2, 3])
+        for node in UInt32(1)...3 {
+            group.servedVolumes[node] = ["a"]
+            group.start(node)
+        }
+        group.command(.found(cluster: Bits128(high: 42, low: 42)), at: 1)
+        for node in UInt32(1)...3 { group.attachClient(node) }
+        func isReady(_ group: AgentGroup) -> Bool {
+            (1...3).allSatisfy {
+                group.status($0)?.clientsResumed == true && group.status($0)?.committed?.voters.count == 3
+            }
+        }
+        let wasReady = group.run(.seconds(30), until: isReady)
+        #expect(wasReady)
+        let before = try #require(group.starts[1]?.last?.tenure.epoch)
+        for node in UInt32(1)...3 { group.crash(node) }
+        for node in UInt32(1)...3 { group.start(node) }
+        let isBack = group.run(.seconds(30)) { !$0.activeServers.isEmpty }
+        #expect(isBack)
+        let server = try #require(group.activeServers.first)
+        let start = try #require(group.starts[server]?.last)
+        #expect(start.tenure.epoch > before && start.lastActive(of: "a") == before)
+    }
 }

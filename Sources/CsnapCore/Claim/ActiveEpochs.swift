@@ -27,6 +27,14 @@ package struct ActiveEpochs: Equatable, Sendable {
 
     package init() {}
 
+    /// What a node that starts remembers.
+    package init(_ volumes: [VolumeEpoch]) {
+        for volume in volumes {
+            named[volume.volume] = volume.epoch
+            lastNamed = max(lastNamed, volume.epoch)
+        }
+    }
+
     /// That epoch was active; its server said which volumes it serves, or this node has not heard it.
     package mutating func note(_ epoch: Epoch, volumes: [VolumeDigest]?) {
         guard let volumes, let merged = merging(volumes, epoch) else {

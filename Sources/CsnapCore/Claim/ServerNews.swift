@@ -10,6 +10,16 @@ struct ServerNews: Equatable, Sendable {
 }
 
 extension Agent {
+    /// That epoch was active. Which volumes it served outlives this process.
+    mutating func noteActive(_ epoch: Epoch, volumes: [VolumeDigest]?) {
+        told.activeEpochs.note(epoch, volumes: volumes)
+        guard volumes != nil else { return }
+        let known = told.activeEpochs.volumes
+        guard known != stored.volumeEpochs else { return }
+        stored.volumeEpochs = known
+        persist()
+    }
+
     mutating func tell(of claim: Claim) {
         switch claim.phase {
         case .recovering: tellRecovering(claim.tenure, server: claim.server)

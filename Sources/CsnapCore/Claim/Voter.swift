@@ -177,7 +177,7 @@ extension Agent {
     mutating func receiveRenew(_ renew: Renew, from holder: NodeBoot) {
         guard voter.answers, stored.mayVote else { return }
         // Gossip will name its volumes; until then it counts for all.
-        if renew.phase == .active { told.activeEpochs.note(renew.epoch, volumes: nil) }
+        if renew.phase == .active { noteActive(renew.epoch, volumes: nil) }
         let ack = RenewAck(epoch: renew.epoch, nonce: renew.nonce)
         if let promise = stored.promise {
             if renew.epoch < promise.epoch {

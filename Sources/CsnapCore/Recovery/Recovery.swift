@@ -306,7 +306,7 @@ extension Agent {
             actions.append(.toServer(.strike(NodeBoot(node: node, boot: participant.last), cause)))
         }
         actions.append(.toServer(.activate(recovery.tenure)))
-        told.activeEpochs.note(recovery.tenure.epoch, volumes: holder?.serverVolumes)
+        noteActive(recovery.tenure.epoch, volumes: holder?.serverVolumes)
         announceOwnClaim()
         tickResumes()
     }

@@ -18,6 +18,8 @@ package struct StoredState: Equatable, Sendable {
     /// The operator's `disable` / `enable`.
     package var enabled: Bool
     package var peers: [Address]
+    /// The last epoch known to have been active, of each volume: a store that has not seen it is an old copy.
+    package var volumeEpochs: [VolumeEpoch] = []
 
     package init(process: NodeBoot, machineID: Bits128, kernelBootID: Bits128, startBits: Bits128) {
         cluster = .zero

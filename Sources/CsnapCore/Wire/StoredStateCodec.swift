@@ -90,6 +90,7 @@ extension StoredState: WireValue {
         writer.flag(enabled)
         writer.list(peers)
         writer.value(floor)
+        writer.list(volumeEpochs)
     }
 
     package init(from reader: inout ByteReader) throws(WireError) {
@@ -108,7 +109,8 @@ extension StoredState: WireValue {
         mayVote = try reader.flag()
         enabled = try reader.flag()
         peers = try reader.list(limit: Limits.storedEntries)
-        // Files of before have no such field.
+        // Files of before have no such fields.
         if reader.remaining > 0 { floor = try reader.value() }
+        if reader.remaining > 0 { volumeEpochs = try reader.list(limit: Limits.rememberedVolumes) }
     }
 }

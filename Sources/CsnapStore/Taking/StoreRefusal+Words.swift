@@ -4,9 +4,12 @@ extension StoreRefusal {
     /// For a person; `path` names the device.
     package func sentence(_ path: String) -> String {
         switch self {
-        case .blank: "the store \(path) is blank; make one there with 'csnapctl volume create'"
+        case .blank:
+            "the store \(path) is blank; correct the path, or, for a volume that never had a store, make one there "
+                + "with 'csnapctl volume create'"
         case .notAStore:
-            "\(path) is no snapshot store; correct the path, or make one there with 'csnapctl volume create --force'"
+            "\(path) is no snapshot store; correct the path, or, for a volume that never had a store, make one there "
+                + "with 'csnapctl volume create --force'"
         case .version(let version):
             "the store \(path) has format version \(version), this csnap knows \(StoreLayout.version); upgrade csnap"
         case .truncated(let device, let store):

@@ -163,6 +163,7 @@ extension Samples {
         state.mayVote = flag()
         state.enabled = flag()
         state.peers = list(upTo: 9) { $0.address() }
+        state.volumeEpochs = list(upTo: 4) { VolumeEpoch(volume: $0.volume(), epoch: $0.epoch()) }
         return state
     }
 }
