@@ -19,6 +19,8 @@ struct AgentGroup {
     /// What the server of each node says that it serves; nil: it names nothing.
     var servedVolumes: [UInt32: [String]] = [:]
     private(set) var starts: [UInt32: [StartServer]] = [:]
+    /// Nodes that told their clients to say goodbye.
+    private(set) var parted: Set<UInt32> = []
 
     init(nodes: [UInt32], timing: Timing = .fast) {
         self.nodes = nodes
@@ -116,6 +118,7 @@ struct AgentGroup {
             let isServed = client == ClientID(1)
             let answer = isServed ? ClientToAgent.connected(tenure) : .notServed(tenure)
             deliver(.client(client, answer), to: node, after: .milliseconds(1))
+        case .toClient(_, .part): parted.insert(node)
         case .toClient: break
         case .report(let report): reports[node, default: []].append(report)
         case .reply: break

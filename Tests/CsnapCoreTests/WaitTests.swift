@@ -281,6 +281,36 @@ import Testing
         #expect(group.reports[2]?.suffix(2) == [.diskHangs(volume: "data", requests: 2), .diskAnswers(volume: "data")])
     }
 
+    /// Its machine lives, its agent answers, and its TCP connection does not come about.
+    @Test func aClientWithoutASessionIsNamedWithTheServer() throws {
+        var group = group()
+        let tenure = try #require(group.status(2)?.adopted)
+        group.deliver(.client(ClientID(1), .lostServer(tenure)), to: 2)
+        _ = group.run(.seconds(1))
+        #expect(group.wait(.notConnected, at: 2) == nil, "it is back at once, usually")
+        let since = group.now - .seconds(1)
+        _ = group.run(.seconds(2))
+        let wait = try #require(group.wait(.notConnected, at: 2))
+        #expect(wait.nodes == [NodeID(1)] && wait.since - since < .milliseconds(10))
+        group.deliver(.client(ClientID(1), .connected(tenure)), to: 2)
+        #expect(group.run(.seconds(1)) { $0.wait(.notConnected, at: 2) == nil })
+    }
+
+    @Test func aVoterThatIsDownIsAWarningWhileTheOthersAreEnough() {
+        var group = group()
+        group.crash(3)
+        #expect(group.run(.seconds(10)) { $0.wait(.voterDown, at: 1)?.nodes == [NodeID(3)] })
+        group.crash(2)
+        #expect(group.run(.seconds(10)) { $0.wait(.noQuorum, at: 1) != nil })
+        #expect(group.wait(.voterDown, at: 1) == nil)
+    }
+
+    @Test func whoeverLeavesLetsItsClientsSayGoodbye() {
+        var group = group()
+        group.command(.stop, at: 3)
+        #expect(group.run(.seconds(10)) { $0.parted.contains(3) })
+    }
+
     @Test func timersThatOthersRelyOnHaveAnotherDigest() {
         #expect(Set([Timing.lan, .fast, .wan].map(\.digest)).count == 3)
         var other = Timing.lan

@@ -106,6 +106,11 @@ extension Agent {
         if let set = stored.committed, set.voters.count == 1 {
             warnings.append(Wait(kind: .singleVoter, since: voter.startedAt, nodes: set.voters))
         }
+        let down = voters.filter { !isReachable($0) }
+        if !down.isEmpty, claimIsRunning {
+            let since = down.compactMap { membership.unreachableSince($0) }.min() ?? now
+            warnings.append(Wait(kind: .voterDown, since: since, nodes: down))
+        }
         return warnings
     }
 
@@ -150,6 +155,9 @@ extension Agent {
         return eligible ? [] : [Wait(kind: .noEligible, since: since, nodes: [])]
     }
 
+    /// A session that breaks is opened again at once, if that is possible.
+    private static let sessionPatience = Interval.seconds(2)
+
     private var clientWaits: [Wait] {
         var waits: [Wait] = []
         var diskSince = node.clients.values.filter { $0.hangingRequests > 0 }.map { $0.hangingSince }
@@ -162,6 +170,10 @@ extension Agent {
             if node.clients.values.contains(where: { $0.suspendedIn == node.adopted && $0.writesInFlight > 0 }) {
                 diskSince.append(since)
             }
+        }
+        let lost = node.clients.values.filter { $0.connectedIn != node.adopted }.map { $0.lostAt }
+        if claim?.phase == .active, claimIsRunning, let since = lost.min(), now - since >= Self.sessionPatience {
+            waits.append(Wait(kind: .notConnected, since: since, nodes: [claim?.server.node ?? own.node]))
         }
         if let since = diskSince.min() { waits.append(Wait(kind: .clientDisk, since: since, nodes: [own.node])) }
         return waits

@@ -113,6 +113,9 @@ extension Agent {
             guard (suspended && now >= node.unseenUntil) || now >= until else { return }
             let limit = now + timing.promise
             departure?.stage = .stopping(until: limit)
+            for (id, client) in node.clients where client.suspendedIn == node.adopted {
+                actions.append(.toClient(id, .part(node.adopted)))
+            }
             withdraw()
         case .stopping(let until):
             if !isHolder {

@@ -138,5 +138,9 @@ package struct Wait: Equatable, Sendable {
         case storeLow = 21
         /// Writes wait until a store has room for what snapshots need.
         case storeFull = 22
+        /// A client of this node has no session with the server.
+        case notConnected = 23
+        /// Voters do not answer; the others are enough. A warning.
+        case voterDown = 24
     }
 }

@@ -133,6 +133,9 @@ package enum AgentToClient: Equatable, Sendable {
     case resume(Tenure)
     /// The client lease, as an instant of CLOCK_BOOTTIME.
     case lease(Tenure, until: Instant)
+    /// This node leaves, or its agent stops: whoever was suspended in this tenure with nothing at the disk says goodbye
+    /// to the server, so that no snapshot waits for its writes.
+    case part(Tenure)
 }
 
 package enum ClientToAgent: Equatable, Sendable {

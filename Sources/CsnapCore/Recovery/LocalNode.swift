@@ -42,6 +42,8 @@ struct LocalNode: Equatable, Sendable {
         var suspendedIn: Tenure?
         /// Or that it was told that its volume is not served.
         var connectedIn: Tenure?
+        /// The last change to that, if it has no session.
+        var lostAt = Instant.distantPast
         var isServed = true
         var resumedIn: Tenure?
         /// At the disk when it was suspended; 0 as soon as it says so.
@@ -95,6 +97,7 @@ extension Agent {
         switch message {
         case .hello(_, let volume, let processID):
             node.clients[client] = LocalNode.LocalClient(volume: volume, processID: processID)
+            node.clients[client]?.lostAt = now
             report(.clientAttached(client, volume: volume))
             actions.append(.toClient(client, .identity(own)))
             actions.append(.toClient(client, .suspend(node.adopted)))
@@ -113,6 +116,7 @@ extension Agent {
         case .lostServer(let tenure):
             guard tenure == node.adopted else { return }
             node.clients[client]?.connectedIn = nil
+            node.clients[client]?.lostAt = now
         case .disk(let requests, let since): diskHangs(client, requests, since: min(since, now))
         case .bye:
             // It holds its lock no longer than it lives, and says this with its gate closed for good.
@@ -196,6 +200,7 @@ extension Agent {
         for client in node.clients.keys {
             node.clients[client]?.suspendedIn = nil
             node.clients[client]?.connectedIn = nil
+            node.clients[client]?.lostAt = now
             node.clients[client]?.resumedIn = nil
             actions.append(.toClient(client, .suspend(tenure)))
         }

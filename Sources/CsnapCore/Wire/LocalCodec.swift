@@ -189,6 +189,9 @@ extension AgentToClient: WireValue {
             writer.byte(4)
             writer.value(tenure)
             writer.value(until)
+        case .part(let tenure):
+            writer.byte(5)
+            writer.value(tenure)
         }
     }
 
@@ -199,6 +202,7 @@ extension AgentToClient: WireValue {
         case 2: self = .server(try reader.value(), try reader.value())
         case 3: self = .resume(try reader.value())
         case 4: self = .lease(try reader.value(), until: try reader.value())
+        case 5: self = .part(try reader.value())
         case let kind: throw .unknownKind(kind)
         }
     }

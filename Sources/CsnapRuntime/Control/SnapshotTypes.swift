@@ -296,7 +296,8 @@ extension CommandRefusal {
             "\(culprit) wrote to the volume and is not connected: what it gave to the disk may still land. "
                 + "Bring it back, or power it off and run \(CommandRefusal.strikes(culprit))"
         case .clientLate:
-            "\(culprit) did not finish its writes in time, so no snapshot was made: examine its disk, then try again"
+            "\(culprit) did not finish its writes in time, so no snapshot was made: examine its disk, its network and "
+                + "its csnap-client, then try again"
         case .storeFull: "the store of \(culprit) is full: delete snapshots, then try again"
         case .storeFailed: "the store of \(culprit) failed: the server's log says how"
         case .tooManySnapshots: "\(culprit) has as many snapshots as a store keeps: delete some"

@@ -40,10 +40,10 @@ extension Wait.Kind {
     /// Nothing waits for it now; it may become trouble.
     package var isWarning: Bool {
         switch self {
-        case .singleVoter, .noVote, .disabled, .foreignGroup, .storeLow: true
+        case .singleVoter, .voterDown, .noVote, .disabled, .foreignGroup, .storeLow: true
         case .notInGroup, .noQuorum, .promise, .noEligible, .ready, .table, .serverStart, .reconnect, .leaseEnd,
-            .suspended, .localClients, .serverStop, .idConflict, .stateFile, .store, .clientDisk, .recovering,
-            .storeFull:
+            .suspended, .notConnected, .localClients, .serverStop, .idConflict, .stateFile, .store, .clientDisk,
+            .recovering, .storeFull:
             false
         }
     }
@@ -74,12 +74,14 @@ struct WaitWords {
         case .reconnect: self = .reconnect(nodes, status)
         case .leaseEnd: self = .leaseEnd(nodes)
         case .suspended: self = .suspended
+        case .notConnected: self = .notConnected(nodes, status)
         case .localClients: self = .localClients
         case .serverStop: self = .serverStop(status)
         case .idConflict: self = .idConflict(status)
         case .stateFile: self = .stateFile
         case .store: self = .store(status)
         case .singleVoter: self = .singleVoter(nodes, status)
+        case .voterDown: self = .voterDown(wait.nodes, status)
         case .noVote: self = .noVote(nodes)
         case .disabled: self = .disabled
         case .foreignGroup: self = .foreignGroup(nodes)
@@ -138,6 +140,14 @@ extension WaitWords {
             : "add a third member; the voters then grow by themselves."
         return WaitWords(
             "singleVoter", "Only one voter: if \(nodes) fails, service stops until it returns.", remedy)
+    }
+
+    private static func voterDown(_ down: [NodeID], _ status: AgentStatus) -> WaitWords {
+        let spare = status.committed.map { $0.voters.count - $0.quorum - down.count } ?? 0
+        let rest = spare > 0 ? "\(spare) more may fail" : "if one more fails, service stops"
+        return WaitWords(
+            "voterDown", "Voters that do not answer: \(down.text). The others are enough; \(rest).",
+            "bring them back, or put another in the place of one with `csnapctl voters replace`.")
     }
 
     private static func noVote(_ nodes: String) -> WaitWords {
@@ -218,6 +228,17 @@ extension WaitWords {
                 + volumes.joined(separator: ", ") + ".",
             "look at that disk and its path on this node: does it hang? The group goes on; the writes may still land, "
                 + "and until then no snapshot of the volume can be made.")
+    }
+
+    private static func notConnected(_ nodes: String, _ status: AgentStatus) -> WaitWords {
+        let volumes = status.clients.filter { !$0.connected }.map(\.volume).joined(separator: ", ")
+        let place = status.claim.map { " at \($0.serviceAddress.text)" } ?? ""
+        return WaitWords(
+            "notConnected",
+            "The client of \(volumes) on this node has no session with the server, \(nodes)\(place): what needs it "
+                + "waits, none fails.",
+            "does this node reach that TCP port (firewall)? `journalctl -u 'csnap-client@*'` says more. While another "
+                + "node reverts or receives the volume, it waits for that.")
     }
 
     private static let localClients = WaitWords(

@@ -37,14 +37,8 @@ extension SnapshotStore {
     package mutating func maintain() throws(StoreError) -> MaintenanceStep {
         try expectAlive()
         if checkpoint != nil {
-            do throws(StoreError) {
-                try stepCheckpoint()
-            } catch {
-                // No room for it: what deleted snapshots leave makes some.
-                let mayFree = maySweep && !StoreMutants.active(.sweepAwaitsCheckpoint)
-                guard error == .full, mayFree else { throw error }
-                try stepSweep()
-            }
+            // Without room for it: what deleted snapshots leave makes some, and is swept next.
+            try stepCheckpoint()
         } else if needsCheckpoint, mayCheckpoint {
             beginCheckpoint()
         } else if maySweep {

@@ -76,8 +76,6 @@ package enum StoreMutant: String, CaseIterable, Sendable {
     case noBlockForNodes
     /// In a scarce store the journals of the dead are kept as long as in any other.
     case scarceStoreWaits
-    /// Nothing is swept before a checkpoint has found room.
-    case sweepAwaitsCheckpoint
     /// The checksum of a group of the journal is not looked at.
     case journalNotVerified
     /// The checksum of a tree node is not looked at.

@@ -35,7 +35,7 @@ extension Samples {
     mutating func agentToClient() -> [AgentToClient] {
         [
             .identity(process()), .suspend(tenure()), .server(tenure(), address()), .resume(tenure()),
-            .lease(tenure(), until: instant()),
+            .lease(tenure(), until: instant()), .part(tenure()),
         ]
     }
 

@@ -220,7 +220,7 @@ import Testing
         _ = Self.write(&core, chunk: 1)
         let before = Self.queries(core.takeActions())
         core.sessionLost(Self.at(2))
-        #expect(core.takeActions() == [.tell(.lostServer(Self.first))])
+        #expect(core.takeActions().first == .tell(.lostServer(Self.first)))
         #expect(core.nextWake == Self.at(22))
         core.wake(Self.at(22))
         #expect(core.takeActions() == [.connect(Self.address)])
@@ -302,6 +302,23 @@ import Testing
             return
         }
         #expect(hello.process.boot == Boot(2))
+    }
+
+    @Test func whenItsAgentStopsItSaysGoodbyeIfNothingIsAtTheDisk() {
+        func part(writing: Bool) -> [ClientCore.Action] {
+            var core = Self.serving()
+            if writing { #expect(core.enter(0, offset: 0, length: 0, now: Self.at(1)) == .go) }
+            core.receive(.part(Self.first), now: Self.at(2))
+            #expect(!core.takeActions().contains(.send(.bye)), "its gate is open")
+            core.receive(.suspend(Self.first), now: Self.at(2))
+            core.receive(.part(Self.second), now: Self.at(2))
+            #expect(!core.takeActions().contains(.send(.bye)), "another tenure")
+            core.receive(.part(Self.first), now: Self.at(2))
+            core.wake(Self.at(500))
+            return core.takeActions()
+        }
+        #expect(part(writing: false) == [.send(.bye), .disconnect], "and it stays away")
+        #expect(part(writing: true) == [])
     }
 
     /// A snapshot that is being made waits for all that was asked for before.

@@ -97,8 +97,13 @@ final class ClientControl {
         case .readData(let id, let bytes): snapshots.received(id, bytes)
         case .exports(let entries, let chunkSize): snapshots.offer(entries, chunkSize: chunkSize)
         case .grown(let size):
-            snapshots.originHasGrown(to: size)
-            log(ClientNote(.other, "the volume has \(size) bytes now; programs that connect again see them"))
+            let seen = snapshots.originHasGrown(to: size)
+            let remedy = "give it the same size, or correct its path"
+            let words =
+                seen < size
+                ? "the volume has \(size) bytes, this node's origin only \(seen): \(remedy)"
+                : "the volume has \(size) bytes now; programs that connect again see them"
+            log(ClientNote(.other, words))
         case .note(let note): log(note)
         }
     }

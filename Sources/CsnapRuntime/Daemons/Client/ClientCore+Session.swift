@@ -26,7 +26,13 @@ extension ClientCore {
         guard let due = nextWake, due <= now else { return }
         switch session {
         case .none: connect(now)
-        case .connecting, .greeting: abandon(now, pause: Self.reconnectPause)
+        case .connecting, .greeting:
+            if !hasSaidSilence {
+                let place = server.map { " at \($0.text)" } ?? ""
+                note(.sessionLost, "the server of \(gate.adopted.text)\(place) does not answer: is its port reachable?")
+                hasSaidSilence = true
+            }
+            abandon(now, pause: Self.reconnectPause)
         case .open:
             if heardAt + Self.silence <= now { return abandon(now, pause: Self.reconnectPause) }
             branchWrites.resume(now)
@@ -69,7 +75,10 @@ extension ClientCore {
     /// The connection broke or could not be made; it is tried again while this tenure is current.
     package mutating func sessionLost(_ now: Instant, pause: Interval = reconnectPause) {
         guard session != .none else { return }
-        if session == .open { actions.append(.tell(.lostServer(gate.adopted))) }
+        if session == .open {
+            actions.append(.tell(.lostServer(gate.adopted)))
+            note(.sessionLost, "the session with the server of \(gate.adopted.text) is lost; it is opened again")
+        }
         session = .none
         retryAt = now + pause
         queries.unsend()
@@ -152,6 +161,7 @@ extension ClientCore {
         session = .open
         pingAt = now + Self.pingPeriod
         lastRefusal = nil
+        hasSaidSilence = false
         actions += [.tell(.connected(gate.adopted)), .wake]
         // It waited for the end of any barrier, and its generation told the outcome.
         leaveBarrier()

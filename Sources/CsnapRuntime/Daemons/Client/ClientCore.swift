@@ -74,6 +74,8 @@ package struct ClientCore: Equatable, Sendable {
     var openImages = SortedTable<UInt64, Int>()
     var hanging = DiskWatch.Hanging()
     var lastRefusal: SessionRefusal?
+    /// That the server does not answer; once in a tenure.
+    var hasSaidSilence = false
     var heardAt = Instant.distantPast
     var pingAt = Instant.distantPast
     var actions: [Action] = []
@@ -189,11 +191,20 @@ package struct ClientCore: Equatable, Sendable {
             actions.append(.wake)
             ask()
             askReads(now)
+        case .part(let tenure): part(tenure)
         case .lease(let tenure, let until):
             guard gate.extend(tenure, until: until) else { return }
             actions.append(.wake)
             askReads(now)
         }
+    }
+
+    /// Until another agent says where the server is.
+    private mutating func part(_ tenure: Tenure) {
+        guard tenure == gate.adopted, !gate.resumed, gate.writesInFlight == 0, session == .open else { return }
+        actions.append(.send(.bye))
+        endSession()
+        server = nil
     }
 
     private mutating func become(_ process: NodeBoot) {
@@ -228,6 +239,7 @@ package struct ClientCore: Equatable, Sendable {
         endSession()
         server = nil
         lastRefusal = nil
+        hasSaidSilence = false
     }
 
     private mutating func refuse(_ what: String, _ tenure: Tenure) {

@@ -96,10 +96,11 @@ final class SnapshotReader: Sendable {
         }
     }
 
-    /// Those who connect from now on see it; not more than this node's device has.
-    func originHasGrown(to size: UInt64) {
+    /// Those who connect from now on see it; not more than this node's device has, which is returned.
+    func originHasGrown(to size: UInt64) -> UInt64 {
         let seen = min(size, origin.currentSize)
         exports.insert(ServedExport(export: origin.export(of: volume, size: seen)))
+        return seen
     }
 
     /// These are the snapshots now.

@@ -1,0 +1,44 @@
+import CsnapRuntime
+import CsnapSandbox
+import Foundation
+import Testing
+
+/// An agent is stopped as asked, for maintenance perhaps; its client lives on, suspended, with nothing at the disk.
+@Suite(.serialized, .enabled(if: Tool.isBuilt), .timeLimit(.minutes(4)))
+struct StoppedAgentTests {
+    @Test func noSnapshotWaitsForItsClientWhichIsBackWithTheNextOne() throws {
+        let group = try SandboxGroup(SandboxOptions(nodes: 3, profile: "fast", binaries: Tool.binaries))
+        defer { group.end() }
+        let stage = Stage(group: group) { _ in }
+        defer { stage.stopFollowers() }
+        try stage.found(1)
+        try stage.join([2, 3])
+        try stage.waitForVoters()
+        let writes = try NBDClient(path: group.directory.volumeSocket(3), export: "origin", cancelled: { false })
+        let old = [UInt8](repeating: 1, count: 65536)
+        try writes.write(old, offset: 0)
+        group.node(3).hold(true)
+        group.node(3).signalAgent(SIGTERM)
+        try stage.wait("its agent has ended") { group.node(3).agentPid == nil }
+
+        let caller = try AgentCaller(path: group.directory.controlSocket(1))
+        try stage.wait("a snapshot is made without it") {
+            do {
+                _ = try caller.createSnapshot(SandboxGroup.volume, "meanwhile")
+                return true
+            } catch ControlError.refused {
+                return false
+            }
+        }
+        #expect(group.node(3).clientPid != nil)
+        #expect(try caller.why().contains { $0.kind == "writerLost" } == false)
+
+        group.node(3).hold(false)
+        group.want(3)
+        try stage.wait("it is back") { group.status(3)?.clientsResumed == true }
+        try writes.write([UInt8](repeating: 2, count: 65536), offset: 0)
+        let snapshot = try NBDClient(
+            path: group.directory.volumeSocket(2), export: "snap/meanwhile", cancelled: { false })
+        #expect(try snapshot.read(offset: 0, count: 65536) == old, "its write was copied out first")
+    }
+}
