@@ -159,7 +159,7 @@ install:
 	    ldd $(DAEMONS) $(BIN)/csnapctl | sed -n "s|.* => \($$runtime[^ ]*\) .*|\1|p" | sort -u | \
 	    xargs install -m 0644 -t $(ROOT)/lib/csnap
 	for unit in units/*.service units/*.timer; do \
-	    sed 's|^ExecStart=/usr/|ExecStart=$(PREFIX)/|' $$unit >$(ROOT)/lib/systemd/system/$${unit##*/} && \
+	    sed 's|^\(Exec[A-Za-z]*=.*\)/usr/\(s*bin\)/csnap|\1$(PREFIX)/\2/csnap|' $$unit >$(ROOT)/lib/systemd/system/$${unit##*/} && \
 	    chmod 0644 $(ROOT)/lib/systemd/system/$${unit##*/} || exit 1; done
 	install -m 0644 units/csnap.preset $(ROOT)/lib/systemd/system-preset/80-csnap.preset
 	install -m 0644 units/csnap.catalog $(ROOT)/lib/systemd/catalog/csnap.catalog

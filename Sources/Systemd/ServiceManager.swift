@@ -33,6 +33,12 @@ package enum ServiceManager {
         return address.pointee != 0
     }
 
+    /// For a start that failed and will be tried again at once (`RestartSec=`): two seconds, so that what stays wrong
+    /// fills no log. Nothing where nobody tries again.
+    package static func waitBeforeNextTry() {
+        if isPresent { _ = poll(nil, 0, 2000) }
+    }
+
     /// Sends the notices in one datagram; whether a service manager took it.
     @discardableResult
     package static func notify(_ notices: Notice...) -> Bool {

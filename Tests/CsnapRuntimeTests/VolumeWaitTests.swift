@@ -25,7 +25,7 @@ struct VolumeWaitTests {
         }
         #expect(waits.map(\.kind) == ["writerLost"])
         #expect(waits[0].seconds == 720 && waits[0].nodes == [3] && waits[0].warning)
-        #expect(waits[0].text.contains("Snapshots of vm-images cannot be made: node 3 (boot 41) was lost"))
+        #expect(waits[0].text.contains("Snapshots of vm-images cannot be made: the client of node 3 (boot 41) is not"))
         #expect(waits[0].remedy.contains("bring node 3 back"))
         #expect(waits[0].remedy.contains("`csnapctl strike 3 --fenced`"))
     }
@@ -34,12 +34,13 @@ struct VolumeWaitTests {
         var report = VolumeReport(
             generation: 4, snapshots: 0, originSize: 1, storeSize: 1, storeUsed: 0, quarantined: 0, sessions: 0)
         report.lostWriters = [LostWriter(node: NodeID(3), boot: Boot(0), age: .seconds(9))]
-        let evicted = AdmissionReport(node: 3, boot: 41, epoch: 7, status: "lease passed", sessions: nil)
+        let evicted = AdmissionReport(node: 3, boot: 41, epoch: 7, status: "lease passed")
         let waits = WaitReport.ofVolume("x", .success(.volume(report)), server: 1, admissions: [evicted])
-        #expect(waits[0].text.contains("node 3 (boot 41) was lost"))
-        let back = AdmissionReport(node: 3, boot: 42, epoch: 8, status: "admitted", sessions: nil)
+        #expect(waits[0].text.contains("the client of node 3 (boot 41) is not connected"))
+        let back = AdmissionReport(node: 3, boot: 42, epoch: 8, status: "admitted")
         let later = WaitReport.ofVolume("x", .success(.volume(report)), server: 1, admissions: [back])
-        #expect(later[0].text.contains("node 3 was lost"), "of which boot, nobody knows any more")
+        #expect(later[0].text.contains("the client of node 3 is not"), "of which boot, nobody knows any more")
+        #expect(later[0].remedy.contains("it ends by itself") && !later[0].remedy.contains("--fenced"))
     }
 
     @Test("a half reverted volume: to what, by whom, and how to go on") func reverting() {

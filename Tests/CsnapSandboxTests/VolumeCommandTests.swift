@@ -19,7 +19,7 @@ struct VolumeCommandTests {
         #expect(report.done && report.online && report.problems.isEmpty)
         #expect(report.entries >= 2 && report.snapshots == 1)
         let offline = try Program.csnapctl(["volume", "check", "data", "--offline"] + config)
-        #expect(offline.code == 1)
+        #expect(offline.code == 4)
         #expect(offline.output.contains("in use by a server on this node"), "\(offline.output)")
 
         let larger = LoneVolume.size + (8 << 20)

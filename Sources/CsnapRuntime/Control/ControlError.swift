@@ -88,6 +88,7 @@ extension ControlError: CustomStringConvertible {
         switch self {
         case .noServer: 3
         case .refused, .permissionDenied: 4
+        case .invalidParameter: 2
         default: 1
         }
     }

@@ -8,7 +8,7 @@ package enum InterfaceDescription {
           node: int, boot: int, address: string, state: string, voter: bool, eligible: bool,
           localHealth: int, stateSeconds: ?float, suspectedBy: []int
         )
-        type Admission (node: int, boot: int, epoch: int, status: string, sessions: ?int)
+        type Admission (node: int, boot: int, epoch: int, status: string)
         type Client (
           volume: string, pid: int, suspended: bool, connected: bool, writesInFlight: int,
           hangingRequests: int, hangingSeconds: ?float

@@ -30,7 +30,7 @@ extension StatusReport {
         admissions = status.admissions.map {
             AdmissionReport(
                 node: $0.process.node.value, boot: $0.process.boot.value, epoch: $0.epoch.value,
-                status: $0.status.text, sessions: nil)
+                status: $0.status.text)
         }
         clients = status.clients.map {
             ClientStatus(

@@ -107,15 +107,12 @@ package struct AdmissionReport: Codable, Equatable, Sendable {
     package var epoch: UInt64
     /// `admitted`, `left`, `lease passed` or `fenced`.
     package var status: String
-    /// Open sessions; only on the server's node.
-    package var sessions: Int?
 
-    package init(node: UInt32, boot: UInt64, epoch: UInt64, status: String, sessions: Int?) {
+    package init(node: UInt32, boot: UInt64, epoch: UInt64, status: String) {
         self.node = node
         self.boot = boot
         self.epoch = epoch
         self.status = status
-        self.sessions = sessions
     }
 }
 

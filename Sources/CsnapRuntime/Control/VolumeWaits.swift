@@ -42,12 +42,16 @@ extension WaitReport {
             // A server that never had its session does not know its boot; the table of admissions may.
             let evicted = admissions.first { $0.node == lost.node && $0.status != AdmissionStatus.admitted.text }
             let boot = (lost.boot ?? evicted?.boot).map { " (boot \($0))" } ?? ""
+            let isBack = admissions.contains { $0.node == lost.node && $0.status == AdmissionStatus.admitted.text }
             return WaitReport(
                 kind: "writerLost", seconds: lost.seconds, nodes: [lost.node],
-                text: "Snapshots of \(volume.name) cannot be made: node \(lost.node)\(boot) was lost with writes in "
-                    + "flight that may still land.",
-                remedy: "bring node \(lost.node) back, or power it off and run "
-                    + "`csnapctl strike \(lost.node) --fenced`.",
+                text: "Snapshots of \(volume.name) cannot be made: the client of node \(lost.node)\(boot) is not "
+                    + "connected, and what it gave to the disk may still land.",
+                remedy: isBack
+                    ? "node \(lost.node) runs, so it ends by itself, within a minute if the machine was rebooted; if "
+                        + "it lasts, `systemctl restart csnap-client@\(volume.name)` there."
+                    : "bring node \(lost.node) back, or power it off and run "
+                        + "`csnapctl strike \(lost.node) --fenced`.",
                 warning: true)
         }
         if let making = volume.making {

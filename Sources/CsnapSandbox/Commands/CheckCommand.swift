@@ -71,7 +71,8 @@ extension VolumeCommand {
                     name, node: NodeID(node?.id ?? 0), machine: machine, force: force, fenced: fenced
                 ) { progress.show($0, of: $1) }
             } catch let error as VolumeCheckerError {
-                throw CommandFailure.failed("csnapctl: \(error)")
+                let isRefused = if case .inUse = error { true } else { false }
+                throw CommandFailure(text: "csnapctl: \(error)", code: isRefused ? 4 : 1)
             } catch let error as SystemError {
                 throw CommandFailure.failed("csnapctl: \(error)")
             }

@@ -52,12 +52,28 @@ extension KeyCommand {
         func run() throws {
             do {
                 try step.apply(to: file)
+            } catch let error as KeyRotationError {
+                throw CommandFailure(text: "\(error)", code: 4)
             } catch {
                 throw CommandFailure.failed("\(error)")
             }
             let copy = step == .begin ? "copy it to every node" : "do the same on every node"
             Terminal.say("\(file): \(copy), and `systemctl reload csnap-agent` everywhere, before the next step.")
         }
+    }
+}
+
+/// `64M`, `2G`, or plain bytes.
+package struct ByteCount: ExpressibleByArgument, Equatable {
+    package var value: UInt64
+
+    package init?(argument: String) {
+        let units: [Character: UInt64] = ["K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40]
+        let unit = argument.last.flatMap { units[Character($0.uppercased())] }
+        guard let number = UInt64(unit == nil ? argument : String(argument.dropLast())) else { return nil }
+        let (value, isTooMuch) = number.multipliedReportingOverflow(by: unit ?? 1)
+        guard !isTooMuch else { return nil }
+        self.value = value
     }
 }
 
@@ -74,7 +90,11 @@ struct VolumeCommand: ParsableCommand {
         @Argument(help: "The volume's name in the configuration.") var name: String
         @Option(help: ArgumentHelp("The origin; else from --config.", valueName: "path")) var origin: String?
         @Option(help: ArgumentHelp("The store; else from --config.", valueName: "path")) var store: String?
-        @Option(help: ArgumentHelp("Bytes of a store that is a new file.", valueName: "bytes")) var size: UInt64?
+        @Option(
+            help: ArgumentHelp(
+                "Bytes of a store that is a new file; K, M, G or T behind the number counts in 1024s.",
+                valueName: "bytes"))
+        var size: ByteCount?
         @Flag(help: "Lose what is there.") var force = false
         @Option(help: ArgumentHelp("The configuration.", valueName: "file")) var config = "/etc/csnap/csnap.yaml"
 
@@ -86,9 +106,12 @@ struct VolumeCommand: ParsableCommand {
             }
             guard let origin = paths.origin, let store = paths.store else { return }
             do {
-                _ = try VolumeFormatter.create(path: store, origin: origin, storeSize: size, force: force)
+                _ = try VolumeFormatter.create(path: store, origin: origin, storeSize: size?.value, force: force)
             } catch {
-                throw CommandFailure.failed("\(error)")
+                switch error {
+                case .notBlank, .inUse: throw CommandFailure(text: "\(error)", code: 4)
+                case .system, .format, .write: throw CommandFailure.failed("\(error)")
+                }
             }
             Terminal.say("\(name): \(store) is the snapshot store of \(origin).")
         }

@@ -39,8 +39,28 @@ struct TransferCommand: ParsableCommand {
 
     func run() throws {
         try agent.call(waitingFor: "the hand-over to node \(node)") {
+            let before = try $0.status().epoch
             try $0.command("Transfer", ["node": .integer(Int64(node))])
+            try waitForServer(after: before, $0)
         }
+    }
+}
+
+extension TransferCommand {
+    /// It is told to another server, which takes the stores first; if it cannot, somebody else serves.
+    private func waitForServer(after epoch: UInt64, _ caller: AgentCaller) throws {
+        let until = boottime() + 30_000_000_000
+        while boottime() < until, !Interruption.isRequested {
+            let status = try caller.status()
+            if status.phase == "active", status.epoch > epoch, let server = status.server {
+                if server == node { return }
+                throw CommandFailure.failed(
+                    "csnapctl: node \(server) serves, not node \(node): `csnapctl why` and the journal of node "
+                        + "\(node) say more")
+            }
+            pause(milliseconds: 50)
+        }
+        throw CommandFailure(text: "csnapctl: nobody serves yet: `csnapctl why` says what it waits for", code: 3)
     }
 }
 
@@ -83,6 +103,14 @@ struct StrikeCommand: ParsableCommand {
     }
 }
 
+extension AgentOptions {
+    fileprivate func voters() throws -> String {
+        let status = try call(waitingFor: "the agent to answer") { try $0.status() }
+        let pending = status.pendingVoters.map { " (changing to \($0.map(String.init).joined(separator: ", ")))" }
+        return status.voters.map(String.init).joined(separator: ", ") + (pending ?? "")
+    }
+}
+
 struct VotersCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "voters", abstract: "Show or change who votes.",
@@ -94,9 +122,7 @@ struct VotersCommand: ParsableCommand {
         @OptionGroup var agent: AgentOptions
 
         func run() throws {
-            let status = try agent.call(waitingFor: "the agent to answer") { try $0.status() }
-            let pending = status.pendingVoters.map { " (changing to \($0.map(String.init).joined(separator: ", ")))" }
-            Terminal.say(status.voters.map(String.init).joined(separator: ", ") + (pending ?? ""))
+            Terminal.say(try agent.voters())
         }
     }
 
@@ -111,6 +137,7 @@ struct VotersCommand: ParsableCommand {
             try agent.call(waitingFor: "both voter majorities to store the change") {
                 try $0.command("AddVoters", ["voters": .array([first, second].map { .integer(Int64($0)) })])
             }
+            Terminal.say("voters: \(try agent.voters())")
         }
     }
 
@@ -126,6 +153,7 @@ struct VotersCommand: ParsableCommand {
             try agent.call(waitingFor: "both voter majorities to store the change") {
                 try $0.command("ReplaceVoter", ["old": .integer(Int64(old)), "new": .integer(Int64(new))])
             }
+            Terminal.say("voters: \(try agent.voters())")
         }
     }
 }

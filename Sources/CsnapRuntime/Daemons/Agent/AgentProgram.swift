@@ -20,7 +20,7 @@ package enum AgentProgram {
                 file: file, environment: environment(), flags: flags)
             _ = try KeySource(configuration)
             let placement = VolumePlacement(configuration)
-            for problem in placement.refusals + placement.warnings { say(problem) }
+            for problem in placement.refusals + placement.warnings + missing(configuration) { say(problem) }
             guard placement.refusals.isEmpty else { return usageCode }
             try? Files.writeAll(Array((lines.joined(separator: "\n") + "\n").utf8), descriptor: 1, path: "output")
             return 0
@@ -28,6 +28,20 @@ package enum AgentProgram {
             say("\(error)")
             return usageCode
         }
+    }
+
+    /// What this node's daemons would not find or could not read; a node without stores has none, perhaps.
+    private static func missing(_ configuration: CsnapConfiguration) -> [String] {
+        var problems: [String] = []
+        for volume in configuration.volumes {
+            for (use, path) in [("origin", volume.origin), ("store", volume.store)] where access(path, F_OK) != 0 {
+                problems.append("volumes.\(volume.name).\(use): \(path): \(String(cString: strerror(errno)))")
+            }
+        }
+        if let key = configuration.keyFile, DaemonUser.lacks(key) {
+            problems.append("\(key): user \(DaemonUser.name), as whom the units run, cannot read it: chown it")
+        }
+        return problems
     }
 
     /// Runs the agent until it stops; its process must have no other threads that spawn or handle signals.
@@ -98,6 +112,7 @@ package enum AgentProgram {
     private static func refuse(_ logger: Logger, _ why: String, _ code: Int32) -> Int32 {
         logger.critical("the agent cannot start: \(why)")
         ServiceManager.notify(.status("cannot start: \(why)"))
+        if code == failureCode { ServiceManager.waitBeforeNextTry() }
         return code
     }
 

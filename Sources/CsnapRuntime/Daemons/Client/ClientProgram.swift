@@ -2,6 +2,7 @@ import FoundationEssentials
 import Glibc
 import Logging
 import Synchronization
+import Systemd
 
 /// The program csnap-client, apart from its arguments.
 package enum ClientProgram {
@@ -31,6 +32,7 @@ package enum ClientProgram {
             return 0
         } catch {
             refuse(logger, "\(error)")
+            if error.exitCode == 1 { ServiceManager.waitBeforeNextTry() }
             return error.exitCode
         }
     }

@@ -357,7 +357,8 @@ final class ServerLoop {
 
     private func lose(_ id: ConnectionID, _ reason: String) {
         guard connections[id] != nil else { return }
-        logger.info("connection \(id.value) lost: \(reason)", metadata: id.field)
+        // Each command's is: what a client's end means, its agent and the table say.
+        logger.debug("connection \(id.value) lost: \(reason)", metadata: id.field)
         connections[id]?.discard()
         forget(id)
         withTable { $0.closed(id, at: BootClock.now()) }
