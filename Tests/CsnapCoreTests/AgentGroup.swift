@@ -14,6 +14,9 @@ struct AgentGroup {
     let nodes: [UInt32]
     /// Nodes whose state writes fail.
     var failingDisks: [UInt32] = []
+    /// Nodes whose state writes do not return before `release`, and the last of them.
+    var hangingDisks: [UInt32] = []
+    private var hung: [UInt32: (state: StoredState, token: UInt64)] = [:]
     /// Nodes whose servers do not end, whatever they are told: their disk holds them in the kernel.
     var stuckServers: [UInt32] = []
     /// What the server of each node says that it serves; nil: it names nothing.
@@ -51,6 +54,14 @@ struct AgentGroup {
 
     mutating func command(_ command: Command, at node: UInt32) {
         deliver(.command(id: Bits128(high: 1, low: UInt64(now.nanoseconds)), command), to: node)
+    }
+
+    /// All that the disk was given is durable now.
+    mutating func release(_ node: UInt32) {
+        hangingDisks.removeAll { $0 == node }
+        guard let (state, token) = hung.removeValue(forKey: node) else { return }
+        disks[node] = state
+        deliver(.persisted(token: token), to: node)
     }
 
     mutating func attachClient(_ node: UInt32) {
@@ -100,6 +111,7 @@ struct AgentGroup {
             if agents[target] != nil { deliver(.packet(sender, messages), to: target, after: .microseconds(200)) }
         case .persist(_, let token) where failingDisks.contains(node):
             deliver(.persistFailed(token: token), to: node, after: .milliseconds(1))
+        case .persist(let state, let token) where hangingDisks.contains(node): hung[node] = (state, token)
         case .persist(let state, let token):
             disks[node] = state
             deliver(.persisted(token: token), to: node, after: .milliseconds(1))

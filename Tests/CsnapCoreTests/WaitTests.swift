@@ -207,6 +207,20 @@ import Testing
     }
 
     /// No grant, no claim, no admission rests on a disk that does not write; it goes on by itself when that is mended.
+    /// What a slow disk holds back is asked for again and again; it must not push out what happens once.
+    @Test func anEvictedNodeEndsWhenItsSlowDiskAnswers() {
+        var group = group()
+        group.hangingDisks = [3]
+        group.command(.disable, at: 3)
+        _ = group.run(.milliseconds(10))
+        group.command(.strike(NodeID(3), fenced: false), at: 1)
+        #expect(group.run(.seconds(10)) { $0.reports[3]?.contains { $0.isOwnEviction } == true })
+        _ = group.run(.seconds(30))
+        #expect(group.status(3) != nil, "its state is not durable yet")
+        group.release(3)
+        #expect(group.run(.seconds(1)) { $0.status(3) == nil }, "this boot is over")
+    }
+
     @Test func nothingIsPromisedOnAFullDisk() {
         var group = group()
         group.failingDisks = [2, 3]
@@ -325,6 +339,12 @@ extension AgentGroup {
     fileprivate func waits(_ node: UInt32) -> [Wait] { status(node)?.waits ?? [] }
 
     fileprivate func wait(_ kind: Wait.Kind, at node: UInt32) -> Wait? { waits(node).first { $0.kind == kind } }
+}
+
+extension Report {
+    fileprivate var isOwnEviction: Bool {
+        if case .evicted(_, NodeBoot(node: NodeID(3), boot: Boot(1)), _) = self { true } else { false }
+    }
 }
 
 extension Wait.Kind {

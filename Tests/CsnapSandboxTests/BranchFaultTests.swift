@@ -115,29 +115,26 @@ struct BranchFaultTests {
         #expect(check.problems == [])
     }
 
-    @Test func aDeletedBranchGivesErrorsToWhomItIsOpen() throws {
+    @Test func aBranchThatIsWrittenIsNotDeleted() throws {
         let volume = try LoneVolume()
         var origin = Data(count: LoneVolume.size)
         try volume.write([0..<1 << 20], &origin)
         try volume.snapshot("base")
         try volume.branch("try", of: "base")
-        let device = try volume.connect("snap/try")
-        try device.write(Writer.content(0), offset: 0)
-        let writer = Writer(volume.nbd, 0..<LoneVolume.size / Self.chunk)
-        try waitUntil("the branch is written", seconds: 60) { writer.done > 10 || writer.ended != nil }
-        try volume.caller.command("DeleteSnapshot", ["volume": .string(LoneVolume.name), "name": .string("try")])
-        try waitUntil("the writer hears of it", seconds: 60) { writer.ended != nil }
-        // NBD knows no ESTALE.
-        let gone = "error \(EIO)"
-        #expect(writer.ended?.contains(gone) == true, "\(writer.ended ?? "")")
-        func reason(_ body: () throws -> Void) -> String {
-            do { try body() } catch { return "\(error)" }
-            return "none"
+        func delete() throws {
+            try volume.caller.command("DeleteSnapshot", ["volume": .string("data"), "name": .string("try")])
         }
-        #expect(reason { _ = try device.read(offset: 0, count: 4096) }.contains(gone))
-        #expect(reason { try device.write(Writer.content(0), offset: 0) }.contains(gone))
-        #expect(reason { try device.writeZeroes(offset: 0, count: 4096) }.contains(gone))
+        let device = try volume.connect("snap/try")
+        let writer = Writer(volume.nbd, 0..<64)
+        try waitUntil("the branch is written", seconds: 60) { writer.done > 10 || writer.ended != nil }
+        #expect(throws: ControlError.self) { try delete() }
+        try waitUntil("all is written", seconds: 60) { writer.ended != nil }
+        #expect(writer.ended == "", "without an error")
+        // Nobody reads or writes it now, and it is open still.
+        #expect(throws: ControlError.self) { try delete() }
+        try device.write(Writer.content(0), offset: 0)
         device.disconnect()
+        try delete()
         #expect(try volume.caller.volume(LoneVolume.name).waitingWrites == 0)
         try waitUntil("it is not offered any more", seconds: 60) { (try? volume.connect("snap/try")) == nil }
     }
@@ -174,7 +171,9 @@ struct BranchFaultTests {
             stage.stopBranch()
         }
         #expect(stage.tally.wrong == 0 && stage.tally.verified == 2 * 2)
-        #expect(stage.failures.allSatisfy { $0.contains("closed the connection") || $0.contains("reset") })
+        let ends = ["closed the connection", "reset", "Broken pipe"]
+        let others = stage.failures.filter { failure in !ends.contains { failure.contains($0) } }
+        #expect(others == [])
         group.stopProcesses()
         #expect(try group.directory.checkStore().problems == [])
     }

@@ -33,10 +33,16 @@ struct StoppedAgentTests {
         #expect(group.node(3).clientPid != nil)
         #expect(try caller.why().contains { $0.kind == "writerLost" } == false)
 
+        // A write that waits since before the snapshot must not pass as long as the client does not know of it.
+        let held = LostClientTests.Unchecked(writes)
+        let written = DispatchSemaphore(value: 0)
+        Thread.detachNewThread {
+            try? held.value?.write([UInt8](repeating: 2, count: 65536), offset: 0)
+            written.signal()
+        }
         group.node(3).hold(false)
         group.want(3)
-        try stage.wait("it is back") { group.status(3)?.clientsResumed == true }
-        try writes.write([UInt8](repeating: 2, count: 65536), offset: 0)
+        #expect(written.wait(timeout: .now() + 60) == .success)
         let snapshot = try NBDClient(
             path: group.directory.volumeSocket(2), export: "snap/meanwhile", cancelled: { false })
         #expect(try snapshot.read(offset: 0, count: 65536) == old, "its write was copied out first")

@@ -107,7 +107,7 @@ extension Agent {
             warnings.append(Wait(kind: .singleVoter, since: voter.startedAt, nodes: set.voters))
         }
         let down = voters.filter { !isReachable($0) }
-        if !down.isEmpty, claimIsRunning {
+        if !down.isEmpty, claimIsRunning, isMajority(isReachable) {
             let since = down.compactMap { membership.unreachableSince($0) }.min() ?? now
             warnings.append(Wait(kind: .voterDown, since: since, nodes: down))
         }
@@ -172,8 +172,11 @@ extension Agent {
             }
         }
         let lost = node.clients.values.filter { $0.connectedIn != node.adopted }.map { $0.lostAt }
-        if claim?.phase == .active, claimIsRunning, let since = lost.min(), now - since >= Self.sessionPatience {
-            waits.append(Wait(kind: .notConnected, since: since, nodes: [claim?.server.node ?? own.node]))
+        // They were told where to go.
+        if let claim, claim.phase == .active, claimIsRunning, claim.tenure == node.adopted, node.serverAddress != nil,
+            !node.isLeaving, let since = lost.min(), now - since >= Self.sessionPatience
+        {
+            waits.append(Wait(kind: .notConnected, since: since, nodes: [claim.server.node]))
         }
         if let since = diskSince.min() { waits.append(Wait(kind: .clientDisk, since: since, nodes: [own.node])) }
         return waits

@@ -40,10 +40,10 @@ struct Persistence: Equatable, Sendable {
         guard !writes.isEmpty else {
             // After a failed write nothing newer than the disk may be relied on until the next one.
             guard retryAt < .distantFuture else { return false }
-            if parked.count < Bounds.heldBack { parked.append(effect) }
+            parked.hold(effect)
             return true
         }
-        if writes[writes.count - 1].then.count < Bounds.heldBack { writes[writes.count - 1].then.append(effect) }
+        writes[writes.count - 1].then.hold(effect)
         return true
     }
 
@@ -71,10 +71,10 @@ struct Persistence: Equatable, Sendable {
         var effects: [HeldBack] = []
         while let first = writes.first, first.token <= token {
             failingSince = failingSince ?? first.begunAt
-            effects += first.then
+            for effect in first.then { effects.hold(effect) }
             writes.removeFirst()
         }
-        return Array(effects.suffix(Bounds.heldBack))
+        return effects
     }
 }
 
@@ -93,6 +93,31 @@ enum HeldBack: Equatable, Sendable {
     case founded(Bits128)
     case voteRestored
     case exit(ExitReason)
+}
+
+extension HeldBack {
+    /// An answer: whoever does not get it asks again.
+    fileprivate var isAskedForAgain: Bool {
+        switch self {
+        case .grant, .renewAck, .tableAck, .configAck, .configCommitAck: true
+        case .voting, .announceRelease, .ownPending, .ownCommitted, .reply, .founded, .voteRestored, .exit: false
+        }
+    }
+}
+
+extension [HeldBack] {
+    /// Of answers no more than a bound, the latest: while a disk is slow they are asked for again and again. The others
+    /// are few and happen once.
+    fileprivate mutating func hold(_ effect: HeldBack) {
+        if count >= Bounds.heldBack {
+            if let oldest = firstIndex(where: { $0.isAskedForAgain }) {
+                remove(at: oldest)
+            } else if effect.isAskedForAgain {
+                return
+            }
+        }
+        append(effect)
+    }
 }
 
 extension Agent {

@@ -62,7 +62,10 @@ extension SnapshotStore {
         guard let window = pick(.data, leaving: kept) else {
             // What was freed in the open one.
             if let open = state.open.data, !StoreMutants.active(.openWindowNotRefilled) {
-                freeUnits = units(of: open).reversed().filter { !state.space.isUsed($0) }
+                let free = units(of: open).reversed().filter { !state.space.isUsed($0) }
+                // As before all that was in use once is written anew: who takes the store may still look there.
+                if !free.isEmpty, !StoreMutants.active(.noSlotReadBeforeReuse) { try expectNotSurpassed() }
+                freeUnits = free
             }
             if let unit = freeUnits.popLast() { return unit }
             isShort = true

@@ -304,56 +304,6 @@ import Testing
         #expect(hello.process.boot == Boot(2))
     }
 
-    @Test func whenItsAgentStopsItSaysGoodbyeIfNothingIsAtTheDisk() {
-        func part(writing: Bool) -> [ClientCore.Action] {
-            var core = Self.serving()
-            if writing { #expect(core.enter(0, offset: 0, length: 0, now: Self.at(1)) == .go) }
-            core.receive(.part(Self.first), now: Self.at(2))
-            #expect(!core.takeActions().contains(.send(.bye)), "its gate is open")
-            core.receive(.suspend(Self.first), now: Self.at(2))
-            core.receive(.part(Self.second), now: Self.at(2))
-            #expect(!core.takeActions().contains(.send(.bye)), "another tenure")
-            core.receive(.part(Self.first), now: Self.at(2))
-            core.wake(Self.at(500))
-            return core.takeActions()
-        }
-        #expect(part(writing: false) == [.send(.bye), .disconnect], "and it stays away")
-        #expect(part(writing: true) == [])
-    }
-
-    /// A snapshot that is being made waits for all that was asked for before.
-    @Test func trimsOfMuchAreAskedForByAndBy() throws {
-        let size: UInt64 = 1 << 36
-        var core = ClientCore(
-            client: Bits128(high: 1, low: 2), volume: "v", processID: 3, machine: Self.machine, originSize: size)
-        core.receive(.identity(Self.boot), now: Self.at(0))
-        core.receive(.server(Self.first, Self.address), now: Self.at(0))
-        core.sessionConnected()
-        guard case .welcome(var welcome) = Self.welcome(Self.first) else { return }
-        welcome.originSize = size
-        core.receive(.welcome(welcome), now: Self.at(0))
-        core.receive(.lease(Self.first, until: Self.at(1000)), now: Self.at(0))
-        core.receive(.resume(Self.first), now: Self.at(0))
-        let length = 512 * Self.chunk
-        for ticket in 0..<40 as Range<UInt32> {
-            #expect(core.enter(ticket, offset: UInt64(ticket) * length, length: length, now: Self.at(1)) == .hold)
-        }
-        var passed: [UInt32] = []
-        for _ in 0..<100 where passed.count < 40 {
-            let asked = Self.queries(core.takeActions())
-            #expect(!asked.isEmpty && asked.count <= 4, "4096 chunks")
-            for query in asked {
-                #expect(query.ranges.chunkCount <= 1024)
-                core.receive(.grant(request: query.request, epoch: Epoch(1), generation: 1), now: Self.at(1))
-            }
-            for ticket in 0..<40 as Range<UInt32> where !passed.contains(ticket) {
-                let admission = core.enter(ticket, offset: UInt64(ticket) * length, length: length, now: Self.at(1))
-                if admission == .go { passed.append(ticket) }
-            }
-        }
-        #expect(passed.count == 40)
-    }
-
     @Test func aSilentServerIsLeft() {
         var core = Self.serving()
         var now: Int64 = 0

@@ -44,8 +44,11 @@ extension ClientCore {
         return end.holds
     }
 
-    /// The connection is gone, and none of its writes waits any more.
-    package mutating func withdraw(_ ticket: UInt32) { queries.remove(ticket) }
+    /// The write waits no more: it goes to the disk, or its connection is gone. That may leave room to ask for others.
+    package mutating func withdraw(_ ticket: UInt32) {
+        queries.remove(ticket)
+        if session == .open && queries.hasUnasked { wantsToAsk = true }
+    }
 
     /// Nobody waits for it any more. True: it is over now (a map that comes later is ended at once); false: it is at
     /// the disk.

@@ -122,7 +122,7 @@ package struct ClientCore: Equatable, Sendable {
         guard let bitmap else { return .hold }
         let range = bitmap.range(offset: offset, length: length)
         guard let shared = bitmap.shared(in: range) else {
-            queries.remove(ticket)
+            withdraw(ticket)
             return .go
         }
         if let code = queries.wait(ticket, for: shared) { return .failed(code: code) }
@@ -205,6 +205,9 @@ package struct ClientCore: Equatable, Sendable {
         actions.append(.send(.bye))
         endSession()
         server = nil
+        // Snapshots are made without us from now on: what we knew to be unshared the next WELCOME tells anew.
+        bitmap = nil
+        queries.askAgain()
     }
 
     private mutating func become(_ process: NodeBoot) {

@@ -37,6 +37,7 @@ struct WriteQueries: Equatable, Sendable {
     /// snapshot that is being made waits for what was asked before.
     private static let chunksTogether: UInt64 = 1024
     private static let chunksAsked: UInt64 = 4096
+    private static let chunksAlways: UInt64 = 64
     /// Unanswered queries: a quarter of what a server lets wait (`SessionLimits.waitingQueries`).
     private static let maximumQueries = 256
 
@@ -89,24 +90,27 @@ struct WriteQueries: Equatable, Sendable {
     mutating func takeUnsent() -> [(request: UInt64, ranges: [ChunkRange])] {
         hasUnasked = false
         for (ticket, entry) in waiting where entry.state == .unasked(alone: true) {
-            guard mayAsk else {
+            guard queries.count < Self.maximumQueries, hasBudget || entry.range.count <= Self.chunksAlways else {
                 hasUnasked = true
-                break
+                continue
             }
             let request = ask([entry.range])
             waiting[ticket]?.state = .asked(request: request, alone: true)
         }
         var together = waiting.filter { $0.1.state == .unasked(alone: false) }
+        // Small ones first: of these some are asked for whatever waits.
+        together.sort { $0.1.range.count < $1.1.range.count }
         while !together.isEmpty {
-            guard mayAsk else {
-                hasUnasked = true
-                break
-            }
+            let limit = hasBudget ? Self.chunksTogether : Self.chunksAlways
             var chunks: UInt64 = 0
             let count = together.prefix(Self.maximumTogether).prefix { entry in
                 defer { chunks += UInt64(entry.1.range.count) }
-                return chunks == 0 || chunks + UInt64(entry.1.range.count) <= Self.chunksTogether
+                return chunks + UInt64(entry.1.range.count) <= limit || (chunks == 0 && hasBudget)
             }.count
+            guard queries.count < Self.maximumQueries, count > 0 else {
+                hasUnasked = true
+                break
+            }
             let rest = Array(together.dropFirst(count))
             together.removeLast(rest.count)
             let request = ask(Self.merge(together.map(\.1.range)))
@@ -121,9 +125,9 @@ struct WriteQueries: Equatable, Sendable {
         return unsent
     }
 
-    private var mayAsk: Bool {
-        let asked = queries.values.reduce(UInt64(0)) { $0 + $1.ranges.chunkCount }
-        return queries.count < Self.maximumQueries && asked < Self.chunksAsked
+    /// Else only what is small is asked for: what waits may wait for room, and a small one needs none, perhaps.
+    private var hasBudget: Bool {
+        queries.values.reduce(UInt64(0)) { $0 + $1.ranges.chunkCount } < Self.chunksAsked
     }
 
     /// The ranges of a granted query, once; nil for an unknown or answered one.
