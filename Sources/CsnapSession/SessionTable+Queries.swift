@@ -144,13 +144,11 @@ extension SessionTable {
             for image in session.openImages { ReadHolds.note(session.owner, of: image, in: &holders) }
         }
         var uses: [SnapshotUse] = []
-        for (number, nodes) in holders {
-            let verb = nodes.count == 1 ? " has it open" : " have it open"
-            uses.append(SnapshotUse(number: number, culprit: Self.words(nodes) + verb))
-        }
-        for (number, nodes) in readers {
-            let verb = nodes.count == 1 ? " reads it" : " read it"
-            uses.append(SnapshotUse(number: number, culprit: Self.words(nodes) + verb))
+        for (users, one, several) in [(holders, " has it open", " have it open"), (readers, " reads it", " read it")] {
+            for (number, nodes) in users {
+                let verb = nodes.count == 1 ? one : several
+                uses.append(SnapshotUse(number: number, culprit: Self.words(nodes) + verb))
+            }
         }
         return uses
     }

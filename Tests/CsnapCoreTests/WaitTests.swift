@@ -206,7 +206,6 @@ import Testing
         }
     }
 
-    /// No grant, no claim, no admission rests on a disk that does not write; it goes on by itself when that is mended.
     /// What a slow disk holds back is asked for again and again; it must not push out what happens once.
     @Test func anEvictedNodeEndsWhenItsSlowDiskAnswers() {
         var group = group()
@@ -221,6 +220,7 @@ import Testing
         #expect(group.run(.seconds(1)) { $0.status(3) == nil }, "this boot is over")
     }
 
+    /// No grant, no claim, no admission rests on a disk that does not write; it goes on by itself when that is mended.
     @Test func nothingIsPromisedOnAFullDisk() {
         var group = group()
         group.failingDisks = [2, 3]

@@ -34,23 +34,18 @@ struct RefusedCommandTests {
 
     /// It returns when the node serves; the voters are shown when they have changed.
     @Test func aTransferIsDoneWhenItReturns() throws {
-        let group = try SandboxGroup(SandboxOptions(nodes: 3, profile: "fast", binaries: Tool.binaries))
-        defer { group.end() }
-        let stage = Stage(group: group) { _ in }
-        defer { stage.stopFollowers() }
-        try stage.found(1)
-        try stage.join([2, 3])
-        try stage.waitForVoters()
-        let socket = ["--socket", group.directory.controlSocket(1)]
-        for node in [2, 3, 1] as [UInt32] {
-            let run = try Program.csnapctl(["transfer", "\(node)"] + socket)
-            #expect(run.code == 0, "\(run.output)")
-            let status = try #require(group.status(1))
-            #expect(status.server == node && status.phase == "active")
+        try withThreeVoters { group, _ in
+            let socket = ["--socket", group.directory.controlSocket(1)]
+            for node in [2, 3, 1] as [UInt32] {
+                let run = try Program.csnapctl(["transfer", "\(node)"] + socket)
+                #expect(run.code == 0, "\(run.output)")
+                let status = try #require(group.status(1))
+                #expect(status.server == node && status.phase == "active")
+            }
+            let same = try Program.csnapctl(["voters", "replace", "9", "2"] + socket)
+            #expect(same.code == 0 && same.output == "voters: 1, 2, 3\n", "nothing was to be done, and that is shown")
+            let wrong = try Program.csnapctl(["transfer", "0"] + socket)
+            #expect(wrong.code == 2, "\(wrong.output)")
         }
-        let same = try Program.csnapctl(["voters", "replace", "9", "2"] + socket)
-        #expect(same.code == 0 && same.output == "voters: 1, 2, 3\n", "nothing was to be done, and that is shown")
-        let wrong = try Program.csnapctl(["transfer", "0"] + socket)
-        #expect(wrong.code == 2, "\(wrong.output)")
     }
 }

@@ -16,7 +16,7 @@ package struct DamageWatch {
     /// Within `patience`, in order: at most one for each `interval`.
     private var said: [(error: StoreError, at: Instant)] = []
     private var news: StoreError?
-    private var restsUntil = Instant.distantPast
+    package private(set) var restsUntil = Instant.distantPast
 
     package init() {}
 
@@ -41,7 +41,4 @@ package struct DamageWatch {
     package mutating func take() -> StoreError? { news.take() }
 
     package func isResting(_ now: Instant) -> Bool { now < restsUntil }
-
-    /// Until then the work rests.
-    package var rest: Instant { restsUntil }
 }

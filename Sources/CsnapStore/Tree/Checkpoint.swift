@@ -1,5 +1,3 @@
-/// A checkpoint under way: what has changed until it began goes into new nodes and pages, leaf by leaf, while newer
-/// changes gather above. Nothing of the old tree is touched; the next anchor makes the new one count.
 /// A checkpoint that found no room. The next would find none either, and each writes to the journal which windows it
 /// opens: so it waits for more places, for the next window of the journal, or for the end of a sweep.
 struct VainCheckpoint: Equatable, Sendable {
@@ -9,6 +7,8 @@ struct VainCheckpoint: Equatable, Sendable {
     var window: UInt32
 }
 
+/// A checkpoint under way: what has changed until it began goes into new nodes and pages, leaf by leaf, while newer
+/// changes gather above. Nothing of the old tree is touched; the next anchor makes the new one count.
 struct Checkpoint: Sendable {
     enum Phase: Equatable, Sendable {
         case begin

@@ -220,7 +220,8 @@ import Testing
         _ = Self.write(&core, chunk: 1)
         let before = Self.queries(core.takeActions())
         core.sessionLost(Self.at(2))
-        #expect(core.takeActions().first == .tell(.lostServer(Self.first)))
+        let words = "the session with the server of epoch 1 is lost; it is opened again"
+        #expect(core.takeActions() == [.tell(.lostServer(Self.first)), .note(ClientNote(.sessionLost, words))])
         #expect(core.nextWake == Self.at(22))
         core.wake(Self.at(22))
         #expect(core.takeActions() == [.connect(Self.address)])

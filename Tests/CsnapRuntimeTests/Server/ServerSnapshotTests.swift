@@ -52,15 +52,20 @@ struct ServerSnapshotTests {
         #expect(try client.hear() == .snapshotsChanged(epoch: epoch, from: 1))
     }
 
+    /// The same, and what is heard of it.
+    private static func monday(_ client: TestSession, _ commander: TestSession) throws -> SnapshotEntry {
+        try makeMonday(client, commander)
+        guard case .outcome(1, _, .snapshot(let made)) = try commander.hear() else {
+            throw SystemError("there is no snapshot", "monday", code: 0)
+        }
+        return made
+    }
+
     @Test("a snapshot is made in a barrier, holds its chunk for a reader, then keeps it, also for the next server")
     func story() throws {
         let fixture = try ServerFixture()
         let (client, commander) = try Self.start(fixture)
-        try Self.makeMonday(client, commander)
-        guard case .outcome(1, _, .snapshot(let made)) = try commander.hear() else {
-            Issue.record("no snapshot")
-            return
-        }
+        let made = try Self.monday(client, commander)
         #expect(made.name == "monday" && made.number == 1 && made.uuid == Self.uuid && made.size == 1 << 20)
         let create = SnapshotCommand.create(volume: "data", name: "monday", uuid: Self.uuid)
         #expect(try Self.ask(commander, create) == .snapshot(made), "the same command again finds it")
@@ -110,11 +115,7 @@ struct ServerSnapshotTests {
     func repeatedCommands() throws {
         let fixture = try ServerFixture()
         let (client, commander) = try Self.start(fixture)
-        try Self.makeMonday(client, commander)
-        guard case .outcome(1, _, .snapshot(let made)) = try commander.hear() else {
-            Issue.record("no snapshot")
-            return
-        }
+        let made = try Self.monday(client, commander)
         #expect(try Self.ask(commander, .show(volume: "data", name: "monday")) == .snapshot(made))
         let show = SnapshotCommand.show(volume: "data", name: "none")
         #expect(try Self.ask(commander, show) == .refused(.unknownSnapshot, culprit: "none"))

@@ -77,20 +77,20 @@ final class SnapshotForwarder: Sendable {
     /// A name may come to mean another snapshot before a command is repeated; a uuid does not.
     private func carry(_ command: SnapshotCommand, _ patience: Interval) -> Examination {
         let until = BootClock.now() + patience
-        guard let name = command.ambiguousName else { return repeating(command, until) }
-        let found = repeating(.show(volume: command.volume, name: name), until)
-        guard case .success(.snapshot(let entry)) = found else { return found }
-        return repeating(command.meaning(entry.uuid), until)
-    }
-
-    /// Repeats it while the server moves: uuids make commands safe to repeat.
-    private func repeating(_ command: SnapshotCommand, _ until: Instant) -> Examination {
         let keys: KeyRing
         do throws(KeyFileError) {
             keys = try KeySource(configuration).current
         } catch {
             return .failure(.refused(code: "key", message: error.description))
         }
+        guard let name = command.ambiguousName else { return repeating(command, keys, until) }
+        let found = repeating(.show(volume: command.volume, name: name), keys, until)
+        guard case .success(.snapshot(let entry)) = found else { return found }
+        return repeating(command.meaning(entry.uuid), keys, until)
+    }
+
+    /// Repeats it while the server moves: uuids make commands safe to repeat.
+    private func repeating(_ command: SnapshotCommand, _ keys: KeyRing, _ until: Instant) -> Examination {
         let readersUntil = min(until, BootClock.now() + Self.readersPatience)
         while BootClock.now() < until {
             if let target = target() {

@@ -101,6 +101,7 @@ struct WriteQueries: Equatable, Sendable {
         // Small ones first: of these some are asked for whatever waits.
         together.sort { $0.1.range.count < $1.1.range.count }
         while !together.isEmpty {
+            let hasBudget = hasBudget
             let limit = hasBudget ? Self.chunksTogether : Self.chunksAlways
             var chunks: UInt64 = 0
             let count = together.prefix(Self.maximumTogether).prefix { entry in

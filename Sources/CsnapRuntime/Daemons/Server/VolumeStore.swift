@@ -65,7 +65,7 @@ struct VolumeStore {
 
     /// Milliseconds until work that rests goes on, for poll(2).
     var rest: Int32 {
-        let left = damage.rest - BootClock.now()
+        let left = damage.restsUntil - BootClock.now()
         return store.needsMaintenance && left > .zero ? Int32(clamping: left.nanoseconds / 1_000_000 + 1) : -1
     }
 
