@@ -139,11 +139,13 @@ class Sandbox:
             return None
 
     def view(self, nodes=None):
-        """(server, epoch, round) if all of `nodes` agree, it is active and none waits; else None."""
+        """(server, epoch, round) if all of `nodes` agree, it is active and none waits, warnings aside; else None."""
         seen = set()
         for node in nodes or self.nodes:
             status = self.status(node)
-            if not status or status["phase"] != "active" or not status["clientsResumed"] or status["waits"]:
+            if not status or status["phase"] != "active" or not status["clientsResumed"]:
+                return None
+            if any(not wait["warning"] for wait in status["waits"]):
                 return None
             seen.add((status.get("server"), status["epoch"], status["round"]))
         return seen.pop() if len(seen) == 1 else None

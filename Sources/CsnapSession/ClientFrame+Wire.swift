@@ -34,7 +34,7 @@ extension ClientFrame: SessionFrame {
             .clientGone(_, let epoch, _, _), .readData(_, let epoch, _, _, _), .writeBranch(_, let epoch, _),
             .openImages(let epoch, _), .ping(let epoch):
             epoch
-        case .barrierAck(let attempt): attempt.tenure.epoch
+        case .barrierAck(let attempt, _): attempt.tenure.epoch
         case .bye: .none
         }
     }
@@ -50,7 +50,9 @@ extension ClientFrame: SessionFrame {
             writer.varint(snapshot)
             writer.list(ranges)
         case .endRead(let request, _): writer.fixed(request)
-        case .barrierAck(let attempt): writer.value(attempt)
+        case .barrierAck(let attempt, let origin):
+            writer.value(attempt)
+            writer.fixed(origin)
         case .listSnapshots(let request, _, let after):
             writer.fixed(request)
             writer.varint(after)
@@ -111,7 +113,7 @@ extension ClientFrame: SessionFrame {
         case 7:
             let attempt = try reader.value(BarrierAttempt.self)
             guard attempt.tenure.epoch == epoch else { throw .malformed }
-            return .barrierAck(attempt)
+            return .barrierAck(attempt, origin: try reader.fixed(UInt32.self))
         case 8:
             return .listSnapshots(
                 request: try reader.fixed(UInt64.self), epoch: epoch, after: try reader.varint())

@@ -16,8 +16,9 @@ package enum ClientFrame: Equatable, Sendable {
     case writeBranch(request: UInt64, epoch: Epoch, BranchData)
     /// The numbers of all snapshots and branches that programs have open through this client.
     case openImages(epoch: Epoch, [UInt64])
-    /// Nothing of this client is at the disk, nothing granted is unused, the origin is flushed.
-    case barrierAck(BarrierAttempt)
+    /// Nothing of this client is at the disk, nothing granted is unused, the origin is flushed. `origin`: the sum of
+    /// its sample (`OriginSample`).
+    case barrierAck(BarrierAttempt, origin: UInt32)
     /// The snapshots of this volume with numbers above `after`, one page.
     case listSnapshots(request: UInt64, epoch: Epoch, after: UInt64)
     /// Which chunks changed between two images of this volume?

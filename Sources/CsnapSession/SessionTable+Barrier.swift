@@ -53,6 +53,7 @@ extension SessionTable {
         barrier.asked.removeAll { $0 == volume }
         switch result {
         case .absent, .done: break
+        case .sample(let sum): compare(&barrier, volume, sum)
         case .prepared: barrier.prepared.append(volume)
         case .resized(let size):
             volumes[volume].about.originSize = size
@@ -76,7 +77,10 @@ extension SessionTable {
         case .finding:
             // Made already, by an earlier sending of the same command.
             if barrier.refusal == nil, barrier.made.isEmpty { return begin(id) }
-        case .gathering:
+        case .gathering: return ask(id, .comparing, barrier.volumes, .sampleOrigin)
+        case .comparing:
+            guard barrier.refusal == nil else { break }
+            guard barrier.strangers.isEmpty else { return differ(id) }
             let decider = volumes[barrier.volumes[0]].about.storeUUID
             let order = StoreOrder.prepare(
                 name: barrier.name, uuid: barrier.uuid, priority: barrier.priority, decider: decider)
@@ -117,15 +121,24 @@ extension SessionTable {
                 return finish(id, .refused(.writerLost, culprit: Self.list(lost.map { $0.words })))
             }
         }
-        lastAttempt += 1
-        let attempt = BarrierAttempt(tenure: tenure, counter: lastAttempt)
-        barrier.attempt = attempt
         barrier.deadline = now + limits.barrierPatience
-        barrier.phase = .gathering
+        barriers[id] = barrier
         for volume in barrier.volumes {
             volumes[volume].isStill = true
             handBack(volume)
         }
+        return gather(id)
+    }
+
+    /// BEGIN of a new attempt; who stands still already acknowledges that too.
+    private mutating func gather(_ id: UInt64) -> [SessionAction] {
+        guard var barrier = barriers[id] else { return [] }
+        lastAttempt += 1
+        let attempt = BarrierAttempt(tenure: tenure, counter: lastAttempt)
+        barrier.attempt = attempt
+        barrier.phase = .gathering
+        barrier.samples = []
+        barrier.strangers = []
         for (connection, session) in sessions(on: barrier.volumes) {
             barrier.missing[connection] = session.owner.process.node
         }
@@ -158,14 +171,34 @@ extension SessionTable {
     }
 
     mutating func acknowledged(
-        _ attempt: BarrierAttempt, _ volume: Int, _ id: ConnectionID
+        _ attempt: BarrierAttempt, _ origin: UInt32, _ volume: Int, _ id: ConnectionID
     ) -> [SessionAction] {
         guard let making = volumes[volume].barrier, var barrier = barriers[making], barrier.phase == .gathering,
             barrier.attempt == attempt || SessionMutants.active(.ackOfAnyAttempt)
         else { return [] }
+        if let node = barrier.missing[id] {
+            barrier.samples.append(SnapshotBarrier.Sample(volume: volume, node: node, sum: origin))
+        }
         barrier.missing[id] = nil
         barriers[making] = barrier
         return barrier.missing.isEmpty ? advance(making) : []
+    }
+
+    /// A snapshot is what the server saves of its origin: of another disk than the clients' it would be of nothing.
+    private mutating func compare(_ barrier: inout SnapshotBarrier, _ volume: Int, _ sum: UInt32) {
+        let strangers = barrier.samples.filter { $0.volume == volume && $0.sum != sum }.map { $0.node }
+        volumes[volume].strangers = barrier.isRepeated ? strangers : []
+        barrier.strangers += strangers
+    }
+
+    /// In the first attempt others may have written after a sample was taken.
+    private mutating func differ(_ id: UInt64) -> [SessionAction] {
+        guard let barrier = barriers[id] else { return [] }
+        if barrier.isRepeated {
+            return finish(id, .refused(.originDiffers, culprit: Self.words(barrier.strangers)))
+        }
+        barriers[id]?.isRepeated = true
+        return gather(id)
     }
 
     /// A session is gone: without its acknowledgement no snapshot can be made. What it acknowledged holds: it stands
@@ -175,7 +208,7 @@ extension SessionTable {
             barrier.phase == .gathering, barrier.missing[id] != nil
         else { return [] }
         if SessionMutants.active(.lostClientCounted), let attempt = barrier.attempt {
-            return acknowledged(attempt, session.volume, id)
+            return acknowledged(attempt, 0, session.volume, id)
         }
         let process = session.owner.process
         let culprit = LostWriter(node: process.node, boot: process.boot, age: .zero).words

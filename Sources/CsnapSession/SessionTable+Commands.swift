@@ -177,6 +177,7 @@ extension SessionTable {
         report.full = age(volumes[volume].full.values.map { $0.since } + branches.map { $0.1.since })
         report.holds = volumes[volume].holds.report
         report.lostWriters = lostWriters(volume)
+        report.strangers = volumes[volume].strangers
         report.revert = volumes[volume].about.revert
         if let id = volumes[volume].barrier, let barrier = barriers[id] {
             report.barrier = BarrierReport(

@@ -113,6 +113,7 @@ extension SessionTable {
             volumes[session.volume].full[ticket] = nil
         }
         volumes[session.volume].fullBranches[id] = nil
+        volumes[session.volume].strangers.removeAll { $0 == session.owner.process.node }
         if SessionMutants.active(.holdsEndWithConnection) {
             volumes[session.volume].holds.drop(clientOf: session.owner.process.node)
         }

@@ -252,7 +252,7 @@ extension SessionTable {
         case .endRead(let request, _):
             guard volumes[session.volume].holds.end(session.owner, request) else { return reuse(session.volume) }
             return holdsChanged(session.volume)
-        case .barrierAck(let attempt): return acknowledged(attempt, session.volume, id)
+        case .barrierAck(let attempt, let origin): return acknowledged(attempt, origin, session.volume, id)
         case .listSnapshots(let request, _, let after):
             let answer = CommandAnswer(connection: id, request: request)
             guard orderCount(of: id) < limits.waitingQueries else { return end(id, .tooManyQueries) }

@@ -81,6 +81,8 @@ struct VolumeState: Equatable, Sendable {
     var barrier: UInt64?
     /// From BEGIN to END.
     var isStill = false
+    /// Whose origin was another disk than the server's when it was compared last.
+    var strangers: [NodeID] = []
     /// A revert by this node is about to begin.
     var reserved: NodeID?
     /// Writes whose chunks are copied out and that wait for a hold to end, by ticket.
@@ -102,7 +104,7 @@ struct VolumeState: Equatable, Sendable {
     static func == (left: VolumeState, right: VolumeState) -> Bool {
         left.about == right.about && left.holds == right.holds && left.writers == right.writers
             && left.newest == right.newest && left.lost == right.lost
-            && left.isStill == right.isStill && left.reserved == right.reserved
+            && left.isStill == right.isStill && left.strangers == right.strangers && left.reserved == right.reserved
             && left.barrier == right.barrier
             && left.heldUp == right.heldUp && left.full == right.full && left.fullUntil == right.fullUntil
             && left.fullBranches == right.fullBranches

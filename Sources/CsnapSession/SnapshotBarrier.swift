@@ -8,6 +8,8 @@ struct SnapshotBarrier: Equatable, Sendable {
         case finding
         /// Acknowledgements are awaited until the deadline.
         case gathering
+        /// All writers stand still; each store reads what clients have read.
+        case comparing
         /// From here on the stores decide, and no deadline. Each but the deciding one says durably that it can.
         case preparing
         /// The commit record in the store of lowest uuid is the decision.
@@ -35,6 +37,12 @@ struct SnapshotBarrier: Equatable, Sendable {
     var deadline = Instant.distantFuture
     /// Sessions whose acknowledgement is missing.
     var missing = SortedTable<ConnectionID, NodeID>()
+    /// What those who acknowledged this attempt have read of their origins.
+    var samples: [Sample] = []
+    /// Whose origins differ from the server's.
+    var strangers: [NodeID] = []
+    /// The second attempt, which all stand still for already: what differs then is another disk.
+    var isRepeated = false
     /// Volumes whose stores have not answered what this phase asks.
     var asked: [Int] = []
     var prepared: [Int] = []
@@ -43,6 +51,12 @@ struct SnapshotBarrier: Equatable, Sendable {
     var originSize: UInt64 = 0
     /// Why it is not made.
     var refusal: CommandOutcome?
+
+    struct Sample: Equatable, Sendable {
+        var volume: Int
+        var node: NodeID
+        var sum: UInt32
+    }
 
     struct Made: Equatable, Sendable {
         var volume: Int

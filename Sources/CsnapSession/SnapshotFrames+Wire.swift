@@ -195,6 +195,7 @@ extension VolumeReport: WireValue {
         writer.optional(full)
         writer.list(holds)
         writer.list(lostWriters)
+        writer.list(strangers)
         writer.optional(barrier)
         writer.optional(revert)
     }
@@ -209,6 +210,7 @@ extension VolumeReport: WireValue {
         full = try reader.optional()
         holds = try reader.list()
         lostWriters = try reader.list()
+        strangers = try reader.list()
         barrier = try reader.optional()
         revert = try reader.optional()
     }

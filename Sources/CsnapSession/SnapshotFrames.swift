@@ -179,6 +179,8 @@ package enum CommandRefusal: UInt16, Sendable {
     case checking = 30
     /// An origin never shrinks.
     case originSmaller = 31
+    /// A client's origin is another disk than the server's.
+    case originDiffers = 40
     /// The volume's store failed wherever a server tried it; this one serves the others.
     case leftOut = 38
     /// What was asked for is done with snapshots only.
@@ -205,6 +207,8 @@ package struct VolumeReport: Equatable, Sendable {
     package var full: Interval?
     package var holds: [HoldReport] = []
     package var lostWriters: [LostWriter] = []
+    /// Whose origin was another disk than the server's when it was compared last.
+    package var strangers: [NodeID] = []
     /// The snapshot that is being made.
     package var barrier: BarrierReport?
     /// The volume is half reverted.

@@ -22,6 +22,8 @@ package enum StoreOrder: Equatable, Sendable {
     case prepare(name: String, uuid: Bits128, priority: Int32 = 0, decider: Bits128)
     case commitPrepared(uuid: Bits128)
     case abandon(uuid: Bits128)
+    /// All writers stand still: what is the sum of the origin's sample?
+    case sampleOrigin
     /// Has the origin become larger?
     case measure
     /// All writers stand still: take its new size.
@@ -114,6 +116,8 @@ package enum StoreResult: Equatable, Sendable {
     /// `find` found neither; `measure`: it has.
     case absent
     case prepared
+    /// Of `sampleOrigin`.
+    case sample(UInt32)
     /// Bytes of the origin from now on.
     case resized(UInt64)
     /// Of `beginRevert`, `beginReceive`, `moveRevert` and, nil, of `endRevert`.

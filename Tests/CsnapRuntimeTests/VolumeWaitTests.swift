@@ -43,6 +43,13 @@ struct VolumeWaitTests {
         #expect(later[0].remedy.contains("it ends by itself") && !later[0].remedy.contains("--fenced"))
     }
 
+    @Test("another disk: whose, and where to look") func otherDisk() {
+        let waits = Self.waits { $0.strangers = [NodeID(2), NodeID(3)] }
+        #expect(waits.map(\.kind) == ["originDiffers"] && waits[0].nodes == [2, 3] && waits[0].warning)
+        #expect(waits[0].text.contains("vm-images cannot be made: the origin of node 2, node 3 is another disk"))
+        #expect(waits[0].remedy.contains("csnap-client@vm-images"))
+    }
+
     @Test("a half reverted volume: to what, by whom, and how to go on") func reverting() {
         let waits = Self.waits {
             $0.revert = RevertReport(uuid: .zero, number: 3, name: "monday", node: NodeID(2), cursor: 7)

@@ -86,6 +86,21 @@ final class LoneVolume {
         try waitUntil("the agent answers", seconds: 60) { (try? status()) != nil }
     }
 
+    /// Its client ends, and another one has `origin` as its disk; the agent and the server have what they had.
+    func restartClient(origin: String) throws {
+        kill(client.processIdentifier, SIGTERM)
+        client.waitUntilExit()
+        let file = directory + "/csnap.yaml"
+        let text = try String(contentsOfFile: file, encoding: .utf8)
+        let changed = text.replacing(#/origin: [^,]*/#, with: "origin: \(origin)")
+        try changed.write(toFile: file, atomically: true, encoding: .utf8)
+        client = try Self.start("csnap-client", ["--volume", Self.name], directory)
+        try waitUntil("the new client may write", seconds: 60) {
+            let status = try status()
+            return status.clients.first.map { $0.connected && $0.pid == UInt32(client.processIdentifier) } ?? false
+        }
+    }
+
     /// What a program of it has said since it was started; "csnap-agent": its servers' lines too.
     func log(_ program: String) -> String {
         String(decoding: FileManager.default.contents(atPath: "\(directory)/\(program).log") ?? Data(), as: UTF8.self)

@@ -20,6 +20,9 @@ struct ServedTable {
     var place = MapPiece.Place.origin
     var generation: UInt64 = 4
 
+    /// The sum of the server's sample.
+    static let origin: UInt32 = 7
+
     init(_ table: SessionTable) { self.table = table }
 
     var sessionCount: Int { table.sessionCount }
@@ -87,6 +90,7 @@ struct ServedTable {
         case .recordWriter: return .writerRecorded
         case .clearWriter: return .writerCleared
         case .find, .measure: return .absent
+        case .sampleOrigin: return .sample(Self.origin)
         case .resize: return .resized(1 << 20)
         case .commit(let name, let uuid, let priority):
             generation += 1

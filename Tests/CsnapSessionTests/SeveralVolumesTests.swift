@@ -56,6 +56,8 @@ struct SeveralVolumesTests {
         #expect(rig.served.orders == [Self.find, Self.find], "nobody is asked before all stand still")
         rig.served.isStoreSlow = true
         #expect(rig.acknowledge(on: 12) == [])
+        #expect(rig.served.waiting.map { $0.order } == [.sampleOrigin, .sampleOrigin])
+        #expect(rig.served.answer() == [] && rig.served.answer() == [])
         #expect(rig.served.waiting.map { $0.order } == [Self.prepare] && rig.served.waiting[0].volume == 0)
         #expect(rig.served.answer() == [])
         #expect(rig.served.waiting.map { $0.order } == [Self.commit] && rig.served.waiting[0].volume == 1)
@@ -96,6 +98,7 @@ struct SeveralVolumesTests {
         _ = Self.create(&rig)
         rig.served.isStoreSlow = true
         for id in Self.all { _ = rig.acknowledge(on: id) }
+        #expect(rig.served.answer() == [] && rig.served.answer() == [], "all have one disk")
         #expect(rig.served.answer() == [], "prepared")
         let full = CommandOutcome.refused(.storeFull, culprit: "logs")
         #expect(rig.served.answer(.outcome(full)) == [], "the store that decides says no")

@@ -16,7 +16,52 @@ struct SnapshotBarrierTests {
         #expect(!rig.served.orders.contains(.commit(name: "monday", uuid: Rig.uuid)))
         rig.served.isStoreSlow = true
         #expect(rig.acknowledge(on: 2) == [], "END waits for the store")
+        #expect(rig.served.answer() == [], "its disk is that of the clients")
         #expect(rig.served.answer() == Rig.success())
+    }
+
+    @Test("who has another disk than the server is named and nothing made; what was written meanwhile is none")
+    func otherDisk() throws {
+        var rig = Rig()
+        let second = BarrierAttempt(tenure: Rig.tenure, counter: 2)
+        func acknowledge(_ attempt: BarrierAttempt, _ sums: [UInt32]) -> [SessionAction] {
+            (1...3).flatMap { rig.acknowledge(attempt, origin: sums[Int($0) - 1], on: $0) }
+        }
+        let (same, other) = (ServedTable.origin, ServedTable.origin + 1)
+        _ = rig.create()
+        #expect(acknowledge(Rig.attempt, [same, other, other]) == Rig.begins(second), "looked at once more")
+        #expect(rig.write(9, on: 1) == [], "all stand still for that")
+        let refusal = Rig.outcome(.refused(.originDiffers, culprit: "node 3"))
+        #expect(acknowledge(second, [same, same, other]) == Rig.ends(second, generation: 4) + [refusal])
+        #expect(!rig.served.orders.contains(.commit(name: "monday", uuid: Rig.uuid)))
+        #expect(try VolumeReportTests.report(&rig).strangers == [NodeID(3)])
+
+        let third = BarrierAttempt(tenure: Rig.tenure, counter: 3)
+        #expect(rig.create() == Rig.begins(third))
+        #expect(acknowledge(third, [same, same, same]) == Rig.success(attempt: third))
+        #expect(try VolumeReportTests.report(&rig).strangers == [])
+    }
+
+    @Test("a node that had another disk is no stranger when its client has gone")
+    func otherDiskGone() throws {
+        var rig = Rig()
+        _ = rig.create()
+        for counter in 1...2 as ClosedRange<UInt64> {
+            let attempt = BarrierAttempt(tenure: Rig.tenure, counter: counter)
+            for id in 1...3 as ClosedRange<UInt64> { _ = rig.acknowledge(attempt, origin: 0, on: id) }
+        }
+        #expect(try VolumeReportTests.report(&rig).strangers == [NodeID(1), NodeID(2), NodeID(3)])
+        _ = rig.served.closed(ConnectionID(2))
+        #expect(try VolumeReportTests.report(&rig).strangers == [NodeID(1), NodeID(3)])
+    }
+
+    @Test("a client that is lost while all are asked again forbids the snapshot")
+    func lostBeforeSecondLook() {
+        var rig = Rig()
+        _ = rig.create()
+        for id in 1...3 as ClosedRange<UInt64> { _ = rig.acknowledge(origin: UInt32(id), on: id) }
+        let lost = rig.served.closed(ConnectionID(2))
+        #expect(lost.contains(Rig.outcome(.refused(.writerLost, culprit: "node 2 (boot 5, 0 s)"))))
     }
 
     @Test("a resize is measured, stands still for all, and END tells the size; chunks behind the old end are granted")
@@ -34,7 +79,7 @@ struct SnapshotBarrierTests {
                 .barrierEnd(Rig.attempt, generation: 4, originSize: 1 << 20), to: ConnectionID($0))
         }
         #expect(rig.acknowledge(on: 3) == ends + [Rig.outcome(.done)])
-        #expect(rig.served.orders.suffix(2) == [.measure, .resize])
+        #expect(rig.served.orders.suffix(3) == [.measure, .sampleOrigin, .resize])
         #expect(rig.write(2, chunk: behind, on: 1) == [Rig.grant(2, to: 1)])
     }
 

@@ -51,8 +51,10 @@ struct SnapshotRig {
             .command(request: request, epoch: Self.tenure.epoch, command), on: Self.commander)
     }
 
-    mutating func acknowledge(_ attempt: BarrierAttempt = attempt, on id: UInt64) -> [SessionAction] {
-        served.received(.barrierAck(attempt), on: ConnectionID(id))
+    mutating func acknowledge(
+        _ attempt: BarrierAttempt = attempt, origin: UInt32 = ServedTable.origin, on id: UInt64
+    ) -> [SessionAction] {
+        served.received(.barrierAck(attempt, origin: origin), on: ConnectionID(id))
     }
 
     static func grant(_ request: UInt64, generation: UInt64 = 4, to id: UInt64) -> SessionAction {

@@ -183,7 +183,10 @@ final class ClientShell {
             guard !isDead else { return }
             let fails = world.isBusy && world.plan.has(.originErrors) && world.chance(1, in: 10)
             if !fails { world.origin.flush() }
-            with { $0.flushed(attempt, error: fails ? 5 : 0) }
+            // As if others wrote meanwhile: what differs is looked at once more.
+            let differs = world.isBusy && !world.plan.faults.isEmpty && world.chance(1, in: 8)
+            let sample: UInt32 = differs ? 1 : 0
+            with { $0.flushed(attempt, error: fails ? 5 : 0, sample: sample) }
         }
     }
 
@@ -287,12 +290,11 @@ final class ClientShell {
 
     private func branchWriteFailed(_ id: UInt64, _ code: UInt16) {
         guard let write = branchWrites.removeValue(forKey: id) else { return }
-        world.statistics[.failedWrites] += 1
         world.branches.end(write.data)
         switch SessionQueryError(rawValue: code) {
         case .unknownSnapshot where world.branches.isGone(SnapshotNumber(write.data.branch)): break
         // What a part of a chunk is merged with may be there.
-        case .originFailed where world.plan.has(.originErrors): break
+        case .originFailed where world.plan.has(.originErrors): world.statistics[.failedWrites] += 1
         default: world.fail("D7", "a write to branch \(write.data.branch) failed with \(code)")
         }
     }

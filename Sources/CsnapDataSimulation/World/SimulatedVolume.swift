@@ -89,6 +89,8 @@ struct SimulatedVolume {
         case .find(let name, let uuid):
             if let made = made(by: uuid) { return .outcome(.snapshot(SnapshotEntry(made))) }
             return named(name) == nil ? .absent : .outcome(.refused(.nameTaken, culprit: name))
+        // All have one disk in this world.
+        case .sampleOrigin: return .sample(0)
         case .commit(let name, let uuid, let priority):
             let made = try store.create(SnapshotRequest(uuid: uuid, name: name, priority: priority))
             return .committed(SnapshotEntry(made), generation: store.facts.generation)

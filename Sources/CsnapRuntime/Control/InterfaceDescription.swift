@@ -45,7 +45,7 @@ package enum InterfaceDescription {
         type VolumeReport (
           name: string, generation: int, snapshots: int, originSize: int, storeSize: int, storeUsed: int,
           quarantined: int, percent: int, sessions: int, waitingWrites: int, heldSeconds: ?float,
-          fullSeconds: ?float, holds: []Hold, lostWriters: []LostWriter, making: ?Making,
+          fullSeconds: ?float, holds: []Hold, lostWriters: []LostWriter, strangers: []int, making: ?Making,
           revert: ?Revert
         )
 

@@ -121,6 +121,8 @@ package struct VolumeItem: Codable, Equatable, Sendable {
     package var holds: [Hold]
     /// Nodes that wrote and are gone without proof that nothing of theirs can land: no snapshot is made until then.
     package var lostWriters: [Lost]
+    /// Nodes whose origin was another disk than the server's when a snapshot was asked for last.
+    package var strangers: [UInt32]
     /// The snapshot that is being made.
     package var making: Making?
     /// It has begun and not ended: the volume is half reverted or received.
@@ -141,6 +143,7 @@ package struct VolumeItem: Codable, Equatable, Sendable {
         lostWriters = report.lostWriters.map {
             Lost(node: $0.node.value, boot: $0.boot == Boot(0) ? nil : $0.boot.value, seconds: $0.age.seconds)
         }
+        strangers = report.strangers.map(\.value)
         heldSeconds = report.heldUp?.seconds
         fullSeconds = report.full?.seconds
         revert = report.revert.map { RevertItem($0) }
@@ -276,6 +279,7 @@ extension CommandRefusal {
         case .notOlder: "notOlder"
         case .checking: "checking"
         case .originSmaller: "originSmaller"
+        case .originDiffers: "originDiffers"
         case .isBranch: "isBranch"
         }
     }
@@ -314,6 +318,9 @@ extension CommandRefusal {
         case .notOlder: "a difference goes from the older snapshot of \(culprit) to the newer: name them in that order"
         case .originSmaller:
             "the origin of \(culprit) is smaller than it was; an origin only grows: give it its size back"
+        case .originDiffers:
+            "the origin of \(culprit) is another disk than the server's, so a snapshot would be wrong: give all nodes "
+                + "the same disk under `origin`, by a name in /dev/disk/by-id, and restart csnap-agent and the client"
         case .checking: "\(culprit) is being checked already: wait until that is done"
         case .isBranch:
             "\(culprit) is a branch, which may change at any time: name a snapshot, or copy the export snap/\(culprit)"

@@ -37,7 +37,8 @@ extension WaitReport {
         }
     }
 
-    private static func ofVolume(_ volume: VolumeItem, _ admissions: [AdmissionReport]) -> [WaitReport] {
+    /// Why no snapshot can be made.
+    private static func obstacles(_ volume: VolumeItem, _ admissions: [AdmissionReport]) -> [WaitReport] {
         var waits = volume.lostWriters.map { lost in
             // A server that never had its session does not know its boot; the table of admissions may.
             let evicted = admissions.first { $0.node == lost.node && $0.status != AdmissionStatus.admitted.text }
@@ -54,6 +55,22 @@ extension WaitReport {
                         + "`csnapctl strike \(lost.node) --fenced`.",
                 warning: true)
         }
+        if !volume.strangers.isEmpty {
+            waits.append(
+                WaitReport(
+                    kind: "originDiffers", seconds: 0, nodes: volume.strangers,
+                    text: "Snapshots of \(volume.name) cannot be made: the origin of \(nodeWords(volume.strangers)) is "
+                        + "another disk than that of the server, from which snapshots are saved.",
+                    remedy: "give all nodes the same disk under `origin` of \(volume.name), by a name in "
+                        + "/dev/disk/by-id, and restart csnap-agent and csnap-client@\(volume.name) where it was "
+                        + "wrong. If all but the server's node are named, it is wrong there.",
+                    warning: true))
+        }
+        return waits
+    }
+
+    private static func ofVolume(_ volume: VolumeItem, _ admissions: [AdmissionReport]) -> [WaitReport] {
+        var waits = obstacles(volume, admissions)
         if let making = volume.making {
             let missing = making.missing.isEmpty ? "the store" : nodeWords(making.missing)
             waits.append(

@@ -7,7 +7,7 @@ import Testing
 @Suite struct ClientSnapshotTests {
     typealias Core = ClientCoreTests
     static let attempt = BarrierAttempt(tenure: Core.first, counter: 1)
-    static let ack = ClientCore.Action.send(.barrierAck(attempt))
+    static let ack = ClientCore.Action.send(.barrierAck(attempt, origin: 7))
     static let range = ChunkRange(first: 2, count: 1)
     static let pieces = [MapPiece(count: 1, place: .origin)]
 
@@ -27,7 +27,7 @@ import Testing
     static func acknowledged() -> ClientCore {
         var core = serving()
         core.receive(.barrierBegin(attempt), now: Core.at(1))
-        core.flushed(attempt, error: 0)
+        core.flushed(attempt, error: 0, sample: 7)
         #expect(core.takeActions() == [.flushOrigin(attempt), ack])
         return core
     }
@@ -76,7 +76,7 @@ import Testing
         #expect(core.takeActions() == [])
         core.leave()
         #expect(core.takeActions() == [.flushOrigin(Self.attempt)])
-        core.flushed(Self.attempt, error: 0)
+        core.flushed(Self.attempt, error: 0, sample: 7)
         #expect(core.takeActions() == [Self.ack])
         #expect(Core.write(&core, chunk: 3, ticket: 1) == .hold)
     }
@@ -118,8 +118,8 @@ import Testing
         let other = BarrierAttempt(tenure: Core.first, counter: 2)
         core.receive(.barrierEnd(other, generation: 1), now: Core.at(1))
         #expect(Core.write(&core, chunk: 3) == .hold)
-        core.flushed(other, error: 0)
-        core.flushed(Self.attempt, error: 0)
+        core.flushed(other, error: 0, sample: 7)
+        core.flushed(Self.attempt, error: 0, sample: 7)
         #expect(core.takeActions() == [], "and it is acknowledged once")
         core = Self.serving()
         core.receive(.barrierBegin(BarrierAttempt(tenure: Core.second, counter: 1)), now: Core.at(1))
@@ -130,7 +130,7 @@ import Testing
         var core = Self.serving()
         core.receive(.barrierBegin(Self.attempt), now: Core.at(1))
         _ = core.takeActions()
-        core.flushed(Self.attempt, error: 5)
+        core.flushed(Self.attempt, error: 5, sample: 0)
         #expect(Self.does(&core, Self.ack) == false)
         #expect(Core.write(&core, chunk: 3) == .hold)
         core.receive(.barrierEnd(Self.attempt, generation: 1), now: Core.at(1))
@@ -142,7 +142,7 @@ import Testing
         #expect(Core.write(&core, chunk: 5) == .hold)
         #expect(Core.queries(core.takeActions()).count == 1)
         core.receive(.barrierBegin(Self.attempt), now: Core.at(1))
-        core.flushed(Self.attempt, error: 0)
+        core.flushed(Self.attempt, error: 0, sample: 7)
         _ = core.takeActions()
         #expect(Core.write(&core, chunk: 5) == .hold)
         #expect(core.takeActions() == [], "not while it lasts")

@@ -19,7 +19,7 @@ struct ServerCheckTests {
         try commander.send(.command(request: 1, epoch: epoch, create))
         let attempt = BarrierAttempt(tenure: ServerFixture.tenure, counter: 1)
         #expect(try client.hear() == .barrierBegin(attempt))
-        try client.send(.barrierAck(attempt))
+        try client.send(fixture.acknowledgement(attempt))
         #expect(try client.hear() == .barrierEnd(attempt, generation: 2))
         #expect(try client.hear() == .snapshotsChanged(epoch: epoch, from: 1))
         _ = try commander.hear()

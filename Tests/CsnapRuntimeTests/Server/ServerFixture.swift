@@ -105,6 +105,13 @@ final class ServerFixture {
         }
     }
 
+    /// BARRIER_ACK of a client that has the server's disk.
+    func acknowledgement(_ attempt: BarrierAttempt) throws -> ClientFrame {
+        let file = try FileHandle(forReadingFrom: URL(fileURLWithPath: directory + "/origin"))
+        let bytes = [UInt8](try file.read(upToCount: OriginSample.length) ?? Data())
+        return .barrierAck(attempt, origin: bytes.withUnsafeBufferPointer { OriginSample.sum($0) })
+    }
+
     static let tenure = Tenure(epoch: Epoch(7), round: Round(1))
 
     static let volumes = [VolumeDigest(name: "data")]

@@ -46,7 +46,7 @@ struct ServerFullTests {
             try commander.send(.command(request: attempts, epoch: epoch, create))
             let attempt = BarrierAttempt(tenure: ServerFixture.tenure, counter: attempts)
             #expect(try hearPastGrants() == .barrierBegin(attempt))
-            try client.send(.barrierAck(attempt))
+            try client.send(fixture.acknowledgement(attempt))
             #expect(try hear() == .barrierEnd(attempt, generation: 1 + attempts))
             guard case .outcome(_, _, .snapshot) = try commander.hear() else { throw Timeout() }
         }

@@ -21,7 +21,7 @@ struct ServerResizeTests {
             try commander.send(.command(request: 1, epoch: epoch, resize))
             let attempt = BarrierAttempt(tenure: ServerFixture.tenure, counter: counter)
             #expect(try client.hear() == .barrierBegin(attempt))
-            try client.send(.barrierAck(attempt))
+            try client.send(fixture.acknowledgement(attempt))
             let generation = counter == 1 ? 1 : 2
             #expect(
                 try client.hear() == .barrierEnd(attempt, generation: UInt64(generation), originSize: size))
@@ -32,7 +32,7 @@ struct ServerResizeTests {
         try commander.send(.command(request: 1, epoch: epoch, create))
         let attempt = BarrierAttempt(tenure: ServerFixture.tenure, counter: 2)
         #expect(try client.hear() == .barrierBegin(attempt))
-        try client.send(.barrierAck(attempt))
+        try client.send(fixture.acknowledgement(attempt))
         #expect(try client.hear() == .barrierEnd(attempt, generation: 2))
         #expect(try client.hear() == .snapshotsChanged(epoch: epoch, from: 1))
         guard case .outcome(_, _, .snapshot(let made)) = try commander.hear() else { throw Timeout() }

@@ -39,7 +39,7 @@ struct ServerSeveralTests {
         try group.commander.send(.command(request: 1, epoch: ServerFixture.tenure.epoch, create))
         let attempt = BarrierAttempt(tenure: ServerFixture.tenure, counter: 1)
         for client in group.clients { #expect(try client.hear() == .barrierBegin(attempt)) }
-        for client in group.clients { try client.send(.barrierAck(attempt)) }
+        for client in group.clients { try client.send(fixture.acknowledgement(attempt)) }
         var wasAnswered = false
         if tries == 5 {
             // The last one waits for the answer.

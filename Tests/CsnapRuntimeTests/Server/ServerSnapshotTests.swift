@@ -42,19 +42,21 @@ struct ServerSnapshotTests {
     }
 
     /// The first snapshot of `start`'s server, in a barrier; its outcome is left to be heard.
-    static func makeMonday(_ client: TestSession, _ commander: TestSession) throws {
+    static func makeMonday(_ fixture: ServerFixture, _ client: TestSession, _ commander: TestSession) throws {
         let create = SnapshotCommand.create(volume: "data", name: "monday", uuid: uuid)
         try commander.send(.command(request: 1, epoch: epoch, create))
         let attempt = BarrierAttempt(tenure: ServerFixture.tenure, counter: 1)
         #expect(try client.hear() == .barrierBegin(attempt))
-        try client.send(.barrierAck(attempt))
+        try client.send(fixture.acknowledgement(attempt))
         #expect(try client.hear() == .barrierEnd(attempt, generation: 2))
         #expect(try client.hear() == .snapshotsChanged(epoch: epoch, from: 1))
     }
 
     /// The same, and what is heard of it.
-    private static func monday(_ client: TestSession, _ commander: TestSession) throws -> SnapshotEntry {
-        try makeMonday(client, commander)
+    private static func monday(
+        _ fixture: ServerFixture, _ client: TestSession, _ commander: TestSession
+    ) throws -> SnapshotEntry {
+        try makeMonday(fixture, client, commander)
         guard case .outcome(1, _, .snapshot(let made)) = try commander.hear() else {
             throw SystemError("there is no snapshot", "monday", code: 0)
         }
@@ -65,7 +67,7 @@ struct ServerSnapshotTests {
     func story() throws {
         let fixture = try ServerFixture()
         let (client, commander) = try Self.start(fixture)
-        let made = try Self.monday(client, commander)
+        let made = try Self.monday(fixture, client, commander)
         #expect(made.name == "monday" && made.number == 1 && made.uuid == Self.uuid && made.size == 1 << 20)
         let create = SnapshotCommand.create(volume: "data", name: "monday", uuid: Self.uuid)
         #expect(try Self.ask(commander, create) == .snapshot(made), "the same command again finds it")
@@ -115,7 +117,7 @@ struct ServerSnapshotTests {
     func repeatedCommands() throws {
         let fixture = try ServerFixture()
         let (client, commander) = try Self.start(fixture)
-        let made = try Self.monday(client, commander)
+        let made = try Self.monday(fixture, client, commander)
         #expect(try Self.ask(commander, .show(volume: "data", name: "monday")) == .snapshot(made))
         let show = SnapshotCommand.show(volume: "data", name: "none")
         #expect(try Self.ask(commander, show) == .refused(.unknownSnapshot, culprit: "none"))

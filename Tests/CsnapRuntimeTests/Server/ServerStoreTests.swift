@@ -151,7 +151,7 @@ struct ServerStoreTests {
     func failsWhileServing() throws {
         let fixture = try ServerFixture()
         let (client, commander) = try ServerSnapshotTests.start(fixture)
-        try ServerSnapshotTests.makeMonday(client, commander)
+        try ServerSnapshotTests.makeMonday(fixture, client, commander)
         // The slots are gone: the first copy-out, which has to look at them, is the end.
         #expect(truncate(fixture.storePath, 1 << 20) == 0)
         try client.query(9)

@@ -29,13 +29,13 @@ extension ClientCore {
     }
 
     private mutating func flush(_ attempt: BarrierAttempt) {
-        if SessionMutants.active(.ackBeforeFlushed) { return flushed(attempt, error: 0) }
+        if SessionMutants.active(.ackBeforeFlushed) { return flushed(attempt, error: 0, sample: 0) }
         actions.append(.flushOrigin(attempt))
     }
 
     /// The origin is flushed (0), or could not be. Then nothing is said: the server gives up at its deadline and names
-    /// this node.
-    package mutating func flushed(_ attempt: BarrierAttempt, error: Int32) {
+    /// this node. `sample`: the sum of the origin's sample.
+    package mutating func flushed(_ attempt: BarrierAttempt, error: Int32, sample: UInt32) {
         guard barrier == ClientBarrier(attempt: attempt) else { return }
         guard error == 0 else {
             note(
@@ -44,7 +44,7 @@ extension ClientCore {
             return
         }
         barrier?.phase = .acknowledged
-        if session == .open { actions.append(.send(.barrierAck(attempt))) }
+        if session == .open { actions.append(.send(.barrierAck(attempt, origin: sample))) }
     }
 
     /// END: go on in this generation. If it is the old one no snapshot was made, and the bitmap still holds.

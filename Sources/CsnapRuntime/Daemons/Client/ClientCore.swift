@@ -14,7 +14,7 @@ package struct ClientCore: Equatable, Sendable {
         case send(ClientFrame)
         /// Held requests are to look again.
         case wake
-        /// No write is at the disk: flush the origin, then `flushed`.
+        /// No write is at the disk: flush the origin, read its sample, then `flushed`.
         case flushOrigin(BarrierAttempt)
         /// Read a snapshot's chunks from these places, then `finishRead`.
         case readMapped(UInt64, [MapPiece])

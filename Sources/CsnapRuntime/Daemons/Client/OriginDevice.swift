@@ -1,5 +1,6 @@
 import CShims
 import CsnapCore
+import CsnapSession
 import Glibc
 import NBDProtocol
 
@@ -17,6 +18,8 @@ final class OriginDevice: Sendable {
     /// Bytes: 512, or 4096 where the device needs it.
     let minimumBlock: UInt32
     private let zeroes: AlignedBuffer
+    /// Of the one thread that flushes for snapshots.
+    private let sampled: AlignedBuffer
 
     /// Opens it and takes this node's lock on it.
     init(path: String, node: NodeID) throws(SystemError) {
@@ -30,6 +33,7 @@ final class OriginDevice: Sendable {
             isRegular = file.isRegular
             size = file.size
             zeroes = try AlignedBuffer(size: 1 << 20)
+            sampled = try AlignedBuffer(size: OriginSample.length)
             minimumBlock = try Self.block(descriptor, path, isRegular: file.isRegular, isDirect: isDirect, zeroes)
         } catch {
             close(descriptor)
@@ -108,6 +112,18 @@ final class OriginDevice: Sendable {
     }
 
     func flush() -> Int32 { fdatasync(descriptor) == 0 ? 0 : errno }
+
+    /// Reads what is compared with the server's disk: 0 or an errno.
+    func sample(_ sum: inout UInt32) -> Int32 {
+        defer { sampled.release(from: 0) }
+        while true {
+            let count = pread(descriptor, sampled.bytes.baseAddress, OriginSample.length, 0)
+            if count < 0, errno == EINTR { continue }
+            guard count >= 0 else { return errno }
+            sum = OriginSample.sum(UnsafeBufferPointer(rebasing: sampled.bytes.bindMemory(to: UInt8.self)[..<count]))
+            return 0
+        }
+    }
 
     /// Advisory: a device that cannot do it has done it.
     func trim(offset: UInt64, length: UInt64, fua: Bool) -> Int32 {

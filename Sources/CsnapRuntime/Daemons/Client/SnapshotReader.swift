@@ -90,9 +90,11 @@ final class SnapshotReader: Sendable {
     func flushOrigin(_ attempt: BarrierAttempt) {
         flusher.run { [self] in
             watch.begin(DiskWatch.flush)
-            let error = origin.flush()
+            var error = origin.flush()
+            var sample: UInt32 = 0
+            if error == 0 { error = origin.sample(&sample) }
             watch.end(DiskWatch.flush)
-            monitor.with { $0.flushed(attempt, error: error) }
+            monitor.with { $0.flushed(attempt, error: error, sample: sample) }
         }
     }
 

@@ -147,9 +147,8 @@ struct VolumeStore {
                 return .failed(error.queryError)
             case .changes where error == .outOfRange:
                 return .outcome(.refused(.notOlder, culprit: volume))
-            case .find, .commit, .prepare, .measure, .resize, .beginRevert, .beginReceive, .moveRevert,
-                .endRevert, .branch, .show,
-                .delete, .rename, .list, .examine, .changes, .check:
+            case .find, .commit, .prepare, .sampleOrigin, .measure, .resize, .beginRevert, .beginReceive, .moveRevert,
+                .endRevert, .branch, .show, .delete, .rename, .list, .examine, .changes, .check:
                 return .outcome(.refused(error.refusal, culprit: error.snapshot ?? volume))
             }
         }
@@ -189,6 +188,7 @@ struct VolumeStore {
         case .abandon(let uuid):
             try store.abandonPrepared(uuid)
             return .done
+        case .sampleOrigin: return try sampleOrigin()
         case .measure: return measure()
         case .resize:
             try store.resize(originSize: origin.size)
@@ -360,6 +360,14 @@ struct VolumeStore {
         let rest = store.images.drop { $0.number.value <= after }
         let page = rest.prefix(SessionWire.snapshotsPerPage)
         return .snapshots(page.map { SnapshotEntry($0) }, hasMore: rest.count > page.count)
+    }
+
+    private func sampleOrigin() throws(StoreError) -> StoreResult {
+        switch origin.perform(.read(offset: 0, count: OriginSample.length)) {
+        case .bytes(let bytes): return .sample(bytes.withUnsafeBufferPointer { OriginSample.sum($0) })
+        case .failed(let code): throw .originRead(chunk: 0, .system(code))
+        case .done: fatalError("a read was answered as a write")
+        }
     }
 
     private func measure() -> StoreResult {
