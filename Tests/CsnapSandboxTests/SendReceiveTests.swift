@@ -206,6 +206,15 @@ struct SendReceiveTests {
         let changed = try shell(increment)
         #expect(changed.code == 4 && changed.output.contains("changed since 'a'"), "\(changed.output)")
         #expect(try to.caller.snapshots(LoneVolume.name).map(\.name) == ["a"])
+        var reverted = Program.Run(code: 4, output: "")
+        try waitUntil("the connections have ended", seconds: 30) {
+            reverted = try shell(command("revert data a", to))
+            return reverted.code != 4
+        }
+        #expect(reverted.code == 0, "\(reverted.output)")
+        let after = try shell(increment)
+        #expect(after.code == 0, "what was written back is no change: \(after.output)")
+        #expect(try received(to, "b") == images["b"])
         let newer = try shell(command("send a --from b", from) + " >/dev/null")
         #expect(newer.code == 4, "\(newer.output)")
         let small = try LoneVolume(size: 16 << 20)

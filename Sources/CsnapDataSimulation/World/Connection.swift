@@ -74,9 +74,10 @@ final class Connection {
         lost = nil
     }
 
-    /// The server closes it, or its process is gone: what it sent still arrives.
+    /// The server closes it, or its process is gone: what it sent still arrives, and then its end, unless it is cut.
     func closeAtServer() {
         toServer.isCut = true
+        if toClient.isCut { return }
         end(toClient.last) { [self] in loseAtClient() }
     }
 

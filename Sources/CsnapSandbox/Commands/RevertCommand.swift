@@ -27,7 +27,7 @@ extension SnapshotCommand {
             let result: RevertResult
             do {
                 result = try agent.call(waitingFor: "the server to answer") { caller in
-                    try RevertSession(volume, name, socket, caller).run()
+                    try RevertSession(volume, name, socket, caller, WaitNotice(socket: agent.path())).run()
                 }
             } catch let error as SandboxError {
                 throw CommandFailure.failed(
@@ -59,16 +59,18 @@ struct RevertSession {
     private let name: String
     private let socket: String
     private let caller: AgentCaller
+    private let notice: WaitNotice
     /// Read and written at once, bytes.
     private static let part = 1 << 20
     /// Between two moves of the cursor, bytes: a multiple of every chunk size.
     private static let step = 64 << 20
 
-    init(_ volume: String, _ name: String, _ socket: String, _ caller: AgentCaller) {
+    init(_ volume: String, _ name: String, _ socket: String, _ caller: AgentCaller, _ notice: WaitNotice) {
         self.volume = volume
         self.name = name
         self.socket = socket
         self.caller = caller
+        self.notice = notice
     }
 
     func run() throws -> RevertResult {
@@ -119,7 +121,7 @@ struct RevertSession {
         let end = boottime() + 10_000_000_000
         while true {
             do {
-                return try NBDClient(path: socket, export: export, cancelled: { Interruption.isRequested })
+                return try NBDClient(path: socket, export: export, cancelled: notice.isCancelled)
             } catch let error as SandboxError {
                 guard boottime() < end, !Interruption.isRequested else {
                     throw CommandFailure.failed(

@@ -13,7 +13,7 @@ extension SnapshotCommand {
                 clients on all other nodes, and what uses the volume on this one. The snapshot is made at the end, so \
                 a stream that breaks leaves none; the command then says how to go on, and other nodes' clients wait \
                 until it did, or until it is given up with --abandon. A stream since an earlier snapshot needs that \
-                one here, and the origin unchanged since.
+                one here, and the origin as it was then: revert it first if it has changed.
                 """)
 
         @Argument(help: "The snapshot's name here; default: that of the stream.") var name: String?
@@ -278,12 +278,33 @@ private struct SnapshotReceiver {
                 try $0.changesPage(volume, from: base.number, to: nil, firstChunk: first)
             }
             for range in page.ranges {
-                while index < covered.count, covered[index].end < range.end { index += 1 }
-                guard index < covered.count, covered[index].offset <= range.offset else {
-                    throw Problem.refused("the volume at byte \(range.offset) \(problem)")
+                var offset = range.offset
+                while offset < range.end {
+                    while index < covered.count, covered[index].end <= offset { index += 1 }
+                    let known = index < covered.count ? covered[index] : ChangesItem.Range(offset: range.end, length: 0)
+                    if offset < known.offset {
+                        try expectEqual(offset..<min(known.offset, range.end), base, problem)
+                    }
+                    offset = min(known.end, range.end)
                 }
             }
             next = page.nextChunk
+        }
+    }
+
+    /// What was written is no change if it is what the base has: so after a revert.
+    private func expectEqual(_ range: Range<UInt64>, _ base: SnapshotItem, _ problem: String) throws {
+        let source = try options.device(volume, "snap/\(base.name)")
+        defer { source.disconnect() }
+        let part: UInt64 = 1 << 20
+        for start in stride(from: range.lowerBound, to: min(range.upperBound, device.size), by: UInt64.Stride(part)) {
+            let end = min(start + part, range.upperBound, device.size)
+            let there = start < source.size ? Int(min(end, source.size) - start) : 0
+            var bytes = there > 0 ? try source.read(offset: start, count: there) : []
+            bytes += [UInt8](repeating: 0, count: Int(end - start) - there)
+            guard try device.read(offset: start, count: bytes.count) == bytes else {
+                throw Problem.refused("the volume at byte \(start) \(problem)")
+            }
         }
     }
 }

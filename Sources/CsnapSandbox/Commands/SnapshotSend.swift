@@ -176,7 +176,7 @@ extension SnapshotCommand.Options {
     func device(_ volume: String, _ export: String) throws -> NBDClient {
         let path = try agent.volumeSocket(volume)
         do {
-            return try NBDClient(path: path, export: export) { Interruption.isRequested }
+            return try NBDClient(path: path, export: export, cancelled: WaitNotice(socket: agent.path()).isCancelled)
         } catch {
             throw CommandFailure.failed(
                 "csnapctl: \(error). Is the volume's client running? `systemctl status csnap-client@\(volume)`")

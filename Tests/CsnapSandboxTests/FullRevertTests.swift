@@ -1,0 +1,52 @@
+import CsnapRuntime
+import CsnapSandbox
+import Foundation
+import Testing
+
+/// A revert overwrites what younger snapshots need, so it needs room in the store.
+@Suite(.serialized, .enabled(if: Tool.isBuilt), .timeLimit(.minutes(4)))
+struct FullRevertTests {
+    /// Bytes: the store of 64 MiB has room for two copies of it, and not for three.
+    private static let size = 18 << 20
+
+    @Test func itSaysWhatItWaitsForAndGoesOnWhenThereIsRoom() throws {
+        let volume = try LoneVolume(size: Self.size)
+        var model = Data(count: Self.size)
+        try volume.write([0..<Self.size], &model)
+        let first = model
+        for name in ["first", "second"] {
+            try volume.snapshot(name)
+            try volume.write([0..<Self.size], &model)
+        }
+
+        let revert = Process()
+        revert.executableURL = URL(fileURLWithPath: Tool.directory + "/csnapctl")
+        revert.arguments = ["snapshot", "revert", LoneVolume.name, "first", "--socket", volume.socket]
+        let log = volume.directory + "/revert.log"
+        _ = FileManager.default.createFile(atPath: log, contents: nil)
+        revert.standardError = FileHandle(forWritingAtPath: log)
+        revert.standardOutput = FileHandle.nullDevice
+        try waitUntil("the connections have ended", seconds: 30) { try Self.isUnused(volume.nbd) }
+        try revert.run()
+        defer { revert.terminate() }
+        try waitUntil("it says that there is no room", seconds: 60) {
+            let said = try String(contentsOfFile: log, encoding: .utf8)
+            #expect(revert.isRunning, "\(said)")
+            return said.contains("its snapshot store has no room") && said.contains("delete snapshots")
+        }
+        let delete = try Program.csnapctl(["snapshot", "delete", "second", "--socket", volume.socket])
+        #expect(delete.code == 0, "\(delete.output)")
+        revert.waitUntilExit()
+        let said = try String(contentsOfFile: log, encoding: .utf8)
+        #expect(revert.terminationStatus == 0, "\(said)")
+        let device = try volume.connect()
+        #expect(try Data(device.read(offset: 0, count: Self.size)) == first)
+        device.disconnect()
+    }
+
+    /// Nobody is connected to it.
+    private static func isUnused(_ socket: String) throws -> Bool {
+        let lines = try String(contentsOfFile: "/proc/net/unix", encoding: .utf8).split(separator: "\n")
+        return !lines.contains { $0.contains(" 03 ") && $0.contains(socket) }
+    }
+}
