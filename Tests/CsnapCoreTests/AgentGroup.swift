@@ -22,6 +22,8 @@ struct AgentGroup {
     /// What the server of each node says that it serves; nil: it names nothing.
     var servedVolumes: [UInt32: [String]] = [:]
     private(set) var starts: [UInt32: [StartServer]] = [:]
+    /// Nodes whose clients have writes at the disk when they are suspended.
+    var writing: Set<UInt32> = []
     /// Nodes that told their clients to say goodbye.
     private(set) var parted: Set<UInt32> = []
 
@@ -125,7 +127,8 @@ struct AgentGroup {
             deliver(.server(.inert), to: node, after: .milliseconds(20))
         case .toServer: break
         case .toClient(let client, .suspend(let tenure)):
-            deliver(.client(client, .suspended(tenure, writesInFlight: 0)), to: node, after: .microseconds(100))
+            let writes: UInt32 = writing.contains(node) ? 3 : 0
+            deliver(.client(client, .suspended(tenure, writesInFlight: writes)), to: node, after: .microseconds(100))
         case .toClient(let client, .server(let tenure, _)):
             let isServed = client == ClientID(1)
             let answer = isServed ? ClientToAgent.connected(tenure) : .notServed(tenure)

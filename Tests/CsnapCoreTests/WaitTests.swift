@@ -325,6 +325,17 @@ import Testing
         #expect(group.run(.seconds(10)) { $0.parted.contains(3) })
     }
 
+    /// Before that they could not, and nobody would tell them again.
+    @Test func itTellsThemWhenWhatIsAtTheDiskHasLanded() throws {
+        var group = group()
+        let tenure = try #require(group.status(3)?.adopted)
+        group.writing = [3]
+        group.command(.stop, at: 3)
+        #expect(!group.run(.milliseconds(50)) { $0.parted.contains(3) })
+        group.deliver(.client(ClientID(1), .suspended(tenure, writesInFlight: 0)), to: 3)
+        #expect(group.run(.milliseconds(50)) { $0.parted.contains(3) })
+    }
+
     @Test func timersThatOthersRelyOnHaveAnotherDigest() {
         #expect(Set([Timing.lan, .fast, .wan].map(\.digest)).count == 3)
         var other = Timing.lan

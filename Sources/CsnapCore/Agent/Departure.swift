@@ -109,7 +109,10 @@ extension Agent {
         switch current.stage {
         case .replacing(let until, _): askForReplacement(current, until: until)
         case .suspending(let until):
-            let suspended = node.clients.values.allSatisfy { $0.suspendedIn == node.adopted }
+            // What is at the disk has landed then, and the clients can say goodbye.
+            let suspended = node.clients.values.allSatisfy { client in
+                client.suspendedIn == node.adopted && client.writesInFlight == 0
+            }
             guard (suspended && now >= node.unseenUntil) || now >= until else { return }
             let limit = now + timing.promise
             departure?.stage = .stopping(until: limit)
