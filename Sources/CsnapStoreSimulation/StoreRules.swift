@@ -18,6 +18,8 @@ package enum StoreRules {
         ("a takeover in the last windows takes none for long", scarceRoom),
         ("the last windows are taken last", lastWindows),
         ("a checkpoint without room costs nothing", vainCheckpoints),
+        ("a node that cannot be read is an error there alone", badSector),
+        ("a checkpoint in whose way damage lies costs nothing", damageInTheWay),
         ("nothing is copied that cannot be recorded", copiesInVain),
         ("a repair that died is a dead tenure like any other", deadRepair),
         ("what is freed where copies go is used again", openWindowRefilled),

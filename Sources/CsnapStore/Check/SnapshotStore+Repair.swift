@@ -132,7 +132,9 @@ extension SnapshotStore {
         _ entry: Entry, _ needed: [SnapshotNumber], _ rebuilt: inout Rebuilt
     ) throws(StoreError) {
         if needed.isEmpty { return }
-        let loss = RepairLoss.chunks(first: entry.key.chunk, end: entry.key.chunk + 1, snapshots: needed)
+        let (end, isEndless) = entry.key.chunk.addingReportingOverflow(1)
+        let loss = RepairLoss.chunks(
+            first: entry.key.chunk, end: isEndless ? .max : end, snapshots: needed)
         guard isPossible(entry), let unit = geometry.unit(at: entry.offset), !rebuilt.state.space.isUsed(unit) else {
             return rebuilt.lost(loss)
         }

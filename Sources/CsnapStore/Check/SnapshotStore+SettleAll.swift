@@ -14,7 +14,9 @@ extension SnapshotStore {
         var store: SnapshotStore
         do throws(StoreRefusal) {
             store = try take(
-                try found.claim(for: owner), device: device, origin: origin, settled: dead.map { .tenure($0) })
+                try found.claim(for: owner), device: device, origin: origin, settled: dead.map { .tenure($0) },
+                // A checkpoint of all follows, of which nobody grows tired.
+                pieceLimit: StoreAnchor.pieceLimit + 1)
         } catch {
             throw error == .unsettled ? .noRoomToRepair : error
         }

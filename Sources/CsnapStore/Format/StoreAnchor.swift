@@ -66,6 +66,8 @@ struct StoreAnchor: Equatable, Sendable {
     /// From so many on one is begun, and made in the taking itself.
     static let piecesForCheckpoint = 5
     static let piecesForCheckpointInTaking = 7
+    /// A node is read and one written in each.
+    static let checkpointStepsInTaking = 256
     /// Windows of one piece; a live journal has at most 4 MiB, a window at least a quarter of its cap.
     static let pieceWindowLimit = 16
     static let quarantineWindowLimit = 8

@@ -11,7 +11,7 @@ extension SnapshotStore {
     var groupRecordLimit: Int { max(1, min(1024, Int(geometry.windowSize) / 8 / StoreRecord.longest)) }
 
     /// Makes records durable, then applies them. At the cap of the journal a checkpoint is finished first; where there
-    /// is no room for one, what may use the reserve goes on.
+    /// is no room for one, or damage in its way, what may use the reserve goes on.
     mutating func commit(
         _ records: [StoreRecord], isFlushed: Bool = true, isUrgent: Bool = false
     ) throws(StoreError) {
@@ -19,7 +19,7 @@ extension SnapshotStore {
             try makeRoom()
         } catch {
             let mayGoOn = (isUrgent || mayUseReserve(records)) && !StoreMutants.active(.capHoldsAll)
-            guard error == .full, mayGoOn else { throw error }
+            guard !error.isFatal, mayGoOn else { throw error }
         }
         try append(records, isFlushed: isFlushed, isUrgent: isUrgent)
     }
@@ -61,7 +61,7 @@ extension SnapshotStore {
     mutating func makeRoom() throws(StoreError) {
         while journal.liveBytes >= journalCap {
             if checkpoint == nil {
-                guard mayCheckpoint else { throw .full }
+                if let vain, !mayCheckpoint { throw vain.error }
                 beginCheckpoint()
             }
             try stepCheckpoint()

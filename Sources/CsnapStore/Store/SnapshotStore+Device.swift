@@ -29,10 +29,30 @@ extension SnapshotStore {
         }
     }
 
+    /// Of the tree or the space map, which no taking needs as a whole: where the store can be read but for a sector of
+    /// these, it is damaged there, and every successor would end at it. Whatever lasts for a moment is tried again.
+    mutating func nodeBytes(_ pointer: NodePointer) throws(StoreError) -> [UInt8] {
+        guard geometry.node(at: pointer.offset) != nil else { throw .damaged(offset: pointer.offset) }
+        do throws(BlockDeviceError) {
+            return try device.read(Int(geometry.nodeSize), at: pointer.offset)
+        } catch {
+            guard case .system = error, !StoreMutants.active(.badSectorEnds) else { throw end(.device(error)) }
+            if damage == nil { _ = try readBytes(format.slotsByteCount, at: StoreLayout.slotsOffset) }
+        }
+        do throws(BlockDeviceError) {
+            return try device.read(Int(geometry.nodeSize), at: pointer.offset)
+        } catch {
+            guard case .system = error else { throw end(.device(error)) }
+            throw .damaged(offset: pointer.offset)
+        }
+    }
+
     /// A page of the catalog or the space map.
     mutating func page(_ pointer: NodePointer, _ kind: MetaPage.Kind) throws(StoreError) -> MetaPage {
         guard geometry.node(at: pointer.offset) != nil else { throw .damaged(offset: pointer.offset) }
-        let bytes = try readBytes(Int(geometry.nodeSize), at: pointer.offset)
+        // A store whose catalog cannot be read may be one that is read in vain just now: its taking is tried again.
+        let bytes =
+            kind == .space ? try nodeBytes(pointer) : try readBytes(Int(geometry.nodeSize), at: pointer.offset)
         guard let page = MetaPage(bytes, pointer, kind: kind) else { throw .damaged(offset: pointer.offset) }
         return page
     }

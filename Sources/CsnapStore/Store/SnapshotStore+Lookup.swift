@@ -44,10 +44,8 @@ extension SnapshotStore {
 
     mutating func node(_ pointer: NodePointer, level: UInt8) throws(StoreError) -> TreeNode {
         if let node = cache[pointer], node.level == level { return node }
-        guard geometry.node(at: pointer.offset) != nil, level <= TreeRoot.levelLimit else {
-            throw .damaged(offset: pointer.offset)
-        }
-        let bytes = try readBytes(Int(geometry.nodeSize), at: pointer.offset)
+        guard level <= TreeRoot.levelLimit else { throw .damaged(offset: pointer.offset) }
+        let bytes = try nodeBytes(pointer)
         guard let node = TreeNode(bytes, pointer, level: level, store: format.store) else {
             throw .damaged(offset: pointer.offset)
         }

@@ -108,7 +108,7 @@ extension SnapshotStore {
         do throws(StoreError) {
             try commit(parts.map { .settled($0.tenure) })
         } catch {
-            guard error == .full, !StoreMutants.active(.settledByJournalAlone) else { throw error }
+            guard !error.isFatal, !StoreMutants.active(.settledByJournalAlone) else { throw error }
             // It is what makes the room that the journal lacks, and the anchor can say it as well.
             state.quarantine.removeAll { part in parts.contains { $0.tenure == part.tenure } }
             anchor.quarantine = state.quarantine

@@ -63,7 +63,7 @@ enum StoreCatalog {
         let again = try reader.flag()
         let cursor: EntryKey? = try reader.optional()
         if isSweeping, !StoreMutants.active(.sweepNotResumed) { state.sweep = SweepState(cursor: cursor, again: again) }
-        try windows(&reader, &state)
+        try windows(&reader, &state, geometry.unitsPerWindow)
         try nodes(&reader, &state, geometry)
         try space(&reader, &state)
         if written >= 2 { state.revert = try reader.optional() }
@@ -88,13 +88,18 @@ enum StoreCatalog {
         state.sweep?.againInBranches = againInBranches
     }
 
-    private static func windows(_ reader: inout ByteReader, _ state: inout StoreState) throws(WireError) {
+    /// `limit`: places of a window.
+    private static func windows(
+        _ reader: inout ByteReader, _ state: inout StoreState, _ limit: Int
+    ) throws(WireError) {
         for _ in 0..<(try reader.fixed(UInt32.self)) {
             let index = Int(try reader.fixed(UInt32.self))
             guard index < state.windows.count, let kind = WindowKind(rawValue: try reader.byte()) else {
                 throw .malformed
             }
-            state.windows[index] = Window(kind: kind, used: try reader.fixed(UInt32.self))
+            let used = try reader.fixed(UInt32.self)
+            guard used <= limit else { throw .malformed }
+            state.windows[index] = Window(kind: kind, used: used)
         }
     }
 

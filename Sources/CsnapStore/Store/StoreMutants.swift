@@ -60,6 +60,10 @@ package enum StoreMutant: String, CaseIterable, Sendable {
     case repairInheritsWindows
     /// A checkpoint that found no room is tried again with each step, though no room came.
     case vainCheckpoints
+    /// A checkpoint that meets damage is begun again with each step.
+    case damageTriedAgain
+    /// A server ends at a node that cannot be read, and so does its successor.
+    case badSectorEnds
     /// What is free in the open window is used by later tenures alone.
     case openWindowNotRefilled
     /// A full journal is asked for room when the chunks are copied already.

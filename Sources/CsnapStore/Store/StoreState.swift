@@ -46,6 +46,7 @@ struct StoreState: Sendable {
 
     /// A live snapshot with low < number <= high.
     func hasSnapshot(above low: UInt64, upTo high: UInt64) -> Bool {
+        guard low < high else { return false }
         let position = position(of: low + 1)
         return position < snapshots.count && snapshots[position].number.value <= high
     }

@@ -5,7 +5,8 @@ extension SnapshotStore {
     ///
     /// `settled`: what is known of dead servers; more can be said later (`settle`).
     package static func take(
-        _ claim: StoreClaim, device: Device, origin: Device, settled: [SettleFact]
+        _ claim: StoreClaim, device: Device, origin: Device, settled: [SettleFact],
+        pieceLimit: Int = StoreAnchor.pieceLimit
     ) throws(StoreRefusal) -> SnapshotStore {
         var device = device
         let format = try claimSlot(claim, &device)
@@ -18,10 +19,10 @@ extension SnapshotStore {
                 let journal = try store.load(base)
                 guard origin.size >= store.state.originSize else { throw .outOfRange }
                 if !StoreMutants.active(.noFlushBeforeFirstAnchor) { try store.flush() }
-                try store.stand(on: base, journal, settled)
+                try store.stand(on: base, journal, settled, pieceLimit)
                 store.readers = ReaderMemory(lastWrite: store.state.lastWrite)
             } else {
-                try store.stand(on: nil, LoadedJournal(), settled)
+                try store.stand(on: nil, LoadedJournal(), settled, pieceLimit)
             }
         } catch {
             if error == .outOfRange {
@@ -98,7 +99,7 @@ extension SnapshotStore {
 
     /// From the base to our own first anchor: what the dead may still write to is kept away, then we count.
     private mutating func stand(
-        on base: StoreAnchor?, _ loaded: LoadedJournal, _ settled: [SettleFact]
+        on base: StoreAnchor?, _ loaded: LoadedJournal, _ settled: [SettleFact], _ pieceLimit: Int
     ) throws(StoreError) {
         if let base {
             if StoreMutants.active(.quarantineNotInherited) { state.quarantine = [] }
@@ -106,7 +107,7 @@ extension SnapshotStore {
             if StoreMutants.active(.windowsNotQuarantined) { state.quarantine = [] }
         }
         state.quarantine.removeAll { part in settled.contains { $0.settles(part) } }
-        guard state.quarantine.count <= StoreLimits.unsettledTenures, loaded.pieces.count < StoreAnchor.pieceLimit
+        guard state.quarantine.count <= StoreLimits.unsettledTenures, loaded.pieces.count < pieceLimit
         else { throw .full }
         state.open = OpenWindows()
         freePassedJournals(needed: loaded.windows)
@@ -122,11 +123,19 @@ extension SnapshotStore {
         guard anchor.fitsBlock else { throw .full }
         try writeAnchor()
         try expectNotSurpassed()
-        // Each takeover adds a piece. A checkpoint may rewrite the whole tree, so the taking waits for it only if soon
-        // no next one would find room, some that die of it counted; `maintain` begins it long before.
-        if anchor.pieces.count >= StoreAnchor.piecesForCheckpointInTaking {
-            // In a full store there may be no room for it either; then the next takeover says so.
-            do throws(StoreError) { try checkpointNow() } catch { if error.isFatal { throw error } }
+        if anchor.pieces.count >= StoreAnchor.piecesForCheckpointInTaking { try checkpointInTaking() }
+    }
+
+    /// Each takeover adds a piece. A checkpoint may rewrite the whole tree, so the taking waits for it only if soon no
+    /// next one would find room, and not for all of a large one: whoever waits too long for a server ends it, and the
+    /// next one would begin anew. `maintain` begins it long before, and goes on with it.
+    private mutating func checkpointInTaking() throws(StoreError) {
+        beginCheckpoint()
+        // In a full store there may be no room for it either; then the next takeover says so.
+        do throws(StoreError) {
+            for _ in 0..<StoreAnchor.checkpointStepsInTaking where checkpoint != nil { try stepCheckpoint() }
+        } catch {
+            if error.isFatal { throw error }
         }
     }
 }

@@ -5,6 +5,8 @@ struct VainCheckpoint: Equatable, Sendable {
     var places: Int
     /// The journal's window.
     var window: UInt32
+    /// No room, or damage in its way.
+    var error: StoreError
 }
 
 /// A checkpoint under way: what has changed until it began goes into new nodes and pages, leaf by leaf, while newer

@@ -31,8 +31,12 @@ struct EntryKey: Comparable, Equatable, Sendable {
     /// 0: a chunk of the origin, or no write that there could be.
     var write: UInt64 { branch > 0 && end < Self.lastWrite ? Self.lastWrite - end : 0 }
 
-    /// The next possible key; ends are below 2^64 - 1.
-    var successor: EntryKey { EntryKey(branch: branch, chunk: chunk, end: end + 1) }
+    /// The next possible key; ends are below 2^64 - 1, but for what only looks like a node.
+    var successor: EntryKey {
+        if end < .max { return EntryKey(branch: branch, chunk: chunk, end: end + 1) }
+        if chunk < .max { return EntryKey(branch: branch, chunk: chunk + 1, end: 0) }
+        return EntryKey(branch: branch == .max ? branch : branch + 1, chunk: 0, end: 0)
+    }
 
     /// The last possible key of the same chunk.
     var lastOfChunk: EntryKey { EntryKey(branch: branch, chunk: chunk, end: .max) }

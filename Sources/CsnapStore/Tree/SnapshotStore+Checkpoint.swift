@@ -11,7 +11,7 @@ extension SnapshotStore {
         for page in state.space.pages.indices { state.space.clearChanged(page) }
     }
 
-    /// Something has changed since the last one found no room.
+    /// Something has changed since the last one could not be made.
     var mayCheckpoint: Bool {
         guard let vain, !StoreMutants.active(.vainCheckpoints) else { return true }
         return nodePlaces > vain.places || journal.window != vain.window
@@ -29,10 +29,16 @@ extension SnapshotStore {
         do throws(StoreError) {
             try step(&work)
             checkpoint = work.phase == .done ? nil : work
+            if checkpoint == nil { vain = nil }
         } catch {
             checkpoint = work
-            if !error.isFatal { abandonCheckpoint() }
-            if error == .full { vain = VainCheckpoint(places: nodePlaces, window: journal.window) }
+            if error.isFatal { throw error }
+            abandonCheckpoint()
+            if error == .full || !StoreMutants.active(.damageTriedAgain) {
+                vain = VainCheckpoint(places: nodePlaces, window: journal.window, error: error)
+            }
+            // To sweep may make room.
+            if error == .full { isShort = true }
             throw error
         }
     }

@@ -61,7 +61,8 @@ struct VolumeStore {
     }
 
     var freeStamp: UInt64 { store.freeStamp }
-    var needsMaintenance: Bool { isChecking || store.needsMaintenance && !damage.isResting(BootClock.now()) }
+    var needsMaintenance: Bool { isChecking || mayWork }
+    private var mayWork: Bool { store.needsMaintenance && !damage.isResting(BootClock.now()) }
 
     /// Milliseconds until work that rests goes on, for poll(2).
     var rest: Int32 {
@@ -69,19 +70,19 @@ struct VolumeStore {
         return store.needsMaintenance && left > .zero ? Int32(clamping: left.nanoseconds / 1_000_000 + 1) : -1
     }
 
-    private var isChecking: Bool { check.map { !$0.work.isDone } ?? false }
+    private var isChecking: Bool { check?.work.isDone == false }
 
     /// One step of the store's own work or, in turn with it, of the check.
     mutating func maintain() throws(StoreError) {
         do throws(StoreError) {
-            if var check, isChecking, isCheckNext || !store.needsMaintenance {
+            if var check, isChecking, isCheckNext || !mayWork {
                 isCheckNext = false
                 try store.step(&check.work)
                 self.check = check
                 return
             }
             isCheckNext = true
-            _ = try store.maintain()
+            if mayWork { _ = try store.maintain() }
         } catch {
             if error.isFatal { throw error }
             damage.met(error, isWork: true, at: BootClock.now())
@@ -364,16 +365,14 @@ struct VolumeStore {
 
     private func sampleOrigin() throws(StoreError) -> StoreResult {
         switch origin.perform(.read(offset: 0, count: OriginSample.length)) {
-        case .bytes(let bytes): return .sample(bytes.withUnsafeBufferPointer { OriginSample.sum($0) })
+        case .bytes(let bytes): return .sample(bytes.withUnsafeBufferPointer(OriginSample.sum))
         case .failed(let code): throw .originRead(chunk: 0, .system(code))
-        case .done: fatalError("a read was answered as a write")
+        case .done: fatalError("a write's answer")
         }
     }
 
     private func measure() -> StoreResult {
-        guard (try? origin.measure()) != nil else {
-            return .outcome(.refused(.storeFailed, culprit: volume))
-        }
+        guard (try? origin.measure()) != nil else { return .outcome(.refused(.storeFailed, culprit: volume)) }
         let known = store.facts.originSize
         if origin.size == known { return .outcome(.done) }
         return origin.size > known ? .absent : .outcome(.refused(.originSmaller, culprit: volume))
