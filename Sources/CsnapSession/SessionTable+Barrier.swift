@@ -114,20 +114,19 @@ extension SessionTable {
 
     /// The name is free: BEGIN to every client of every writer, if all are here.
     private mutating func begin(_ id: UInt64) -> [SessionAction] {
-        guard var barrier = barriers[id] else { return [] }
+        guard let barrier = barriers[id] else { return [] }
         for volume in barrier.volumes {
             let lost = SessionMutants.active(.lostWritersIgnored) ? [] : lostWriters(volume)
             if !lost.isEmpty {
                 return finish(id, .refused(.writerLost, culprit: Self.list(lost.map { $0.words })))
             }
         }
-        barrier.deadline = now + limits.barrierPatience
-        barriers[id] = barrier
+        var cancelled: [SessionAction] = []
         for volume in barrier.volumes {
             volumes[volume].isStill = true
-            handBack(volume)
+            cancelled += handBack(volume)
         }
-        return gather(id)
+        return cancelled + gather(id)
     }
 
     /// BEGIN of a new attempt; who stands still already acknowledges that too.
@@ -136,6 +135,7 @@ extension SessionTable {
         lastAttempt += 1
         let attempt = BarrierAttempt(tenure: tenure, counter: lastAttempt)
         barrier.attempt = attempt
+        barrier.deadline = now + limits.barrierPatience
         barrier.phase = .gathering
         barrier.samples = []
         barrier.strangers = []
@@ -156,18 +156,17 @@ extension SessionTable {
     }
 
     /// Queries that are not granted are forgotten; their clients ask again after END.
-    private mutating func handBack(_ volume: Int) {
-        if SessionMutants.active(.waitingWriteNotLookedAtAgain) { return }
+    private mutating func handBack(_ volume: Int) -> [SessionAction] {
+        if SessionMutants.active(.waitingWriteNotLookedAtAgain) { return [] }
         volumes[volume].heldUp.removeAll()
         volumes[volume].full.removeAll()
-        for (ticket, order) in orders {
-            if case .write(_, volume) = order { orders[ticket] = nil }
-        }
+        let cancelled = cancel(volume) { if case .write(_, volume) = $0 { true } else { false } }
         for (id, session) in sessions(on: [volume]) {
             var session = session
             session.writes = []
             connections[id] = .session(session)
         }
+        return cancelled
     }
 
     mutating func acknowledged(

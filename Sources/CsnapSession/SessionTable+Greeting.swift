@@ -50,7 +50,8 @@ extension SessionTable {
         for (id, connection) in connections {
             guard case .greeting(let hello, volume) = connection,
                 volumes[volume].writers.isRecorded(hello.writer) || SessionMutants.active(.welcomeBeforeRecord),
-                !isExcluded(hello.process.node, volume)
+                // Of a boot that is being struck, it ends after us.
+                !isExcluded(hello.process.node, volume), isAdmitted(hello.process)
             else { continue }
             invariant(.admissionRecorded, isAdmitted(hello.process), "a session of a boot that is not admitted")
             lastSession += 1
@@ -105,7 +106,7 @@ extension SessionTable {
             return [.sessions(hello.process, count: sessions(of: hello.process))]
         }
         guard case .session(let session) = connection else { return [] }
-        for (ticket, order) in orders where order.connection == id { orders[ticket] = nil }
+        let cancelled = cancel(session.volume) { $0.connection == id }
         for (ticket, held) in volumes[session.volume].heldUp where held.connection == id {
             volumes[session.volume].heldUp[ticket] = nil
         }
@@ -121,8 +122,20 @@ extension SessionTable {
         if !isHere(session.writer, session.volume) {
             volumes[session.volume].lost[session.writer] = LostSession(boot: process.boot, since: now)
         }
-        return [.sessions(process, count: sessions(of: process))] + lost(id, session) + reuse(session.volume)
+        return cancelled + [.sessions(process, count: sessions(of: process))] + lost(id, session)
+            + reuse(session.volume)
             + (SessionMutants.active(.writerClearedAtDisconnect) ? byeOf(session) : [])
+    }
+
+    /// Forgets these orders, whose answers nobody awaits. A write to a branch that the store was given is done.
+    mutating func cancel(_ volume: Int, where isOver: (Order) -> Bool) -> [SessionAction] {
+        var tickets: [UInt64] = []
+        for (ticket, order) in orders where isOver(order) {
+            orders[ticket] = nil
+            if case .branch = order { continue }
+            tickets.append(ticket)
+        }
+        return tickets.isEmpty ? [] : [.cancel(volume: volume, tickets)]
     }
 
     mutating func endSessions(of process: NodeBoot, _ reason: SessionEnd) -> [SessionAction] {

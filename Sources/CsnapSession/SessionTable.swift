@@ -11,6 +11,8 @@ package enum SessionAction: Equatable, Sendable {
     case struck(NodeBoot)
     /// For the store of that volume; answered by `completed` with the ticket.
     case store(volume: Int, ticket: UInt64, StoreOrder)
+    /// Nobody awaits these any more: what the store has not begun need not be done.
+    case cancel(volume: Int, [UInt64])
 }
 
 /// All sessions and admissions of one tenure of a server: one method per event, actions out

@@ -8,9 +8,9 @@ struct SnapshotBarrier: Equatable, Sendable {
         case finding
         /// Acknowledgements are awaited until the deadline.
         case gathering
-        /// All writers stand still; each store reads what clients have read.
+        /// All writers stand still, and no deadline from here on: each store reads what clients have read.
         case comparing
-        /// From here on the stores decide, and no deadline. Each but the deciding one says durably that it can.
+        /// From here on the stores decide. Each but the deciding one says durably that it can.
         case preparing
         /// The commit record in the store of lowest uuid is the decision.
         case deciding

@@ -59,6 +59,16 @@ package enum StoreWork: Equatable, Sendable {
 
     /// At most so many together.
     package static let limit = 64
+
+    /// Orders in it.
+    package var count: Int {
+        switch self {
+        case .copyOut(let copies): copies.count
+        case .writeBranches(let writes): writes.count
+        case .one: 1
+        }
+    }
+
     /// Of copies also no more than this many chunks, or one query: other orders wait for them.
     package static let chunkLimit: UInt64 = 1024
 

@@ -38,10 +38,10 @@ package struct NBDExport: Equatable, Sendable {
         self.size = size - size % UInt64(max(minimumBlock, 1))
     }
 
-    package var transmissionFlags: UInt16 {
+    package func transmissionFlags(structuredReplies: Bool) -> UInt16 {
         let always =
-            TransmissionFlag.hasFlags | TransmissionFlag.sendFlush | TransmissionFlag.sendDF
-            | TransmissionFlag.canMultiConnection | TransmissionFlag.sendCache
+            TransmissionFlag.hasFlags | TransmissionFlag.sendFlush | TransmissionFlag.canMultiConnection
+            | TransmissionFlag.sendCache | (structuredReplies ? TransmissionFlag.sendDF : 0)
         if isReadOnly { return always | TransmissionFlag.readOnly }
         return always | TransmissionFlag.sendFUA | TransmissionFlag.sendTrim | TransmissionFlag.sendWriteZeroes
     }

@@ -116,7 +116,7 @@ package struct NBDHandshake: Equatable, Sendable {
         guard let index = find(String(decoding: data, as: UTF8.self)) else { return end([]) }
         var bytes: [UInt8] = []
         bytes.append(big: exports[index].size)
-        bytes.append(big: exports[index].transmissionFlags)
+        bytes.append(big: exports[index].transmissionFlags(structuredReplies: structuredReplies))
         if !noZeroes { bytes.append(contentsOf: [UInt8](repeating: 0, count: 124)) }
         return transmit(bytes, index)
     }
@@ -174,7 +174,7 @@ package struct NBDHandshake: Equatable, Sendable {
         switch kind {
         case .export:
             data.append(big: export.size)
-            data.append(big: export.transmissionFlags)
+            data.append(big: export.transmissionFlags(structuredReplies: structuredReplies))
         case .name: data.append(contentsOf: export.name.utf8)
         case .description: data.append(contentsOf: export.description.utf8)
         case .blockSize:

@@ -13,6 +13,8 @@ struct ServedTable {
     /// Orders are kept in `waiting` until `answer`.
     var isStoreSlow = false
     var waiting: [Waiting] = []
+    /// Tickets that were given up.
+    var cancelled: [UInt64] = []
     /// Every order ever given.
     var orders: [StoreOrder] = []
     var now = Instant(nanoseconds: 0)
@@ -67,6 +69,10 @@ struct ServedTable {
     private mutating func obey(_ actions: [SessionAction]) -> [SessionAction] {
         var rest: [SessionAction] = []
         for action in actions {
+            if case .cancel(_, let tickets) = action {
+                cancelled += tickets
+                continue
+            }
             guard case .store(let volume, let ticket, let order) = action else {
                 rest.append(action)
                 continue

@@ -85,6 +85,20 @@ struct SeveralVolumesTests {
         #expect(rig.write(9, on: 1) == [Rig.grant(9, to: 1)])
     }
 
+    @Test("a node is struck when one of its clients has acknowledged and come back, and the other has not")
+    func struck() {
+        var rig = Self.rig()
+        _ = Self.create(&rig)
+        _ = rig.acknowledge(on: 12)
+        _ = rig.served.closed(ConnectionID(12))
+        _ = rig.served.opened(ConnectionID(22))
+        let again = SessionTableTests.hello(Rig.nodes[1], client: 12, volume: "logs")
+        #expect(rig.served.received(again, on: ConnectionID(22)) == [], "it waits for the end of the barrier")
+        let actions = rig.served.strike(Rig.nodes[1])
+        #expect(actions.contains(.close(ConnectionID(22), .struck)))
+        #expect(actions.contains(Rig.outcome(.refused(.writerLost, culprit: "node 2 (boot 5, 0 s)"))))
+    }
+
     @Test("a lost writer of one volume refuses all of them")
     func lostWriter() {
         var rig = Self.rig()

@@ -55,6 +55,42 @@ struct SnapshotBarrierTests {
         #expect(try VolumeReportTests.report(&rig).strangers == [NodeID(1), NodeID(3)])
     }
 
+    @Test("the second look has a second of its own, however long the store took for the first")
+    func patience() {
+        var rig = Rig()
+        _ = rig.create()
+        rig.served.isStoreSlow = true
+        for id in 1...3 as ClosedRange<UInt64> { _ = rig.acknowledge(origin: UInt32(id), on: id) }
+        #expect(rig.served.pass(.seconds(2)) == [], "the store has no deadline")
+        #expect(rig.served.answer() == Rig.begins(BarrierAttempt(tenure: Rig.tenure, counter: 2)))
+        #expect(rig.served.pass(.milliseconds(999)) == [])
+        #expect(rig.served.pass(.milliseconds(1)).contains(Rig.outcome(.refused(.clientLate, culprit: Self.all))))
+    }
+
+    private static let all = "node 1, node 2, node 3"
+
+    @Test("what a session asked for is given up with it, and ungranted copies with BEGIN; a branch is written")
+    func cancelled() {
+        var rig = Rig()
+        rig.served.isStoreSlow = true
+        _ = rig.write(8, on: 1)
+        _ = rig.read(9, on: 2)
+        let data = BranchData(branch: 1 << 52 + 1, offset: 0, length: 512, bytes: [])
+        _ = rig.served.received(.writeBranch(request: 10, epoch: Rig.tenure.epoch, data), on: ConnectionID(2))
+        let tickets = rig.served.waiting.map { $0.ticket }
+        _ = rig.served.closed(ConnectionID(2))
+        #expect(rig.served.cancelled == [tickets[1]])
+        _ = rig.create()
+        rig.served.waiting.removeFirst(3)
+        _ = rig.served.answer()
+        #expect(rig.served.cancelled == [tickets[1]], "node 2 is lost: no barrier")
+        _ = rig.join(Rig.nodes[1], on: 12)
+        _ = rig.served.answerAll()
+        #expect(rig.create(request: 2) == [])
+        #expect(rig.served.answer().count == 3)
+        #expect(rig.served.cancelled == [tickets[1], tickets[0]])
+    }
+
     @Test("a client that is lost while all are asked again forbids the snapshot")
     func lostBeforeSecondLook() {
         var rig = Rig()

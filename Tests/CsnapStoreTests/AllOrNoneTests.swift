@@ -143,6 +143,7 @@ private struct VolumeServer {
         case .find(_, let uuid):
             return world.store.snapshots.first { $0.about.uuid == uuid }.map { .outcome(.snapshot(entry($0))) }
                 ?? .absent
+        case .sampleOrigin: return .sample(0)
         case .commit(let name, let uuid, _):
             let made = try world.store.create(SnapshotRequest(uuid: uuid, name: name))
             return .committed(entry(made), generation: world.store.facts.generation)

@@ -38,7 +38,7 @@ import Testing
 
     @Test func goTellsSizeFlagsAndBlockSizes() {
         let run = Client.run(flags + Client.option(7, Client.string("origin") + [0, 1, 0, 2]))
-        let capabilities: UInt16 = 1 | 4 | 8 | 32 | 64 | 128 | 256 | 1024
+        let capabilities: UInt16 = 1 | 4 | 8 | 32 | 64 | 256 | 1024
         let export = Client.big(UInt16(0)) + Client.big(UInt64(1 << 20)) + Client.big(capabilities)
         let block =
             Client.big(UInt16(3)) + Client.big(UInt32(512)) + Client.big(UInt32(65536)) + Client.big(UInt32(32 << 20))

@@ -93,8 +93,11 @@ import Testing
         for type in [UInt16(1), 4, 6] { #expect(refusal(decode(Client.request(type), machine)) == .notPermitted) }
         #expect(command(decode(Client.request(0), machine)) == .read)
         #expect(command(decode(Client.request(3, length: 0), machine)) == .flush)
-        #expect(export.transmissionFlags & 2 != 0)
-        #expect(export.transmissionFlags & (1 << 3 | 1 << 5 | 1 << 6) == 0)
+        let flags = export.transmissionFlags(structuredReplies: true)
+        #expect(flags & 2 != 0)
+        #expect(flags & (1 << 3 | 1 << 5 | 1 << 6) == 0)
+        #expect(flags & 1 << 7 != 0, "NBD_FLAG_SEND_DF")
+        #expect(export.transmissionFlags(structuredReplies: false) == flags & ~(1 << 7))
     }
 
     @Test func garbageCloses() {

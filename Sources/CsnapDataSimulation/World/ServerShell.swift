@@ -122,6 +122,7 @@ final class ServerShell {
         case .store(_, let ticket, let order):
             orders.append((ticket, order))
             work()
+        case .cancel(_, let tickets): orders.removeAll { tickets.contains($0.ticket) }
         }
     }
 

@@ -47,6 +47,37 @@ import Testing
         #expect(Core.queries(core.takeActions()).map(\.ranges) == [[ChunkRange(first: 0, count: 1)]])
     }
 
+    /// The server ends a session that asks for too much at once, and would again when all is asked anew.
+    @Test func readsOfSnapshotsAreAskedAFewHundredAtATime() {
+        var core = Core.serving()
+        _ = core.takeActions()
+        var open: [UInt64] = []
+        var most = 0
+        func take() {
+            for case .send(.queryRead(let id, _, _, _)) in core.takeActions() { open.append(id) }
+            most = max(most, open.count)
+        }
+        let all = (1...1000).map { UInt64($0) }
+        for id in all { core.read(id, snapshot: 3, ClientSnapshotTests.range, now: Core.at(1)) }
+        take()
+        #expect(open == Array(all.prefix(256)))
+        core.receive(.error(request: 1, epoch: Epoch(1), code: 2), now: Core.at(1))
+        open.removeFirst()
+        let isOver = core.withdrawRead(2)
+        #expect(isOver, "its program has gone")
+        open.removeFirst()
+        var finished = 0
+        while let id = open.first {
+            core.receive(.map(request: id, epoch: Epoch(1), pieces: ClientSnapshotTests.pieces), now: Core.at(1))
+            let holds = core.finishRead(id, now: Core.at(1))
+            #expect(holds)
+            open.removeFirst()
+            finished += 1
+            take()
+        }
+        #expect(finished == 998 && most == 256)
+    }
+
     /// Of a large origin, which knows no unshared chunk.
     private static func servingMuch(_ size: UInt64) -> ClientCore {
         var core = ClientCore(

@@ -40,7 +40,7 @@ extension ClientCore {
         if end.tellServer, session == .open {
             actions.append(.send(.endRead(request: id, epoch: gate.adopted.epoch)))
         }
-        if !end.holds { askReads(now) }
+        askReads(now)
         return end.holds
     }
 
@@ -99,6 +99,7 @@ extension ClientCore {
         }
         guard reads.failed(id) || answered(id) || remoteReads.answered(id) != nil else { return false }
         actions.append(.failed(id, code: code))
+        askReads(now)
         return true
     }
 

@@ -51,7 +51,8 @@ package struct ExportRequest: @unchecked Sendable {
     /// The answer to a BLOCK_STATUS: all of it is data, and this is what changed. From any thread, once.
     package func finish(changes: [NBDExtent]) {
         let all = [NBDExtent(length: command.length, isHole: false)]
-        let bytes = transmission.status(command.cookie, extents: all, changes: changes)
+        let wanted = command.action == .blockStatus(one: true) ? Array(changes.prefix(1)) : changes
+        let bytes = transmission.status(command.cookie, extents: all, changes: wanted)
         data.copyBytes(from: bytes)
         completion(Int32(bytes.count))
     }

@@ -16,25 +16,36 @@ struct SnapshotReads: Equatable, Sendable {
         fileprivate var state = State.unasked
     }
 
+    /// Asked of the server or at the disk at a time. It allows 2048, and other nodes wait behind them.
+    static let window = 256
+
     private var reads = SortedTable<UInt64, Read>()
+    private var unasked = 0
 
     mutating func begin(_ id: UInt64, snapshot: UInt64, _ range: ChunkRange) {
         reads[id] = Read(snapshot: snapshot, range: range)
+        unasked += 1
     }
 
+    /// As many as there is room for.
     mutating func takeUnasked() -> [(id: UInt64, read: Read)] {
-        var unasked: [(id: UInt64, read: Read)] = []
+        var taken: [(id: UInt64, read: Read)] = []
+        let room = min(unasked, Self.window - (reads.count - unasked))
+        guard room > 0 else { return [] }
         for (id, read) in reads where read.state == .unasked {
             reads[id]?.state = .asked
-            unasked.append((id, read))
+            taken.append((id, read))
+            if taken.count == room { break }
         }
-        return unasked
+        unasked -= taken.count
+        return taken
     }
 
     /// Whether the read is to go to the disk now. With a closed gate it is asked for again when that opens.
     mutating func mapped(_ id: UInt64, isOpen: Bool) -> Bool {
         guard reads[id]?.state == .asked else { return false }
         reads[id]?.state = isOpen ? .reading(isVoid: false) : .unasked
+        if !isOpen { unasked += 1 }
         return isOpen
     }
 
@@ -43,6 +54,7 @@ struct SnapshotReads: Equatable, Sendable {
         guard case .reading(let isVoid) = reads[id]?.state else { return nil }
         let holds = isOpen && (!isVoid || SessionMutants.active(.voidReadShown))
         if holds { reads[id] = nil } else { reads[id]?.state = .unasked }
+        if !holds { unasked += 1 }
         return (holds, !isVoid)
     }
 
@@ -57,6 +69,7 @@ struct SnapshotReads: Equatable, Sendable {
     mutating func withdraw(_ id: UInt64) -> Bool {
         switch reads[id]?.state {
         case .unasked, .asked:
+            if reads[id]?.state == .unasked { unasked -= 1 }
             reads[id] = nil
             return true
         case .reading, nil: return false
@@ -68,7 +81,9 @@ struct SnapshotReads: Equatable, Sendable {
         for (id, read) in reads {
             switch read.state {
             case .unasked: break
-            case .asked: reads[id]?.state = .unasked
+            case .asked:
+                reads[id]?.state = .unasked
+                unasked += 1
             case .reading: reads[id]?.state = .reading(isVoid: true)
             }
         }

@@ -20,6 +20,8 @@ final class ServerLoop {
     private let listener: ServerListener
     /// Those that are served, in the order of the session table's volumes.
     private var stores: [StoreKeeper]
+    /// What the table has said since the first of it is being done; nil: nothing is.
+    private var unperformed: [SessionAction]?
     /// Volumes that are not served: their stores failed, here and elsewhere.
     private var leftOut: [String]
     private var turnBuffer = [UInt8](repeating: 0, count: SessionConnection.turn)
@@ -308,8 +310,15 @@ final class ServerLoop {
         perform(actions)
     }
 
+    /// In the order in which the table said them: to send may lose a connection, of which the table says more.
     private func perform(_ actions: [SessionAction]) {
-        for action in actions {
+        if unperformed != nil {
+            unperformed? += actions
+            return
+        }
+        unperformed = actions
+        while let action = unperformed?.first {
+            unperformed?.removeFirst()
             switch action {
             case .send(let frame, let id): send(frame, id)
             case .close(let id, let end): end == .struck ? cut(id, end.description) : finish(id, end)
@@ -318,8 +327,10 @@ final class ServerLoop {
                 if case .serving(let table) = phase { tell(.sessions(process, count: table.sessions(of: process))) }
             case .struck(let process): tell(.struck(process))
             case .store(let volume, let ticket, let order): stores[volume].submit(order, ticket: ticket)
+            case .cancel(let volume, let tickets): stores[volume].cancel(tickets)
             }
         }
+        unperformed = nil
     }
 
     private func send(_ frame: ServerFrame, _ id: ConnectionID) {

@@ -35,7 +35,16 @@ final class StoreKeeper: Sendable {
 
     private struct Inbox {
         var claim: StoreClaim?
+        /// Not begun yet.
         var orders: [Order] = []
+
+        /// The first orders, as many as go together.
+        mutating func takeWork() -> (work: StoreWork, tickets: [UInt64])? {
+            guard let work = StoreWork(first: orders.lazy.map { $0.order }) else { return nil }
+            let tickets = orders.prefix(work.count).map { $0.ticket }
+            orders.removeFirst(work.count)
+            return (work, tickets)
+        }
     }
 
     let about: CsnapConfiguration.Volume
@@ -82,6 +91,12 @@ final class StoreKeeper: Sendable {
         work.ring()
     }
 
+    /// What of these is not begun is not done, and never answered.
+    func cancel(_ tickets: [UInt64]) {
+        let cancelled = Set(tickets)
+        inbox.withLock { $0.orders.removeAll { cancelled.contains($0.ticket) } }
+    }
+
     func takeNews() -> [StoreNews] {
         news.withLock { news in
             defer { news = [] }
@@ -126,13 +141,15 @@ final class StoreKeeper: Sendable {
             let patience = min(UInt32(bitPattern: store.rest), UInt32(bitPattern: watch.patience))
             let isRung = poll(&polled, 1, store.needsMaintenance ? Self.pause : Int32(bitPattern: patience)) > 0
             if isRung { work.wait() }
-            var orders = inbox.withLock { inbox in
-                defer { inbox.orders = [] }
-                return inbox.orders
-            }
-            watch.isDue = watch.isDue || !orders.isEmpty || store.needsMaintenance
+            // What comes meanwhile waits for a step of the store's own work.
+            var left = inbox.withLock { $0.orders.count }
+            watch.isDue = watch.isDue || left > 0 || store.needsMaintenance
             do throws(StoreError) {
-                while !orders.isEmpty { try carryOut(&orders, &store) }
+                while left > 0, let (work, tickets) = inbox.withLock({ $0.takeWork() }) {
+                    left -= tickets.count
+                    let results = try Self.carryOut(work, &store)
+                    tell(zip(tickets, results).map { .completed(ticket: $0, $1) })
+                }
                 if store.needsMaintenance { try store.maintain() }
             } catch {
                 return tell([.failed(error.failure, error.sentence(path), epochSeen: error.epochSeen)])
@@ -146,17 +163,15 @@ final class StoreKeeper: Sendable {
         }
     }
 
-    /// The first orders, as many as go together.
-    private func carryOut(_ orders: inout [Order], _ store: inout VolumeStore) throws(StoreError) {
-        let results: [StoreResult]
-        switch StoreWork(first: orders.lazy.map { $0.order }) {
-        case .copyOut(let copies): results = try store.copyOut(copies)
-        case .writeBranches(let writes): results = try store.write(writes)
-        case .one(let order): results = [try store.perform(order)]
-        case nil: return
+    /// One result for each order.
+    private static func carryOut(
+        _ work: StoreWork, _ store: inout VolumeStore
+    ) throws(StoreError) -> [StoreResult] {
+        switch work {
+        case .copyOut(let copies): try store.copyOut(copies)
+        case .writeBranches(let writes): try store.write(writes)
+        case .one(let order): [try store.perform(order)]
         }
-        tell(zip(orders, results).map { .completed(ticket: $0.ticket, $1) })
-        orders.removeFirst(results.count)
     }
 }
 
