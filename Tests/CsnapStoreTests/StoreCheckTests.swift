@@ -115,6 +115,25 @@ struct StoreCheckTests {
         #expect(check.total >= check.report.entries)
     }
 
+    @Test("the online check names pages of the catalog and of the space map that are destroyed")
+    func onlinePages() throws {
+        for kind in [UInt8(1), 2] {
+            var world = try world()
+            try world.perform(.checkpoint)
+            let image = world.disk.image
+            let pages = stride(from: Int(StoreLayout.dataOffset), to: image.size, by: 512).filter {
+                image.bytes(4, at: $0) == Array("CSPG".utf8) && image.bytes(1, at: $0 + 28) == [kind]
+            }
+            for page in pages { world.disk.image.flip(page + 100, 1) }
+            var check = world.store.beginOnlineCheck()
+            while !check.isDone { try world.store.step(&check) }
+            let found = check.report.problems.filter { problem in
+                pages.contains { problem == .damagedNode(offset: UInt64($0)) }
+            }
+            #expect(found.count == 1 && check.report.problems == found, "kind \(kind): \(check.report.problems)")
+        }
+    }
+
     @Test("the online check names a node that is destroyed on the disk, though the store has it in memory")
     func onlineNode() throws {
         var world = try world()

@@ -11,6 +11,11 @@ package struct OnlineCheck: Sendable {
     static let stepBytes = 512 << 10
     /// Entries of one step.
     static let stepEntries = 256
+    /// Pages of the space map of one step.
+    static let stepPages = 32
+
+    /// The page of the space map that comes next; nil: the catalog does.
+    var page: Int?
 
     /// The entry that comes next lies behind this one.
     var before: EntryKey?
@@ -28,11 +33,7 @@ extension SnapshotStore {
     /// A few milliseconds of it; nothing is written.
     package mutating func step(_ check: inout OnlineCheck) throws(StoreError) {
         try expectAlive()
-        if check.report.nodes == 0 {
-            var work = CheckWork(geometry)
-            try checkCatalog(&work)
-            for problem in work.report.problems { check.report.found(problem) }
-        }
+        guard let page = check.page, page >= state.space.pointers.count else { return try stepPages(&check) }
         let last = EntryKey(branch: .max, chunk: .max, end: .max)
         var bytes = 0
         for _ in 0..<OnlineCheck.stepEntries where bytes < OnlineCheck.stepBytes {
@@ -52,6 +53,31 @@ extension SnapshotStore {
                 check.isDone = true
                 return
             }
+        }
+    }
+
+    private mutating func stepPages(_ check: inout OnlineCheck) throws(StoreError) {
+        guard let first = check.page else {
+            check.page = 0
+            var next = anchor.catalog
+            while let pointer = next { next = try page(pointer, .catalog, &check)?.next }
+            return
+        }
+        let end = min(first + OnlineCheck.stepPages, state.space.pointers.count)
+        check.page = end
+        for case .some(let pointer) in state.space.pointers[first..<end] { _ = try page(pointer, .space, &check) }
+    }
+
+    /// Damage is a finding.
+    private mutating func page(
+        _ pointer: NodePointer, _ kind: MetaPage.Kind, _ check: inout OnlineCheck
+    ) throws(StoreError) -> MetaPage? {
+        do throws(StoreError) {
+            return try page(pointer, kind)
+        } catch {
+            guard case .damaged(let offset) = error else { throw error }
+            check.report.found(.damagedNode(offset: offset))
+            return nil
         }
     }
 
