@@ -108,6 +108,28 @@ struct HostServiceManagerTests {
         #expect(receive(socket) == "STOPPING=1\nEXTEND_TIMEOUT_USEC=5")
     }
 
+    /// Whoever logs on an event loop must not wait for a journal that stands still.
+    @Test func aFullQueueIsSeenBeforeItIsWaitedFor() throws {
+        let path = "/tmp/csnap-queue-\(getpid())"
+        defer { unlink(path) }
+        #expect(QueueProbe(path: path) == nil, "nobody has it")
+        let reader = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue), 0)
+        defer { close(reader) }
+        let address = try #require(UnixAddress(path))
+        try #require(address.with { bind(reader, $0, $1) } == 0)
+        let probe = try #require(QueueProbe(path: path))
+        #expect(probe.hasRoom)
+        let writer = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue), 0)
+        defer { close(writer) }
+        try #require(address.with { connect(writer, $0, $1) } == 0)
+        var sent = 0
+        while sent < 100_000, send(writer, "x", 1, Int32(MSG_DONTWAIT)) == 1 { sent += 1 }
+        #expect(sent < 100_000 && !probe.hasRoom)
+        var byte: UInt8 = 0
+        while recv(reader, &byte, 1, Int32(MSG_DONTWAIT)) == 1 {}
+        #expect(probe.hasRoom)
+    }
+
     @Test func theWatchdogIsForThisProcessOnly() {
         #expect(ServiceManager.watchdogMicroseconds == nil)
         setenv("WATCHDOG_USEC", "2000000", 1)

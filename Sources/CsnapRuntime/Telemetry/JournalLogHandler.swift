@@ -104,11 +104,27 @@ package struct CsnapLogHandler: LogHandler {
         switch output {
         case .lines(let write): write(record.line(at: BootClock.now().nanoseconds))
         case .journal(let identifier):
-            var fields = record.fields
-            fields.append(("MESSAGE", record.message))
-            fields.append(("PRIORITY", String(record.priority)))
-            fields.append(("SYSLOG_IDENTIFIER", identifier))
-            _ = Journal.send(fields)
+            // A journal that stands still must not hold an event loop, and with it a lease.
+            guard Journal.hasRoom else {
+                Self.lost.add(1, ordering: .relaxed)
+                return
+            }
+            let lost = Self.lost.exchange(0, ordering: .relaxed)
+            if lost > 0 {
+                let text = "\(lost) log records were lost: the journal did not take them"
+                send(LogRecord(level: .warning, message: text, metadata: metadata), identifier)
+            }
+            send(record, identifier)
         }
+    }
+
+    private static let lost = Atomic<Int>(0)
+
+    private func send(_ record: LogRecord, _ identifier: String) {
+        var fields = record.fields
+        fields.append(("MESSAGE", record.message))
+        fields.append(("PRIORITY", String(record.priority)))
+        fields.append(("SYSLOG_IDENTIFIER", identifier))
+        _ = Journal.send(fields)
     }
 }

@@ -24,8 +24,9 @@ package enum Log {
         return Logger(label: identifier) { _ in CsnapLogHandler(output: output, threshold: threshold) }
     }
 
-    /// One write per line, so that lines of several processes do not mix.
+    /// One write per line, so that lines of several processes do not mix. Nobody waits for whoever reads them.
     private static func writeLine(_ line: String) {
+        guard QueueProbe.hasRoom(STDERR_FILENO) else { return }
         try? Files.writeAll(Array((line + "\n").utf8), descriptor: STDERR_FILENO, path: "standard error")
     }
 }
