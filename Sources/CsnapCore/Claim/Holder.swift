@@ -112,6 +112,7 @@ extension Agent {
         if holder?.stop != nil { return tickStop() }
         tickLease()
         guard isHolder, holder?.stop == nil else { return }
+        tickServerProven()
         tickServerStart()
         guard holder?.stop == nil else { return }
         tickTable()

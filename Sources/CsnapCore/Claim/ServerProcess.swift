@@ -1,8 +1,13 @@
 /// The server process of this node, as its messages tell.
 struct ServerProcess: Equatable, Sendable {
     var state = State.absent
-    /// Failed starts in a row; the second makes this node ineligible for a while (§5.8).
+    /// Failures in a row, none of which came after a while of service; the second makes this node ineligible for a
+    /// while (§5.8).
     var failures = 0
+    /// This process has said why it ends: its end counts no more.
+    var saidWhy = false
+    /// It is loaded anew on our wish: the end of the old one is no failure.
+    var isReloading = false
     /// Not eligible before this instant.
     var backOffUntil = Instant.distantPast
     /// Why the last one failed, for `why`.
@@ -48,11 +53,11 @@ extension Agent {
         switch message {
         case .inert:
             if server.state == .absent { server.state = .inert }
+            server.isReloading = false
             startServerIfHolder()
         case .started(let tenure, let port, let volumes):
             guard server.state == .starting(tenure) else { return }
             server.state = .started(tenure)
-            server.failures = 0
             server.surpassed = 0
             serverHasStarted(tenure, port: port, volumes: volumes)
         case .sessions, .struck: break
@@ -65,16 +70,40 @@ extension Agent {
     /// The process group is proven empty; the shell loads a fresh, inert one and says so.
     mutating func serverIsGone() {
         let was = server.state
+        let saidWhy = server.saidWhy || server.isReloading
         server.state = .absent
+        server.saidWhy = false
+        server.isReloading = false
         server.filling = []
         switch was {
-        case .absent, .inert: break
+        case .inert: break
+        case .absent:
+            if !saidWhy, now >= server.backOffUntil { serverEndedUnsaid() }
         case .starting:
-            server.countFailure(at: now)
-            server.failures >= 2 ? giveServiceUp() : holderLostServer()
+            if !saidWhy { serverEndedUnsaid() }
+            holderLostServer()
+        // One that had started and ends without a word was killed, which says nothing of its stores.
         case .started, .stopping: holderLostServer()
         }
         if let holder, holder.stop != nil { holderIsStopped() }
+    }
+
+    private mutating func serverEndedUnsaid() {
+        if server.failures == 0 {
+            server.lastFailure = nil
+            server.failedVolume = ""
+        }
+        server.countFailure(at: now)
+        if server.failures >= 2 { giveServiceUp() }
+    }
+
+    /// A server that has served for a while has no failures behind it. STARTED does not tell: the next write, or a read
+    /// of what the store kept, may fail again.
+    mutating func tickServerProven() {
+        guard server.failures > 0, !server.saidWhy, case .started = server.state, let holder, holder.phase == .active,
+            let activeAt = holder.activeAt, now - activeAt >= timing.reconnect
+        else { return }
+        server.failures = 0
     }
 
     private mutating func heard(_ notice: StoreNotice) {
@@ -99,6 +128,7 @@ extension Agent {
 
     private mutating func serverFailed(_ failure: ServerFailure, volume: String, epochSeen: Epoch) {
         sawEpoch(epochSeen)
+        server.saidWhy = true
         noteFailure(failure, volume: volume)
         if failure == .storeTenure, server.surpassed < ServerProcess.surpassedLimit {
             // A slot shows a higher tenure: this node claims above it at once.
@@ -151,6 +181,8 @@ extension Agent {
     /// when somebody serves, so that this node's next server sees whether its store is back.
     mutating func updateLeavesOut() {
         guard !isHolder else { return }
+        let before = server.leavesOut
+        defer { if server.leavesOut != before, server.state == .absent { server.isReloading = true } }
         guard server.failures >= 2, !server.failedVolume.isEmpty, claim?.phase != .active || !claimIsRunning else {
             server.leavesOut = false
             return

@@ -155,6 +155,68 @@ import Testing
         #expect(node.status.waits.contains { $0.kind == .store })
     }
 
+    /// The server says that it failed (or ends without a word), and the next one is loaded.
+    private func endServer(_ node: inout DrivenAgent, _ failure: ServerFailure? = nil) {
+        if let failure { node.step(.server(.failed(failure, volume: "data", epochSeen: .none))) }
+        node.step(.serverGone)
+        node.step(.server(.inert))
+    }
+
+    private func startServer(_ node: inout DrivenAgent) {
+        if let start = node.starts.last { node.step(.server(.started(start.tenure, port: 7412))) }
+    }
+
+    @Test("A store that can be taken but not be written to makes its node back off, though its servers start")
+    func startedAndFailed() {
+        var node = founder(starts: false)
+        for _ in 1...20 {
+            let starts = node.starts.count
+            startServer(&node)
+            endServer(&node, .storeIO)
+            if node.starts.count == starts { node.pass(.milliseconds(100)) }
+        }
+        #expect(node.starts.count < 4)
+        #expect(node.status.waits.contains { $0.kind == .store })
+        #expect(node.status.members.first?.record.eligible == false, "another node serves")
+        #expect(node.status.serverFailure == .storeIO)
+    }
+
+    @Test("A server that has served for a while is restarted in place when it fails") func singleFailures() {
+        var node = founder()
+        for _ in 1...5 {
+            node.pass(node.timing.reconnect + .milliseconds(100))
+            let starts = node.starts.count
+            endServer(&node, .storeIO)
+            node.pass(.milliseconds(100))
+            #expect(node.starts.count == starts + 1, "at once")
+            #expect(node.starts.last?.tenure.epoch == Epoch(1), "in place")
+            startServer(&node)
+        }
+        #expect(!node.status.waits.contains { $0.kind == .store })
+    }
+
+    @Test("A server that was started and is killed again and again is restarted in place") func killedServers() {
+        var node = founder()
+        for _ in 1...10 {
+            let starts = node.starts.count
+            endServer(&node)
+            node.pass(.milliseconds(100))
+            #expect(node.starts.count == starts + 1)
+            startServer(&node)
+        }
+        #expect(node.starts.last?.tenure.epoch == Epoch(1))
+    }
+
+    @Test("A server that ends while it is loaded, without a word, makes its node back off and say so")
+    func endsWhileLoading() {
+        var node = DrivenAgent(node: 1, voters: [1, 2, 3])
+        node.step(.serverGone)
+        #expect(node.status.members.first?.record.eligible == true, "once may happen")
+        node.step(.serverGone)
+        #expect(node.status.members.first?.record.eligible == false)
+        #expect(node.status.waits.contains { $0.kind == .store })
+    }
+
     @Test("A recovery names once whom it waits for") func waitingForIsTold() {
         var node = founder()
         node.meet(2)
