@@ -36,11 +36,18 @@ extension Agent {
         Mutants.active(.voteRecoveredAtOnce) ? voter.lostAt : voter.lostAt + timing.promise
     }
 
-    /// Who has to answer: every other voter of the sets that count, and every holder that an answer names.
+    /// Who has to answer: every other voter of the sets that count, and every holder that an answer of theirs names. A
+    /// voter that has been asked again, or votes no more, names nobody by what it said before.
     private var witnesses: [NodeID] {
         var nodes = voters
-        for promise in voteRecovery.answers.values.compactMap({ $0.promise }) where !promise.released {
-            if !nodes.contains(promise.holder.node) { nodes.append(promise.holder.node) }
+        var next = 0
+        while next < nodes.count {
+            if let promise = voteRecovery.answers[nodes[next]]?.promise, !promise.released,
+                !nodes.contains(promise.holder.node)
+            {
+                nodes.append(promise.holder.node)
+            }
+            next += 1
         }
         return nodes.filter { $0 != own.node }.sorted()
     }
@@ -63,7 +70,8 @@ extension Agent {
         voteRecovery.nextSend = now + timing.renew
         let nonce = voteRecovery.nonce ?? generator.next()
         voteRecovery.nonce = nonce
-        for node in missingWitnesses { send(.voteRecover(VoteRecover(nonce: nonce)), to: node) }
+        // Those that have answered, too: what they promised since may name a holder that lives.
+        for node in witnesses { send(.voteRecover(VoteRecover(nonce: nonce)), to: node) }
     }
 
     /// Only a voter whose own promises are whole, or the holder, can say what was promised.

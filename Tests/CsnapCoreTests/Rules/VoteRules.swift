@@ -164,6 +164,24 @@ import Testing
         #expect(node.reports.contains(.voteRestored))
     }
 
+    /// Node 1 held epoch 8 and is gone for good; node 5 slept through the election of node 2 and the new voters.
+    @Test("A holder that nobody names any more is not waited for") func holderThatIsGone() throws {
+        var node = DrivenAgent(node: 3, voters: [2, 3, 4, 5, 6]) { $0.mayVote = false }
+        for other: UInt32 in [2, 4, 5, 6] { node.meet(other) }
+        node.joinAnswered(by: 2, configuration: node.status.committed)
+        node.pass(node.timing.promise + node.timing.renew)
+        let nonce = try #require(question(node, to: 5))
+        for other: UInt32 in [2, 4, 6] { node.hear(answer(nonce, epoch: 9, holder: 2), from: other) }
+        node.hear(answer(nonce, epoch: 8, holder: 1), from: 5)
+        #expect(node.status.waits.first { $0.kind == .noVote }?.nodes == [NodeID(1)])
+        node.forgetSent()
+        node.pass(node.timing.promise)
+        #expect(question(node, to: 5) == nonce, "whoever answered is asked again")
+        node.hear(answer(nonce, epoch: 9, holder: 2), from: 5)
+        #expect(node.status.mayVote)
+        #expect(node.disk?.floor == Epoch(9))
+    }
+
     @Test("Nothing at or below the highest promise is granted again; its elected holder is acknowledged")
     func floor() throws {
         var node = lost()
