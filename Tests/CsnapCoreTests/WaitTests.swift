@@ -143,8 +143,8 @@ import Testing
         #expect(group.wait(.singleVoter, at: 1)?.nodes == [NodeID(1)])
     }
 
-    private func join(_ node: UInt32, machine: UInt64, cluster: Bits128) -> Event {
-        let process = NodeBoot(node: NodeID(node), boot: Boot(1))
+    private func join(_ node: UInt32, boot: UInt64 = 1, machine: UInt64, cluster: Bits128) -> Event {
+        let process = NodeBoot(node: NodeID(node), boot: Boot(boot))
         let address = Address.ipv4(127, 0, 0, 99, port: 7411)
         let record = MemberRecord(
             process: process, incarnation: Incarnation(boot: process.boot), state: .alive, address: address,
@@ -163,6 +163,34 @@ import Testing
         #expect(group.run(.seconds(5)) { $0.wait(.idConflict, at: 1) != nil })
         #expect(group.status(1)?.namesake == .ipv4(127, 0, 0, 99, port: 7411))
         #expect(group.run(.seconds(30)) { $0.wait(.idConflict, at: 1) == nil }, "it is silent: it is forgotten")
+    }
+
+    /// Its first Join was answered with the boot in use; it started again above that.
+    @Test func aNamesakeWithAHigherBootDisplacesNobodyInALargeGroup() {
+        let nodes: [UInt32] = Array(1...10)
+        var group = AgentGroup(nodes: nodes, timing: .lan)
+        for node in nodes { group.start(node) }
+        group.command(.found(cluster: Self.cluster), at: 1)
+        _ = group.run(.seconds(60))
+        #expect(group.status(3)?.committed?.voters.contains(NodeID(3)) == true)
+        for _ in 1...30 {
+            for node in nodes {
+                group.deliver(join(3, boot: 2, machine: 99, cluster: Self.cluster), to: node)
+                group.deliver(join(7, boot: 2, machine: 98, cluster: Self.cluster), to: node)
+            }
+            _ = group.run(.seconds(1))
+        }
+        for node: UInt32 in [3, 7] {
+            #expect(group.wait(.idConflict, at: node) != nil, "it goes on, and says so")
+            let known = group.status(1)?.members.first { $0.record.process.node == NodeID(node) }
+            #expect(known?.record.process.boot == Boot(1) && known?.state == .alive)
+        }
+        group.crash(7)
+        _ = group.run(.seconds(30))
+        group.deliver(join(7, boot: 2, machine: 98, cluster: Self.cluster), to: 1)
+        _ = group.run(.milliseconds(50))
+        let known = group.status(1)?.members.first { $0.record.process.node == NodeID(7) }
+        #expect(known?.record.process.boot == Boot(2), "a node set up anew on another machine, when the old one is off")
     }
 
     @Test func aSecondGroupOfTheSameNameIsNamed() {

@@ -15,6 +15,7 @@ extension Agent {
             if known.map({ $0.boot < sender.process.boot }) ?? true { introduce(to: sender) }
             return
         }
+        askForIdentity(of: sender)
         runMembership { membership, now, effects in membership.heard(from: sender.process, at: now, into: &effects) }
         for message in messages where !isDiscovery(message) { dispatch(message, from: sender.process) }
     }

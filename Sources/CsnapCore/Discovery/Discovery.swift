@@ -9,6 +9,8 @@ struct Discovery: Equatable, Sendable {
     var acquainted: [NodeBoot] = []
     /// No Join goes to a stranger before, so that strangers cannot make us send more than that.
     var nextIntroduction = Instant.distantPast
+    /// No Join goes to a member for its machine's sake before.
+    var nextIdentityQuestion = Instant.distantPast
     /// Where the last announcement went, for taking turns.
     var turn = 0
     /// Who speaks for each node: the machine and process that were heard first.
@@ -101,6 +103,16 @@ extension Agent {
         guard node.mayTalk, discovery.joined, now >= discovery.nextIntroduction else { return }
         discovery.nextIntroduction = now + timing.retry
         sendJoin(to: [membership.record(of: sender.process.node)?.address ?? sender.source])
+    }
+
+    /// A member of which gossip told us speaks, but never its Join, which alone says on what machine it runs. Our Join
+    /// makes it send its own: without that we would take a namesake for its successor.
+    mutating func askForIdentity(of sender: Sender) {
+        guard discovery.identities[sender.process.node]?.boot != sender.process.boot, node.mayTalk, isJoined,
+            now >= discovery.nextIdentityQuestion, let record = membership.record(of: sender.process.node)
+        else { return }
+        discovery.nextIdentityQuestion = now + timing.renew
+        sendJoin(to: [record.address])
     }
 
     /// Joined, and nobody disputes our id: whoever does is asked again until it no longer does.
@@ -213,12 +225,16 @@ extension Agent {
             known.process.boot == identity.boot, identity.startBits != sender.startBits
         else { return false }
         let sameKernel = identity.machineID == join.machineID && identity.kernelBootID == join.kernelBootID
-        return sameKernel || !isLive(identity)
+        return sameKernel || !isLive(identity, against: join)
     }
 
-    /// Heard by ourselves of late; gossip cannot tell two processes of one name apart.
-    private func isLive(_ identity: Discovery.ProcessIdentity) -> Bool {
-        now - identity.heardAt < timing.suspicionMinimum * 3
+    /// Heard by ourselves of late; or, where the other is surely another machine, believed to be there: members that
+    /// do not serve hear each other rarely. A reboot needs no such proof: its old kernel is gone.
+    private func isLive(_ identity: Discovery.ProcessIdentity, against join: Join) -> Bool {
+        if now - identity.heardAt < timing.suspicionMinimum * 3 { return true }
+        guard identity.machineID != join.machineID else { return false }
+        let process = NodeBoot(node: join.record.process.node, boot: identity.boot)
+        return membership.record(of: process.node)?.process == process && isReachable(process.node)
     }
 
     /// Another machine, or another start of the same one, under an id whose known process still answers.
@@ -228,7 +244,7 @@ extension Agent {
         // The process that we know has a successor, and this is it: gossip was faster than its own Join.
         if known.process == sender.process { return false }
         let sameMachine = identity.machineID == join.machineID && identity.kernelBootID == join.kernelBootID
-        return !sameMachine && isLive(identity)
+        return !sameMachine && isLive(identity, against: join)
     }
 
     // MARK: Answers
