@@ -27,8 +27,8 @@ import Testing
         let kinds = (UInt8(0)...255).compactMap { Wait.Kind(rawValue: $0) }.map { "\($0)" }
         let peers = ["wrongKey", "timers", "wireVersion"]
         let volumes = [
-            "reverting", "receiving", "writerLost", "barrier", "heldWrites", "storeFull", "volumeNotServed",
-            "volumeLeftOut", "serverSilent",
+            "reverting", "receiving", "writerLost", "originDiffers", "barrier", "heldWrites", "storeFull",
+            "volumeNotServed", "volumeLeftOut", "serverSilent",
         ]
         #expect(Set(known) == Set(kinds + peers + volumes))
         #expect(Set(known).count == known.count)
