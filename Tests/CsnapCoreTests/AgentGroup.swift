@@ -54,6 +54,9 @@ struct AgentGroup {
         deliveries.removeAll { $0.node == node }
     }
 
+    /// Its state file is gone; for a node that is off.
+    mutating func loseStateFile(_ node: UInt32) { disks[node] = nil }
+
     mutating func command(_ command: Command, at node: UInt32) {
         deliver(.command(id: Bits128(high: 1, low: UInt64(now.nanoseconds)), command), to: node)
     }

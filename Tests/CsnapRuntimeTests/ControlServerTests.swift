@@ -296,7 +296,7 @@ struct ControlServerTests {
     }
 
     @Test func everyKindOfWaitHasAnAgeAndARemedy() throws {
-        for raw in UInt8(0)...24 {
+        for raw in UInt8(0)...25 {
             let kind = try #require(Wait.Kind(rawValue: raw))
             let now = Instant(nanoseconds: 5_000_000_000)
             let wait = Wait(kind: kind, since: Instant(nanoseconds: 2_000_000_000), nodes: [NodeID(3)])
@@ -307,7 +307,19 @@ struct ControlServerTests {
             #expect(!report.remedy.isEmpty && report.text.hasSuffix("."))
             #expect(report.warning == kind.isWarning)
         }
-        #expect(Wait.Kind(rawValue: 25) == nil, "a new kind needs its words and its test")
+        #expect(Wait.Kind(rawValue: 26) == nil, "a new kind needs its words and its test")
+    }
+
+    @Test func aMissingMajorityIsCountedInBothSetsOfAChange() {
+        let now = Instant(nanoseconds: 5_000_000_000)
+        var stored = StoredState(
+            process: NodeBoot(node: NodeID(1), boot: Boot(1)), machineID: .zero, kernelBootID: .zero, startBits: .zero)
+        stored.committed = VoterSet(version: 1, voters: [NodeID(1)])
+        let pending = VoterSet(version: 2, voters: [1, 2, 3].map { NodeID($0) })
+        stored.pending = PendingVoterSet(epoch: Epoch(1), set: pending)
+        let status = Agent(settings: .sample, stored: stored, at: now).status(at: now)
+        let report = WaitReport(Wait(kind: .noQuorum, since: now, nodes: [NodeID(2), NodeID(3)]), of: status, at: now)
+        #expect(report.text.contains("1 of 1 voters and 2 of the 3 to come"))
     }
 
     @Test func aStrangerIsNamedWithItsAddressAndARemedy() {

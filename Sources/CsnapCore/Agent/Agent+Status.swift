@@ -146,13 +146,22 @@ extension Agent {
         if !isMajority(isReachable) {
             return [Wait(kind: .noQuorum, since: since, nodes: voters.filter { !isReachable($0) })]
         }
+        // Enough of them are there. If it is not the refusals that are known of, it will be those that are not.
+        let refuse = Wait(
+            kind: .votersRefuse, since: voter.servedAt, nodes: voters.filter { !isReachable($0) || cannotVote($0) })
+        if !isMajority({ isReachable($0) && !cannotVote($0) }) { return [refuse] }
         if !promiseIsOpen {
             let holder = stored.promise.map { [$0.holder.node] } ?? []
             return [Wait(kind: .promise, since: voter.promiseEnds - timing.promise, nodes: holder)]
         }
         let eligible =
             membership.own.eligible || membership.others.contains { $0.eligible && isReachable($0.process.node) }
-        return eligible ? [] : [Wait(kind: .noEligible, since: since, nodes: [])]
+        guard eligible else { return [Wait(kind: .noEligible, since: since, nodes: [])] }
+        return now - voter.servedAt > timing.promise * 2 ? [refuse] : []
+    }
+
+    private func cannotVote(_ node: NodeID) -> Bool {
+        node == own.node ? !stored.mayVote || isStateStuck : voter.refusers.contains(node)
     }
 
     /// A session that breaks is opened again at once, if that is possible.

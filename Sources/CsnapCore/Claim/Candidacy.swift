@@ -64,6 +64,7 @@ extension Agent {
     mutating func tickCandidate() {
         updateEligible()
         updateLeavesOut()
+        noteService()
         switch candidacy {
         case .idle:
             guard mayClaim else { return }
@@ -148,6 +149,7 @@ extension Agent {
         guard case .preClaiming(var ballot) = candidacy, ballot.nonce == grant.nonce else { return }
         if !ballot.supporters.contains(voter.node) { ballot.supporters.append(voter.node) }
         ballot.refusers.removeAll { $0 == voter.node }
+        note(nil, of: voter.node)
         candidacy = .preClaiming(ballot)
         countPreGrants(ballot)
     }
@@ -166,6 +168,7 @@ extension Agent {
         if let configuration = deny.configuration { learn(committed: configuration) }
         if let claim = deny.claim { learn(claim: claim) }
         guard case .preClaiming(var ballot) = candidacy, ballot.nonce == deny.nonce else { return }
+        note(deny.reason, of: voter.node)
         if !ballot.refusers.contains(voter.node) { ballot.refusers.append(voter.node) }
         ballot.shortestRefusal = min(ballot.shortestRefusal, max(.zero, deny.remaining))
         candidacy = .preClaiming(ballot)
@@ -250,6 +253,7 @@ extension Agent {
         sawEpoch(deny.highestEpoch)
         if let promised = deny.promised { sawEpoch(promised.epoch) }
         if let configuration = deny.configuration { learn(committed: configuration) }
+        if case .voting(let ballot) = candidacy, ballot.nonce == deny.nonce { note(deny.reason, of: voter.node) }
     }
 
     /// Gives the try up: its epoch is burnt, and the voters that granted it are free at once.

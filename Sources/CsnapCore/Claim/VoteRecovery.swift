@@ -76,7 +76,10 @@ extension Agent {
 
     /// Only a voter whose own promises are whole, or the holder, can say what was promised.
     mutating func receiveVoteRecover(_ request: VoteRecover, from asker: NodeBoot) {
-        guard voter.answers, stored.mayVote, let committed = stored.committed else { return }
+        guard voter.answers, stored.mayVote, let committed = stored.committed else {
+            if !stored.mayVote { note(.noVote, of: asker.node) }
+            return
+        }
         // Acknowledgements of its earlier life are on no disk any more.
         holder?.table.forget(asker.node)
         holder?.change.forget(asker.node)

@@ -16,6 +16,10 @@ struct Voter: Equatable, Sendable {
     /// Since when, at the latest, a node without a vote has had none.
     var lostAt: Instant
     let startedAt: Instant
+    /// When somebody served last, for all that this node knows.
+    var servedAt: Instant
+    /// Voters that answered since and cannot vote: they have no vote, no disk for it, or another configuration.
+    var refusers: [NodeID] = []
 
     struct Hold: Equatable, Sendable {
         var node: NodeID
@@ -25,6 +29,7 @@ struct Voter: Equatable, Sendable {
     init(stored: StoredState, hadFile: Bool, timing: Timing, at now: Instant) {
         startedAt = now
         lostAt = now
+        servedAt = now
         answers = hadFile && (stored.promise != nil || stored.committed?.voters.contains(stored.process.node) == true)
         promiseEnds = now
         if let promise = stored.promise, !promise.released, !Mutants.active(.noRestartMute) {
@@ -80,6 +85,25 @@ extension Agent {
         return (promise.holder == candidate ? .same : .expired, .zero)
     }
 
+    var isStateStuck: Bool { persistence.stuckSince(at: now, patience: timing.promise) != nil }
+
+    /// Who answers but cannot vote, for `why`; nil: it can.
+    mutating func note(_ refusal: DenyReason?, of node: NodeID) {
+        switch refusal {
+        case .promised, .mute, .lowEpoch, .preGranted: break
+        case nil: voter.refusers.removeAll { $0 == node }
+        case .noVote, .idConflict, .configuration:
+            if voters.contains(node), !voter.refusers.contains(node) { voter.refusers.append(node) }
+        }
+    }
+
+    /// While somebody serves nobody refuses.
+    mutating func noteService() {
+        guard isHolder || claimIsRunning else { return }
+        voter.servedAt = now
+        voter.refusers = []
+    }
+
     mutating func sawEpoch(_ epoch: Epoch) {
         stored.highestEpoch = max(stored.highestEpoch, epoch)
     }
@@ -103,6 +127,8 @@ extension Agent {
 
     func preClaimRefusal(_ epoch: Epoch, for candidate: NodeBoot, hash: UInt64) -> DenyReason? {
         if let reason = refusal(of: epoch, for: candidate, hash: hash) { return reason }
+        // A vote that cannot be stored would cost the candidate its epoch, again and again.
+        if isStateStuck { return .noVote }
         if let successor = voter.successor, now < successor.until, successor.node != candidate.node {
             return .preGranted
         }

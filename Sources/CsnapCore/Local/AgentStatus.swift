@@ -142,5 +142,7 @@ package struct Wait: Equatable, Sendable {
         case notConnected = 23
         /// Voters do not answer; the others are enough. A warning.
         case voterDown = 24
+        /// Enough voters are reachable, but nobody is elected; `nodes` do not answer, or answer and cannot vote.
+        case votersRefuse = 25
     }
 }

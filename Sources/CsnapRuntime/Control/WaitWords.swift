@@ -43,7 +43,7 @@ extension Wait.Kind {
         case .singleVoter, .voterDown, .noVote, .disabled, .foreignGroup, .storeLow: true
         case .notInGroup, .noQuorum, .promise, .noEligible, .ready, .table, .serverStart, .reconnect, .leaseEnd,
             .suspended, .notConnected, .localClients, .serverStop, .idConflict, .stateFile, .store, .clientDisk,
-            .recovering, .storeFull:
+            .recovering, .storeFull, .votersRefuse:
             false
         }
     }
@@ -66,6 +66,7 @@ struct WaitWords {
         switch wait.kind {
         case .notInGroup: self = .notInGroup
         case .noQuorum: self = .noQuorum(nodes, status)
+        case .votersRefuse: self = .votersRefuse(wait.nodes, status)
         case .promise: self = .promise(wait.nodes, status)
         case .noEligible: self = .noEligible
         case .ready: self = .ready(nodes, status)
@@ -100,10 +101,26 @@ extension WaitWords {
         "check `peers` and the key; or, on the first node of a new group only, `csnapctl found`.")
 
     private static func noQuorum(_ nodes: String, _ status: AgentStatus) -> WaitWords {
-        let quorum = status.committed.map { "\($0.quorum) of \($0.voters.count) voters" } ?? "a voter majority"
+        var quorum = status.committed.map { "\($0.quorum) of \($0.voters.count) voters" } ?? "a voter majority"
+        if let pending = status.pending { quorum += " and \(pending.quorum) of the \(pending.voters.count) to come" }
         return WaitWords(
             "noQuorum", "No server: \(quorum) are needed, and these do not answer: \(nodes).",
             "bring one of them back, or repair the network to it; nothing is lost meanwhile.")
+    }
+
+    private static func votersRefuse(_ nodes: [NodeID], _ status: AgentStatus) -> WaitWords {
+        let there = status.members.filter { $0.state == .alive || $0.state == .suspect }.map(\.record.process.node)
+        let silent = nodes.filter { !there.contains($0) }
+        let unable = nodes.filter { there.contains($0) }
+        var text = "No server: too few voters can vote."
+        if !silent.isEmpty { text += " These do not answer: \(silent.text)." }
+        if !unable.isEmpty { text += " These answer, but have no vote or cannot store one: \(unable.text)." }
+        if nodes.isEmpty { text = "No server, although enough voters answer; the nodes that may serve know why." }
+        return WaitWords(
+            "votersRefuse", text,
+            nodes.isEmpty
+                ? "`csnapctl why` on each node that may serve."
+                : "bring back those that do not answer; `csnapctl why` on those that do.")
     }
 
     private static func promise(_ holder: [NodeID], _ status: AgentStatus) -> WaitWords {
@@ -154,7 +171,9 @@ extension WaitWords {
         WaitWords(
             "noVote",
             "This node lost its state file and has no vote; waiting for \(nodes.isEmpty ? "the group" : nodes).",
-            "none needed if those nodes run; it votes again when each of them has answered.")
+            "start them: it votes again when each has answered. One that lost its own vote cannot answer: then neither "
+                + "vote comes back by itself; while a server is there, `csnapctl voters replace LOST OTHER`, else see "
+                + "\"Votes that do not come back\" in docs/troubleshooting.md.")
     }
 
     private static let disabled = WaitWords(
@@ -175,7 +194,8 @@ extension WaitWords {
     private static func ready(_ nodes: String, _ status: AgentStatus) -> WaitWords {
         WaitWords(
             "ready", "Recovering\(into(status)): waiting for \(nodes) to suspend its clients.",
-            "none needed: a silent node is evicted; `csnapctl strike NODE` ends the wait for one that hangs.")
+            "none needed: a silent node is evicted. One that answers and hangs: restart its csnap-agent, or switch "
+                + "its machine off and `csnapctl strike NODE --fenced`.")
     }
 
     private static func recovering(_ nodes: String, _ status: AgentStatus) -> WaitWords {
