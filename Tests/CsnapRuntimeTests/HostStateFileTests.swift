@@ -69,6 +69,42 @@ struct HostStateFileTests {
         #expect(other.contains("belongs to node 3"))
     }
 
+    @Test func aMachineThatGetsAnIdOfItsOwnKeepsItsState() throws {
+        let etc = directory.path + "/etc-machine-id"
+        func identity() throws -> MachineIdentity {
+            try MachineIdentity.read(stateDirectory: directory.path, machineFile: etc)
+        }
+        let drawn = try identity()
+        #expect(drawn.isSubstitute)
+        try directory.write("etc-machine-id", "uninitialized\n")
+        #expect(try identity() == drawn, "drawn once")
+        var written = state(boot: 7)
+        written.machineID = drawn.machineID
+        try file.writeNow(written)
+        try directory.write("etc-machine-id", "0123456789abcdef0123456789abcdef\n")
+        let real = try identity()
+        #expect(!real.isSubstitute && real.machineID != drawn.machineID)
+        let reading = try file.read(node: NodeID(3), machineID: real.machineID, formerID: real.formerID)
+        #expect(reading == .intact(written))
+        MachineIdentity.forgetSubstitute(stateDirectory: directory.path)
+        #expect(try identity().formerID == nil, "a copy of the directory is seen as one again")
+    }
+
+    @Test func anIdThatCannotBeReadIsNoMissingOne() throws {
+        for place in ["etc-machine-id", "machine-id"] {
+            try directory.write(place, "garbage\n")
+            #expect(throws: SystemError.self) {
+                _ = try MachineIdentity.read(
+                    stateDirectory: directory.path, machineFile: directory.path + "/etc-machine-id")
+            }
+            try directory.write("etc-machine-id", "")
+        }
+        #expect(throws: SystemError.self) {
+            _ = try MachineIdentity.read(stateDirectory: directory.path + "/none", machineFile: directory.path)
+        }
+        #expect(try Files.read(directory.path + "/machine-id") == Array("garbage\n".utf8), "it was not replaced")
+    }
+
     @Test func lostFilesAreKept() throws {
         for _ in 1...2 {
             try directory.write("state", "garbage")

@@ -22,8 +22,11 @@ package final class StateFile: Sendable {
 
     package init(path: String) { self.path = path }
 
-    /// Reads and judges the file. Throws if it is there but cannot be read at all.
-    package func read(node: NodeID, machineID: Bits128) throws(SystemError) -> StoredStateReading {
+    /// Reads and judges the file. Throws if it is there but cannot be read at all. `formerID`: how this machine was
+    /// called before.
+    package func read(
+        node: NodeID, machineID: Bits128, formerID: Bits128? = nil
+    ) throws(SystemError) -> StoredStateReading {
         let bytes: [UInt8]
         do {
             bytes = try Files.read(path, limit: Self.limit)
@@ -40,7 +43,7 @@ package final class StateFile: Sendable {
         } catch {
             return .lost(why: "\(path): \(error)")
         }
-        if state.machineID != machineID {
+        if state.machineID != machineID, state.machineID != formerID {
             return .lost(why: "\(path) was written on another machine; a state file must not be copied")
         }
         if state.process.node != node {

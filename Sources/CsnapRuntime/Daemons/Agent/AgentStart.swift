@@ -42,7 +42,8 @@ package struct AgentStart: Sendable {
         let clients: [String]
         do {
             machine = try MachineIdentity.read(stateDirectory: configuration.stateDirectory)
-            reading = try stateFile.read(node: configuration.node, machineID: machine.machineID)
+            reading = try stateFile.read(
+                node: configuration.node, machineID: machine.machineID, formerID: machine.formerID)
             clients = livingClients(configuration, locked: try configuration.runtime.livingClients(), logger)
         } catch {
             throw AgentStartError(description: error.description, exitCode: 1)
@@ -66,6 +67,9 @@ package struct AgentStart: Sendable {
                 process: NodeBoot(node: configuration.node, boot: Boot(0)), machineID: machine.machineID,
                 kernelBootID: machine.kernelBootID, startBits: startBits)
             _ = try countBoot(first, startBits: startBits, machine: machine, stateFile: stateFile)
+        }
+        if machine.formerID != nil {
+            MachineIdentity.forgetSubstitute(stateDirectory: configuration.stateDirectory)
         }
         let server = serverProgram(configuration, executable: executable, logger: logger)
         let settings = AgentSettings(
