@@ -123,6 +123,7 @@ extension Report {
             .evicted(tenure, process, .left), .clientsSuspended(tenure), .clientsResumed(tenure),
             .storeSpace(volume: "a", percent: 95, isHolding: false), .snapshotDropped(volume: "a", name: "b"),
             .clientAttached(ClientID(1), volume: "a"), .clientGone(ClientID(1)), .stateWriteFailed,
+            .admissionRefused(process),
             .diskHangs(volume: "a", requests: 1), .diskAnswers(volume: "a"),
         ]
     }()

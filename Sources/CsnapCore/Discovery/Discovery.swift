@@ -149,8 +149,8 @@ extension Agent {
         }
     }
 
-    /// A stranger asks many times a second; it is news once in a while.
-    private mutating func tellOfStranger(_ node: NodeID, _ news: Report) {
+    /// Who is refused asks many times a second; it is news once in a while.
+    mutating func tellOnce(of node: NodeID, _ news: Report) {
         guard now - (discovery.told[node] ?? .distantPast) >= Discovery.repeatNews else { return }
         if discovery.told.count >= Bounds.rememberedPeers { discovery.told.removeAll() }
         discovery.told[node] = now
@@ -162,7 +162,7 @@ extension Agent {
         let node = sender.process.node
         let known = foreignGroupMember
         discovery.foreign = Discovery.Stranger(node: node, since: known?.since ?? now, heardAt: now)
-        tellOfStranger(node, .foreignGroup(cluster: cluster, from: node))
+        tellOnce(of: node, .foreignGroup(cluster: cluster, from: node))
     }
 
     /// Nil once it has been silent for several of its announcements.
@@ -191,7 +191,7 @@ extension Agent {
                 return
             }
             if conflicts(join, from: sender, with: known) {
-                tellOfStranger(sender.process.node, .idConflict(sender.process.node, other: address))
+                tellOnce(of: sender.process.node, .idConflict(sender.process.node, other: address))
                 send(
                     .idConflict(
                         IdConflict(nonce: join.nonce, node: sender.process.node, address: known.address)), at: address)
@@ -327,7 +327,7 @@ extension Agent {
             if sameMachine, sender.process.boot > own.boot {
                 ownBootIsSurpassed(by: sender.process.boot)
             } else {
-                tellOfStranger(own.node, .idConflict(own.node, other: join.record.address))
+                tellOnce(of: own.node, .idConflict(own.node, other: join.record.address))
                 // The first heard goes on acknowledging its promise, but grants no new epoch while the other is there.
                 meetNamesake(at: join.record.address)
                 send(

@@ -39,6 +39,8 @@ package enum Report: Equatable, Sendable {
     case serverStarted(Tenure, Address)
     case nodeReconnected(Tenure, NodeBoot)
     case admitted(Tenure, NodeBoot)
+    /// The table is as long as a datagram holds.
+    case admissionRefused(NodeBoot)
     case evicted(Tenure, NodeBoot, EvictionCause)
     // This node's clients
     case clientsSuspended(Tenure)

@@ -64,6 +64,31 @@ package struct AdmissionTable: Equatable, Sendable {
         for entry in other.entries { merge(entry) }
     }
 
+    /// Whether every message that carries this table fits a datagram, and goes on fitting while epochs and boots grow:
+    /// nodes are never forgotten, and a table that cannot be sent ends all fail-overs.
+    var fitsDatagrams: Bool {
+        let longest = Epoch(Limits.epoch)
+        let node = NodeBoot(node: NodeID(.max), boot: Boot(Limits.boot))
+        let set = VoterSet(version: .max, voters: Array(repeating: node.node, count: Limits.voters))
+        let grown = entries.map { entry in
+            AdmissionEntry(
+                process: NodeBoot(
+                    node: entry.process.node, boot: max(entry.process.boot, Boot(Self.manyBoots))),
+                epoch: max(entry.epoch, Epoch(Self.manyEpochs)), status: entry.status)
+        }
+        // Of all that carry it, this one says most beside it.
+        let message = Message.voteRecoverAck(
+            VoteRecoverAck(
+                nonce: .max, highestEpoch: longest, promise: Promise(epoch: longest, holder: node, released: true),
+                floor: longest, admissions: grown, committed: set,
+                pending: PendingVoterSet(epoch: longest, set: set)))
+        return MessageCodec.encodedSize(message) <= Limits.payload
+    }
+
+    /// The most of three and four bytes: a fail-over each minute for five centuries.
+    private static let manyBoots: UInt64 = 1 << 21 - 1
+    private static let manyEpochs: UInt64 = 1 << 28 - 1
+
     /// The (node, boot)s that may have sessions, in order.
     package var admitted: [NodeBoot] {
         entries.filter { $0.status.isAdmitted }.map { $0.process }

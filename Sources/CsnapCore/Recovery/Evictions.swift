@@ -82,10 +82,14 @@ extension Agent {
         guard let current = holder else { return }
         let entry = current.table.table[process.node]
         if let entry, entry.process.boot > process.boot || entry.process == process { return }
+        let new = AdmissionEntry(process: process, epoch: current.epoch, status: .admitted)
+        if entry == nil {
+            var table = current.table.table
+            table.merge(new)
+            guard table.fitsDatagrams else { return tellOnce(of: process.node, .admissionRefused(process)) }
+        }
         let old = entry.flatMap { $0.status.isAdmitted ? $0.process : nil }
-        writeTable(
-            [AdmissionEntry(process: process, epoch: current.epoch, status: .admitted)],
-            then: .admitted(process, replacing: old))
+        writeTable([new], then: .admitted(process, replacing: old))
     }
 
     // MARK: Evictions while active

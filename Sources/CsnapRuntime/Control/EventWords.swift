@@ -118,6 +118,10 @@ package struct EventWords: Equatable, Sendable {
             self.init("nodeReconnected", "node \(node.node.value) reconnected", tenure, node)
         case .admitted(let tenure, let node):
             self.init("admitted", "node \(node.node.value) admitted", tenure, node)
+        case .admissionRefused(let node):
+            self.init(
+                "admissionRefused",
+                "node \(node.node.value) is not admitted: the group has had as many ids as it holds", node: node.node)
         case .evicted(let tenure, let node, let cause):
             self.init("evicted", "node \(node.node.value) evicted (\(cause.text))", tenure, node)
         case .clientsSuspended(let tenure): self.init("clientsSuspended", "clients suspended", tenure)

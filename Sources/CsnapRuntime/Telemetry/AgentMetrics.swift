@@ -25,8 +25,8 @@ package struct AgentMetrics: Sendable {
         case .founded, .joinedGroup, .memberJoined, .memberSuspected, .memberAlive, .memberUnreachable, .memberLeft,
             .foreignGroup, .idConflict, .votersChanging, .votersChanged, .claiming, .claimFailed, .elected, .promised,
             .leaseSoft, .leaseRegained, .released, .serverFailed, .voteLost, .voteRestored, .waitingFor, .nodeReady,
-            .serverStarted, .nodeReconnected, .admitted, .evicted, .clientsResumed, .clientAttached, .clientGone,
-            .diskHangs, .diskAnswers, .stateWriteFailed, .storeSpace, .snapshotDropped:
+            .serverStarted, .nodeReconnected, .admitted, .admissionRefused, .evicted, .clientsResumed, .clientAttached,
+            .clientGone, .diskHangs, .diskAnswers, .stateWriteFailed, .storeSpace, .snapshotDropped:
             break
         }
     }

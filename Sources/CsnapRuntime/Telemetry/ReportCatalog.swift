@@ -51,6 +51,7 @@ package struct ReportEntry: Sendable {
         case .serverStarted: self.init("3b3eb5702195b80d2442a6d43387381b")
         case .nodeReconnected: self.init("ad72e5a0603c535d96de2527d987af02")
         case .admitted: self.init("537a52862af8fd405e988f3b3804df5c")
+        case .admissionRefused: self.init("5b0c3a9e7d1f46a28e64c1f0927bd835", .error)
         case .evicted: self.init("3a6dd1460d1630f7c1030e7d8f45ef7c", .warning)
         case .clientsSuspended: self.init("77ce8435f810749d8c14cb18353c9cdb")
         case .clientsResumed: self.init("243ecb79a824bd98243b6f3fd725aaaa")

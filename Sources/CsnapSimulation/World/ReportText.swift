@@ -39,6 +39,7 @@ func reportText(_ report: Report) -> String {
     case .serverStarted(let tenure, _): "server started \(text(tenure))"
     case .nodeReconnected(let tenure, let process): "\(name(process)) reconnected in \(text(tenure))"
     case .admitted(let tenure, let process): "\(name(process)) admitted in \(text(tenure))"
+    case .admissionRefused(let process): "\(name(process)) not admitted, the table is full"
     case .evicted(let tenure, let process, let cause): "\(name(process)) evicted in \(text(tenure)) (\(cause))"
     case .clientsSuspended(let tenure): "clients suspended in \(text(tenure))"
     case .clientsResumed(let tenure): "clients resumed in \(text(tenure))"

@@ -217,6 +217,48 @@ import Testing
         #expect(node.status.waits.contains { $0.kind == .store })
     }
 
+    @Test("Nodes are admitted as long as their table fits a datagram, and a fail-over with all of them completes")
+    func admissionsAreBounded() throws {
+        var node = founder()
+        func askForTable(_ node: inout DrivenAgent) throws -> [AdmissionEntry] {
+            node.forgetSent()
+            node.hear(.voteRecover(VoteRecover(nonce: 7)), from: 2)
+            let answer = try #require(
+                node.messages(to: 2).first { if case .voteRecoverAck = $0 { true } else { false } })
+            #expect(MessageCodec.encodedSize(answer) <= Limits.payload)
+            guard case .voteRecoverAck(let ack) = answer else { return [] }
+            return ack.admissions
+        }
+        func isRefused(_ node: DrivenAgent) -> Bool {
+            node.reports.contains { if case .admissionRefused = $0 { true } else { false } }
+        }
+        var other: UInt32 = 1
+        while other < 250, !isRefused(node) {
+            other += 1
+            node.meet(other)
+            node.hear(.clientLease(ClientLease(nonce: 1, tenure: .none, clients: 1, suspended: true)), from: other)
+        }
+        let table = try askForTable(&node)
+        #expect(isRefused(node))
+        #expect(table.map(\.process.node) == (1..<other).map { NodeID($0) }, "all but the last")
+        #expect(table.count >= 64)
+        // A known id may always come back.
+        node.meet(5, boot: 2)
+        node.hear(
+            .clientLease(ClientLease(nonce: 1, tenure: .none, clients: 1, suspended: true)), from: 5, boot: 2)
+        #expect(try askForTable(&node).contains { $0.process == NodeBoot(node: NodeID(5), boot: Boot(2)) })
+        // The next tenure, after very many.
+        let disk = try #require(node.disk)
+        var next = DrivenAgent(node: 1, boot: 900, voters: [1]) { $0 = disk; $0.highestEpoch = Epoch(200_000_000) }
+        next.step(.server(.inert))
+        next.pass(next.timing.promise * 4) { next in
+            if let start = next.starts.last { next.step(.server(.started(start.tenure, port: 7412))) }
+        }
+        #expect(next.status.role == .holder(.active))
+        next.meet(2)
+        #expect(try askForTable(&next).allSatisfy { $0.epoch > Epoch(200_000_000) })
+    }
+
     @Test("A recovery names once whom it waits for") func waitingForIsTold() {
         var node = founder()
         node.meet(2)
