@@ -249,7 +249,10 @@ import Testing
         #expect(try askForTable(&node).contains { $0.process == NodeBoot(node: NodeID(5), boot: Boot(2)) })
         // The next tenure, after very many.
         let disk = try #require(node.disk)
-        var next = DrivenAgent(node: 1, boot: 900, voters: [1]) { $0 = disk; $0.highestEpoch = Epoch(200_000_000) }
+        var next = DrivenAgent(node: 1, boot: 900, voters: [1]) {
+            $0 = disk
+            $0.highestEpoch = Epoch(200_000_000)
+        }
         next.step(.server(.inert))
         next.pass(next.timing.promise * 4) { next in
             if let start = next.starts.last { next.step(.server(.started(start.tenure, port: 7412))) }
