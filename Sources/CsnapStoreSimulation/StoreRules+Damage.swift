@@ -3,20 +3,18 @@ import CsnapStore
 
 /// What a damaged tree must not lead to.
 extension StoreRules {
-    /// Where the first leaf lies, bytes.
-    private static func leaf(of world: StoreWorld) -> Int? {
-        let image = world.disk.image
-        return stride(from: Int(StoreLayout.dataOffset), to: image.size, by: 512).first {
+    /// Where nodes of trees lie, old ones too; bytes.
+    private static func nodes(of image: DiskImage) -> [Int] {
+        stride(from: Int(StoreLayout.dataOffset), to: image.size, by: 512).filter {
             image.bytes(4, at: $0) == Array("CSTN".utf8)
         }
     }
 
-    /// That of the last chunk. A checkpoint comes to it when others are written.
+    /// The leaf of the last chunk. A checkpoint comes to it when others are written.
     private static func lastLeaf(of world: StoreWorld) throws -> Int? {
         let image = world.disk.image
         let last = StoreWorld.chunks - 1
-        return try stride(from: Int(StoreLayout.dataOffset), to: image.size, by: 512).first { place in
-            guard image.bytes(4, at: place) == Array("CSTN".utf8) else { return false }
+        return try nodes(of: image).first { place in
             var next = try StoreWorld(SimulatedDisk(image), world.originDisk, world.model, world.tenure.next)
             next.disk.image.flip(place + 77, 4)
             return try next.store.grant([[last..<last + 1]]) == [.damaged(offset: UInt64(place))]
@@ -29,7 +27,7 @@ extension StoreRules {
         var world = try StoreWorld(StoreWorld.format())
         let story = [StoreOperation.create, .write([0..<3]), .checkpoint, .takeOver]
         for operation in story { try world.perform(operation) }
-        guard let leaf = leaf(of: world) else { return "no leaf" }
+        guard let leaf = nodes(of: world.disk.image).first else { return "no leaf" }
         world.disk.unreadable = [leaf..<leaf + 512]
         do {
             guard try world.store.grant([[0..<1]]) == [.damaged(offset: UInt64(leaf))] else { return "no error" }

@@ -12,11 +12,6 @@ package enum Journal {
         return String(cString: text) == "\(information.st_dev):\(information.st_ino)"
     }
 
-    private static let queue = QueueProbe(path: "/run/systemd/journal/socket")
-
-    /// False: it stands still, and who sends to it now waits for it.
-    package static var hasRoom: Bool { queue?.hasRoom ?? true }
-
     /// Sends one record of FIELD=value pairs; 0, or -errno if the journal did not take it.
     ///
     /// Names are capital letters, digits and underscores; others are refused by the journal without an error.

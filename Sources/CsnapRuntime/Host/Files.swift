@@ -10,6 +10,16 @@ package enum Files {
         return try read(descriptor: descriptor, path: path, limit: limit)
     }
 
+    /// The text of a small file without white space; nil if there is none.
+    static func word(_ path: String, limit: Int) throws(SystemError) -> String? {
+        do throws(SystemError) {
+            return String(decoding: try read(path, limit: limit), as: UTF8.self).filter { !$0.isWhitespace }
+        } catch {
+            if error.code == ENOENT { return nil }
+            throw error
+        }
+    }
+
     /// What is left to read of a descriptor; EFBIG if it is more than `limit`.
     package static func read(descriptor: Int32, path: String, limit: Int) throws(SystemError) -> [UInt8] {
         var bytes: [UInt8] = []

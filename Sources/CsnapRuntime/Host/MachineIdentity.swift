@@ -43,15 +43,7 @@ package struct MachineIdentity: Equatable, Sendable {
 
     /// Nil if the file is missing, empty, or as a first boot finds it (machine-id(5)).
     private static func bits(of path: String) throws(SystemError) -> Bits128? {
-        let bytes: [UInt8]
-        do {
-            bytes = try Files.read(path, limit: 128)
-        } catch {
-            if error.code == ENOENT { return nil }
-            throw error
-        }
-        let text = String(decoding: bytes, as: UTF8.self).filter { !$0.isWhitespace }
-        if text.isEmpty || text == "uninitialized" { return nil }
+        guard let text = try Files.word(path, limit: 128), !text.isEmpty, text != "uninitialized" else { return nil }
         guard let bits = Bits128(hex: text) else { throw SystemError("no identifier in", path, code: EINVAL) }
         return bits
     }

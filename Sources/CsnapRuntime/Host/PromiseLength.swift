@@ -24,14 +24,7 @@ package struct PromiseLength: Sendable {
 
     /// Nil if there is none, or none that can be believed: then no earlier boot wrote one.
     private func read() throws(SystemError) -> Interval? {
-        let bytes: [UInt8]
-        do {
-            bytes = try Files.read(path, limit: 64)
-        } catch {
-            if error.code == ENOENT { return nil }
-            throw error
-        }
-        let digits = String(decoding: bytes, as: UTF8.self).filter { !$0.isWhitespace }
+        guard let digits = try Files.word(path, limit: 64) else { return nil }
         return Int64(digits).flatMap { (1...Limits.interval).contains($0) ? Interval(nanoseconds: $0) : nil }
     }
 }

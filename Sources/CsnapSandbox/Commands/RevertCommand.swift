@@ -132,16 +132,12 @@ struct RevertSession {
         }
     }
 
-    /// Behind the end of a snapshot that is shorter than the origin there are zeros.
     private func copy(_ range: Range<UInt64>, _ source: NBDClient, _ origin: NBDClient) throws {
         var offset = range.lowerBound
         while offset < range.upperBound {
             if Interruption.isRequested { throw SandboxError.cancelled }
             let count = Int(min(UInt64(Self.part), range.upperBound - offset))
-            let there = offset < source.size ? Int(min(UInt64(count), source.size - offset)) : 0
-            var bytes = there > 0 ? try source.read(offset: offset, count: there) : []
-            bytes += [UInt8](repeating: 0, count: count - there)
-            try origin.write(bytes, offset: offset)
+            try origin.write(try source.readPadded(offset: offset, count: count), offset: offset)
             offset += UInt64(count)
         }
     }

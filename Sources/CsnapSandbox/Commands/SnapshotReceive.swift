@@ -299,9 +299,7 @@ private struct SnapshotReceiver {
         let part: UInt64 = 1 << 20
         for start in stride(from: range.lowerBound, to: min(range.upperBound, device.size), by: UInt64.Stride(part)) {
             let end = min(start + part, range.upperBound, device.size)
-            let there = start < source.size ? Int(min(end, source.size) - start) : 0
-            var bytes = there > 0 ? try source.read(offset: start, count: there) : []
-            bytes += [UInt8](repeating: 0, count: Int(end - start) - there)
+            let bytes = try source.readPadded(offset: start, count: Int(end - start))
             guard try device.read(offset: start, count: bytes.count) == bytes else {
                 throw Problem.refused("the volume at byte \(start) \(problem)")
             }

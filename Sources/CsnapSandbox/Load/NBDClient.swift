@@ -22,6 +22,13 @@ package final class NBDClient {
         return try connection.read(count)
     }
 
+    /// The same of an image that may be shorter: zeros lie behind its end.
+    func readPadded(offset: UInt64, count: Int) throws -> [UInt8] {
+        let there = offset < size ? Int(min(UInt64(count), size - offset)) : 0
+        let bytes = there > 0 ? try read(offset: offset, count: there) : []
+        return bytes + [UInt8](repeating: 0, count: count - there)
+    }
+
     package func write(_ bytes: [UInt8], offset: UInt64) throws {
         try request(.write, offset: offset, count: bytes.count, payload: bytes)
     }
