@@ -10,14 +10,33 @@ extension StoreRules {
         }
     }
 
-    /// The leaf of the last chunk. A checkpoint comes to it when others are written.
-    private static func lastLeaf(of world: StoreWorld) throws -> Int? {
+    /// The leaf that a write to a chunk needs.
+    private static func leaf(of chunk: UInt64, in world: StoreWorld) throws -> Int? {
         let image = world.disk.image
-        let last = StoreWorld.chunks - 1
         return try nodes(of: image).first { place in
             var next = try StoreWorld(SimulatedDisk(image), world.originDisk, world.model, world.tenure.next)
             next.disk.image.flip(place + 77, 4)
-            return try next.store.grant([[last..<last + 1]]) == [.damaged(offset: UInt64(place))]
+            return try next.store.grant([[chunk..<chunk + 1]]) == [.damaged(offset: UInt64(place))]
+        }
+    }
+
+    /// A tree of many leaves, all of it in one checkpoint.
+    private static func manyLeaves(windows: Int = 320) throws -> StoreWorld {
+        var world = try StoreWorld(StoreWorld.format(windows: windows, slots: 64))
+        for _ in 0..<30 {
+            try world.perform(.create)
+            try world.perform(.write([0..<StoreWorld.chunks]))
+        }
+        try world.perform(.checkpoint)
+        return world
+    }
+
+    /// The store's own work, as far as there is some that damage does not stop.
+    private static func maintain(_ world: inout StoreWorld, _ steps: Int) throws {
+        for _ in 0..<steps {
+            world.store.readersForgot(upTo: world.store.freeStamp)
+            guard world.store.needsMaintenance else { return }
+            do { try world.perform(.maintain) } catch StoreWorldError.store(.damaged) {}
         }
     }
 
@@ -36,32 +55,134 @@ extension StoreRules {
         return try world.store.grant([[0..<1]]) == [.granted] ? nil : "an error when it can be read"
     }
 
-    /// A checkpoint in whose way damage lies costs nothing when it is known, and at the cap of the journal what makes
-    /// room, or lets a client in, is still recorded.
+    /// A checkpoint in whose way damage lies costs nothing when it is known, however much room comes, and at the cap of
+    /// the journal what makes room, or lets a client in, is still recorded; what only makes room, not without end.
     package static func damageInTheWay() throws -> String? {
-        var world = try StoreWorld(StoreWorld.format(windows: 320, slots: 64))
+        var world = try manyLeaves()
         let all = 0..<StoreWorld.chunks
-        for _ in 0..<30 {
-            try world.perform(.create)
-            try world.perform(.write([all]))
-        }
-        for operation in [StoreOperation.checkpoint, .create, .write([all])] { try world.perform(operation) }
-        guard let leaf = try lastLeaf(of: world) else { return "no leaf" }
+        for operation in [StoreOperation.create, .write([all])] { try world.perform(operation) }
+        guard let leaf = try leaf(of: StoreWorld.chunks - 1, in: world) else { return "no leaf" }
         world.disk.image.flip(leaf + 77, 4)
         try world.perform(.takeOver)
         do { for _ in 0..<10_000 { try world.perform(.rename) } } catch StoreWorldError.store(.damaged) {}
         for isLater in [false, true] {
             let before = world.path.requests
-            for _ in 0..<100 where world.store.needsMaintenance {
-                do { try world.perform(.maintain) } catch StoreWorldError.store(.damaged) {}
-            }
+            try maintain(&world, 100)
             let requests = world.path.requests - before
             if isLater, requests > 0 { return "\(requests) writes and flushes in vain" }
         }
+        var before = world.path.requests
         do {
-            try world.perform(.writer)
+            for _ in 0..<300 { try world.perform(.writer) }
             try world.perform(.deleteOldest)
         } catch { return "at the cap of the journal: \(error)" }
+        var requests = world.path.requests - before
+        if requests > 3 * 300 { return "\(requests) writes and flushes for 300 records" }
+        before = world.path.requests
+        try maintain(&world, 1000)
+        requests = world.path.requests - before
+        return requests > 0 ? "\(requests) writes and flushes far above the cap" : nil
+    }
+
+    /// What cannot be read for a moment is in no checkpoint's way for longer.
+    package static func damageOfAMoment() throws -> String? {
+        var world = try manyLeaves()
+        let all = 0..<StoreWorld.chunks
+        for operation in [StoreOperation.create, .write([all]), .create] { try world.perform(operation) }
+        guard let leaf = try leaf(of: StoreWorld.chunks - 1, in: world) else { return "no leaf" }
+        world.disk.unreadable = [leaf..<leaf + 512]
+        try world.perform(.takeOver)
+        do { for _ in 0..<10_000 { try world.perform(.rename) } } catch StoreWorldError.store(.damaged) {}
+        world.disk.unreadable = []
+        try maintain(&world, 1000)
+        do { try world.perform(.write([all])) } catch { return "when it can be read: \(error)" }
+        return world.problem()
+    }
+
+    /// A sweep frees what lies before and behind a leaf that cannot be read, and nothing that is needed; the next
+    /// checkpoint keeps that leaf as it is.
+    package static func sweepPastDamage() throws -> String? {
+        for chunk in 0..<StoreWorld.chunks {
+            // Little is left of the leaf before some of them.
+            let deleted = 24 + chunk % 3
+            var world = try manyLeaves()
+            guard let leaf = try leaf(of: chunk, in: world) else { return "no leaf" }
+            world.disk.image.flip(leaf + 77, 4)
+            try world.perform(.takeOver)
+            let used = world.store.space.used
+            for _ in 0..<deleted { try world.perform(.deleteOldest) }
+            try maintain(&world, 10_000)
+            if world.store.awaitsSpace { return "chunk \(chunk): the sweep has no end" }
+            do { try world.perform(.checkpoint) } catch { return "chunk \(chunk): the checkpoint: \(error)" }
+            let freed = (used - world.store.space.used) / UInt64(StoreWorld.chunkSize)
+            // A leaf has fifteen entries at most; windows of the journal count as used, too.
+            if freed < deleted * StoreWorld.chunks * 3 / 4 { return "chunk \(chunk): only \(freed) are free" }
+            if let problem = wrongReads(&world) { return "chunk \(chunk): \(problem)" }
+        }
+        return nil
+    }
+
+    /// Where one page of the space map cannot be read nothing is saved and nothing is freed; elsewhere both.
+    package static func onePage() throws -> String? {
+        var world = try manyLeaves(windows: 600)
+        let image = world.disk.image
+        let pages = stride(from: Int(StoreLayout.dataOffset), to: image.size, by: 512).filter {
+            image.bytes(4, at: $0) == Array("CSPG".utf8) && image.bytes(1, at: $0 + 28) == [2]
+        }
+        guard let place = pages.last else { return "no page" }
+        world.disk.image.flip(place + 77, 4)
+        try world.perform(.takeOver)
+        try world.perform(.create)
+        do { try world.perform(.write([0..<StoreWorld.chunks])) } catch { return "a write: \(error)" }
+        let used = world.store.space.used
+        for _ in 0..<31 { try world.perform(.deleteOldest) }
+        try maintain(&world, 10_000)
+        if world.store.awaitsSpace { return "the sweep has no end" }
+        return world.store.space.used < used ? nil : "nothing is free"
+    }
+
+    /// What a repair finds lost of a branch is lost of no snapshot, and of no other branch.
+    package static func lossOfOne() throws -> String? {
+        var world = try StoreWorld(StoreWorld.format(windows: 80, slots: 64))
+        try world.perform(.create)
+        for _ in 0..<3 {
+            try world.perform(.branch)
+            let all = (0..<Int(StoreWorld.chunks)).map { BranchPart($0, 0..<4) }
+            for _ in 0..<4 { try world.perform(.writeBranch(all)) }
+        }
+        try world.perform(.checkpoint)
+        for place in nodes(of: world.disk.image) where isOfBranch(2, world.disk.image, place) {
+            let disk = SimulatedDisk(world.disk.image)
+            disk.image.flip(place + 77, 4)
+            let device = SimulatedDevice(disk)
+            let origin = SimulatedDevice(world.originDisk)
+            let report = try SnapshotStore.repair(device: device, origin: origin, owner: Repairs.owner)
+            if !report.isChanged { continue }
+            let next = try StoreWorld(disk, world.originDisk, world.model, world.tenure.next.next.next)
+            let isMarked = next.store.images.map { $0.about.flags.contains(.damaged) }
+            return isMarked == [false, false, true, false] ? nil : "marked: \(isMarked)"
+        }
+        return "no leaf"
+    }
+
+    /// Whether a leaf and the entries around it are of that branch alone: it has neither its first chunk nor its last.
+    private static func isOfBranch(_ branch: UInt8, _ image: DiskImage, _ place: Int) -> Bool {
+        let node = image.bytes(512, at: place)
+        let cells = (0..<Int(node[6])).map { 32 + $0 * 32 }
+        return node[4] == 0 && cells.allSatisfy { node[$0] == branch } && node[cells[0] + 4] > 0
+            && node[cells[cells.count - 1] + 4] + 1 < StoreWorld.chunks
+    }
+
+    /// A chunk that can be read and is another one.
+    private static func wrongReads(_ world: inout StoreWorld) -> String? {
+        for image in world.model.images {
+            for chunk in image.versions.indices {
+                guard let bytes = try? world.store.read(image.number, chunk: UInt64(chunk)) else { continue }
+                if !StoreModel.isContent(bytes, chunk, image.versions[chunk]) {
+                    return "\(image.title), chunk \(chunk)"
+                }
+            }
+        }
         return nil
     }
 }

@@ -69,16 +69,33 @@ extension StoreRules {
 
     /// Servers die one after the other right after the first group of their journals: the store can be taken still.
     package static func twelveDeaths() throws -> String? {
+        var world = try servedStore()
+        if let refusal = try die(12, &world) { return "\(refusal)" }
+        let dead = world
+        var next = try StoreWorld(dead.disk, dead.originDisk, dead.model, dead.tenure.next)
+        return try next.problem() ?? emptied(&next)
+    }
+
+    private static func servedStore() throws -> StoreWorld {
         var world = try StoreWorld(StoreWorld.format(windows: 80, slots: 64))
         for _ in 0..<3 {
             try world.perform(.create)
             try world.perform(.write([0..<StoreWorld.chunks]))
         }
-        for _ in 0..<12 {
+        return world
+    }
+
+    /// Servers die before a checkpoint of theirs counts; the refusal that ends the row.
+    private static func die(_ count: Int, _ world: inout StoreWorld) throws -> StoreRefusal? {
+        for _ in 0..<count {
             // How long would its taking be?
             let probe = SimulatedDevice.Path()
-            _ = try StoreWorld(
-                SimulatedDisk(world.disk.image), world.originDisk, world.model, world.tenure.next, path: probe)
+            do throws(StoreRefusal) {
+                _ = try StoreWorld(
+                    SimulatedDisk(world.disk.image), world.originDisk, world.model, world.tenure.next, path: probe)
+            } catch {
+                return error
+            }
             let path = SimulatedDevice.Path()
             // One with a checkpoint ends before that counts.
             if probe.requests > 16 { path.requestsLeft = probe.requests - 5 }
@@ -87,15 +104,54 @@ extension StoreRules {
                 world = try StoreWorld(dead.disk, dead.originDisk, dead.model, dead.tenure.next, path: path)
                 world.uuid = dead.uuid
             } catch {
-                guard path.isDead else { return "\(error)" }
+                guard path.isDead else { return error }
                 world.tenure = world.tenure.next
                 continue
             }
             try world.perform(.rename)
         }
-        let dead = world
-        var next = try StoreWorld(dead.disk, dead.originDisk, dead.model, dead.tenure.next)
-        return try next.problem() ?? emptied(&next)
+        return nil
+    }
+
+    /// When so many have died that nobody can take the store, all are settled offline; also when that was begun before
+    /// and cut short at any moment.
+    package static func settlingInterrupted() throws -> String? {
+        var world = try servedStore()
+        guard try die(40, &world) == .unsettled else { return "the store can be taken" }
+        let origin = SimulatedDevice(world.originDisk)
+        for requests in 1..<400 {
+            let disk = SimulatedDisk(world.disk.image)
+            let dying = SimulatedDevice(disk)
+            dying.path.requestsLeft = requests
+            _ = try? SnapshotStore.settleAll(device: dying, origin: origin, owner: Repairs.owner)
+            do throws(StoreRefusal) {
+                _ = try SnapshotStore.settleAll(device: SimulatedDevice(disk), origin: origin, owner: Repairs.owner)
+            } catch { return "settled after \(requests) requests of another: \(error)" }
+            var tenure = world.tenure
+            for _ in 0..<60 { tenure = tenure.next }
+            var next = try StoreWorld(disk, world.originDisk, world.model, tenure)
+            if let problem = next.problem() { return "after \(requests) requests: \(problem)" }
+            if !dying.path.isDead { return nil }
+        }
+        return "it has no end"
+    }
+
+    /// What a checkpoint frees in the open window of nodes is used by the next one: where there was room for one there
+    /// is for all.
+    package static func openNodesRefilled() throws -> String? {
+        for windows in [21, 22] {
+            var world = try StoreWorld(
+                StoreWorld.format(windows: windows, slots: 64, windowSize: 128 << 10, nodeSize: 16384))
+            guard try fillUp(&world, 2) else { return "\(windows) windows: no room for the dead" }
+            try world.perform(.checkpoint)
+            for round in 0..<200 {
+                do {
+                    try world.perform(.writer)
+                    try world.perform(.checkpoint)
+                } catch { return "\(windows) windows, round \(round): \(error)" }
+            }
+        }
+        return nil
     }
 
     /// A repair that dies at any moment leaves a store that can be taken again and again, however long its journal was.

@@ -81,11 +81,16 @@ extension SnapshotStore {
         rebuilt.state.revert = state.revert
         rebuilt.state.writers = state.writers
         for part in salvage.lost {
-            let holders = live.filter { ($0.branch ?? .max) >= part.from.branch }
+            // Branches show what their base has where they were not written, but no snapshot shows a branch.
+            let last = part.below?.branch ?? .max
+            let holders = live.filter { number in
+                part.from.branch == 0 || StoreMutants.active(.lossOfAll)
+                    || number.branch.map { ($0 >= part.from.branch) && ($0 <= last) } ?? false
+            }
             // Up to the next branch, or into it: of that one any chunk.
             let isOfOne = part.below?.branch == part.from.branch
             let first = isOfOne || state.branches.isEmpty ? part.from.chunk : 0
-            let end = isOfOne ? part.below.map { $0.chunk + 1 } : nil
+            let end = isOfOne ? part.below.map { $0.chunk < .max ? $0.chunk + 1 : .max } : nil
             if !holders.isEmpty { rebuilt.lost(.chunks(first: first, end: end, snapshots: holders)) }
         }
         for journal in damage?.journals ?? [] {
@@ -111,10 +116,10 @@ extension SnapshotStore {
             state.lastBranch = max(state.lastBranch, entry.key.branch)
             state.lastWrite = max(state.lastWrite, entry.key.write)
         }
-        state.generation += 1
+        state.generation = min(state.generation + 1, SnapshotNumber.branches - 1)
         guard damage?.journals.isEmpty == false else { return }
         // Nobody knows how many there were in what is lost: fewer than this.
-        state.generation += 1 << 24
+        state.generation = min(state.generation + 1 << 24, SnapshotNumber.branches - 1)
         state.lastBranch = UInt32(clamping: UInt64(state.lastBranch) + 1 << 16)
         state.lastWrite = min(state.lastWrite + 1 << 40, EntryKey.lastWrite - 1)
     }

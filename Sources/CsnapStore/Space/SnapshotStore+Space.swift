@@ -24,7 +24,9 @@ extension SnapshotStore {
     /// The window to open next: a free one, if then at least `kept` are left, or the sealed one of this kind with the
     /// most room. Nil: none. `besides` is being opened just now.
     func pick(_ kind: WindowKind, besides: UInt32? = nil, leaving kept: Int = 0) -> UInt32? {
-        let free = state.windows.indices.filter { isFree($0) && UInt32($0) != besides }
+        let free = state.windows.indices.filter {
+            isFree($0) && UInt32($0) != besides && !(kind == .data && isBarred($0))
+        }
         let isAmple = free.count > kept
         let partial = kind == .journal ? nil : roomiest(kind)
         // Nodes fill holes first: the tree would otherwise scatter over the store.
@@ -33,6 +35,8 @@ extension SnapshotStore {
         return partial?.window
     }
 
+    private func isBarred(_ index: Int) -> Bool { barredWindows.contains(UInt32(index)) }
+
     private func roomiest(_ kind: WindowKind) -> (window: UInt32, room: Int)? {
         let capacity = kind == .data ? geometry.unitsPerWindow : geometry.nodesPerWindow
         var best: (window: UInt32, room: Int)?
@@ -40,6 +44,7 @@ extension SnapshotStore {
             let window = state.windows[index]
             let room = capacity - Int(window.used)
             guard window.kind == kind, window.used > 0, room > (best?.room ?? 0), isSettled(index) else { continue }
+            if kind == .data, isBarred(index) { continue }
             best = (UInt32(index), room)
         }
         return best
@@ -58,8 +63,7 @@ extension SnapshotStore {
     /// A free place for one chunk, in a window of this tenure.
     mutating func allocateUnit() throws(StoreError) -> UInt64 {
         if let unit = freeUnits.popLast() { return unit }
-        let kept = StoreMutants.active(.reserveUsed) ? 0 : reserve
-        guard let window = pick(.data, leaving: kept) else {
+        guard let window = try pickForData() else {
             // What was freed in the open one.
             if let open = state.open.data, !StoreMutants.active(.openWindowNotRefilled) {
                 let free = units(of: open).reversed().filter { !state.space.isUsed($0) }
@@ -71,16 +75,41 @@ extension SnapshotStore {
             isShort = true
             throw .full
         }
+        try sealBefore(.data)
+        try append([.opened(.data, window)])
+        freeUnits = units(of: window).reversed().filter { !state.space.isUsed($0) }
+        guard let unit = freeUnits.popLast() else { throw .full }
+        return unit
+    }
+
+    /// With its part of the space map in memory. Where that cannot be read nothing is saved; it is an error only when
+    /// there is no room elsewhere.
+    private mutating func pickForData() throws(StoreError) -> UInt32? {
+        let kept = StoreMutants.active(.reserveUsed) ? 0 : reserve
+        let isSecondLook = barredWindows.isEmpty
+        var damage: StoreError?
+        while let window = pick(.data, leaving: kept) {
+            do throws(StoreError) {
+                try loadSpace(ofWindow: window)
+                return window
+            } catch {
+                guard case .damaged = error, !StoreMutants.active(.onePageStopsCopies) else { throw error }
+                damage = error
+                barredWindows.append(window)
+            }
+        }
+        // It may have been of a moment.
+        barredWindows = []
+        if let damage { throw damage }
+        return isSecondLook ? nil : try pickForData()
+    }
+
+    private mutating func loadSpace(ofWindow window: UInt32) throws(StoreError) {
         let units = units(of: window)
         for unit in stride(from: units.lowerBound, to: units.upperBound, by: state.space.unitsPerPage) {
             try loadSpace(of: unit)
         }
         try loadSpace(of: units.upperBound - 1)
-        try sealBefore(.data)
-        try append([.opened(.data, window)])
-        freeUnits = units.reversed().filter { !state.space.isUsed($0) }
-        guard let unit = freeUnits.popLast() else { throw .full }
-        return unit
     }
 
     private func units(of window: UInt32) -> Range<UInt64> {

@@ -23,6 +23,7 @@ extension SnapshotStore {
     /// The entry of the lowest key not below this one, in the last checkpoint's tree.
     mutating func treeEntry(from key: EntryKey) throws(StoreError) -> Entry? {
         guard let pointer = tree.pointer else { return nil }
+        lookedFrom = key
         return try treeEntry(from: key, in: pointer, level: tree.level)
     }
 
@@ -42,13 +43,39 @@ extension SnapshotStore {
         return nil
     }
 
+    /// Whether the last look into the tree meets a node that cannot be read, and the key that the next one begins with.
+    mutating func lastDamage() throws(StoreError) -> DamagedRange {
+        guard let pointer = tree.pointer else { return .none }
+        return try firstDamage(from: lookedFrom, in: pointer, level: tree.level, below: nil) ?? .none
+    }
+
+    /// Nil: all keys lie below that one.
+    private mutating func firstDamage(
+        from key: EntryKey, in pointer: NodePointer, level: UInt8, below upper: EntryKey?
+    ) throws(StoreError) -> DamagedRange? {
+        let node: TreeNode
+        do throws(StoreError) { node = try self.node(pointer, level: level) } catch {
+            guard case .damaged = error else { throw error }
+            return upper.map { .upTo($0) } ?? .toTheEnd
+        }
+        if level == 0 { return node.position(of: key) < node.count ? DamagedRange.none : nil }
+        for child in node.child(of: key)..<node.count {
+            let next = child + 1 < node.count ? node.key(child + 1) : upper
+            let found = try firstDamage(from: key, in: node.entry(child).pointer, level: level - 1, below: next)
+            if let found { return found }
+        }
+        return nil
+    }
+
     mutating func node(_ pointer: NodePointer, level: UInt8) throws(StoreError) -> TreeNode {
         if let node = cache[pointer], node.level == level { return node }
+        damagedNode = DamagedNode(pointer: pointer, level: level)
         guard level <= TreeRoot.levelLimit else { throw .damaged(offset: pointer.offset) }
         let bytes = try nodeBytes(pointer)
         guard let node = TreeNode(bytes, pointer, level: level, store: format.store) else {
             throw .damaged(offset: pointer.offset)
         }
+        damagedNode = nil
         cache.insert(node)
         return node
     }

@@ -4,12 +4,15 @@ extension SnapshotStore {
 
     /// Whether `maintain` has something to do.
     package var needsMaintenance: Bool {
-        !isEnded && (checkpoint != nil || needsCheckpoint && mayCheckpoint || maySweep)
+        !isEnded && (checkpoint != nil || needsCheckpoint && (mayCheckpoint || vain?.damage != nil) || maySweep)
     }
 
     /// A sweep is under way, and nobody reads what it would free.
     private var maySweep: Bool {
         guard let sweep = state.sweep else { return false }
+        // Nothing that it frees leaves the journal as long as damage is in the way of a checkpoint.
+        let isBlocked = vain?.damage != nil && journal.liveBytes >= 2 * journalCap
+        if isBlocked, !StoreMutants.active(.sweptPastCap) { return false }
         if StoreMutants.active(.sweptUnderReaders) { return true }
         guard readers.forgotDeletions else { return false }
         let isOfBranches = sweep.cursor == .beforeBranches && !sweep.again
@@ -43,6 +46,8 @@ extension SnapshotStore {
             beginCheckpoint()
         } else if maySweep {
             try stepSweep()
+        } else if needsCheckpoint {
+            try lookAtDamage()
         }
         return needsMaintenance ? .more : .idle
     }
@@ -60,11 +65,18 @@ extension SnapshotStore {
         var records: [StoreRecord] = []
         let last = EntryKey(branch: .max, chunk: .max, end: .max)
         for _ in 0..<Self.sweepPart where records.count + 1 < groupRecordLimit {
-            guard let entry = try entry(from: cursor?.successor ?? .first, to: last) else {
+            let next: Entry?
+            do throws(StoreError) { next = try entry(from: cursor?.successor ?? .first, to: last) } catch {
+                guard case .damaged = error, !StoreMutants.active(.sweepStopsAtDamage) else { throw error }
+                if records.isEmpty { try passDamage() }
+                guard !records.isEmpty else { throw error }
+                break
+            }
+            guard let entry = next else {
                 let isOver = !isSweptInPart || StoreMutants.active(.leftoverForgotten)
                 try commit(records + [.sweepEnded] + (isOver ? [] : [.overwritten]))
                 // A smaller tree may do with less.
-                vain = nil
+                if vain?.damage == nil { vain = nil }
                 return
             }
             if entry.key.branch > 0 { sweptEntries += 1 }
@@ -74,7 +86,7 @@ extension SnapshotStore {
             }
             if isUseless, isLookedAt(entry.key, after: cursor) {
                 isSweptInPart = true
-            } else if isUseless {
+            } else if isUseless, try canFree(entry) {
                 records.append(.remove(entry.key, offset: entry.offset))
             }
             cursor = entry.key
@@ -86,6 +98,28 @@ extension SnapshotStore {
         } else {
             try commit(records + [.swept(cursor)])
         }
+    }
+
+    /// The sweep goes on behind a node that it cannot read, and behind the first entry there: whether that serves
+    /// anybody, what lies before it would say.
+    private mutating func passDamage() throws(StoreError) {
+        switch try lastDamage() {
+        case .none: return
+        case .upTo(let upper): state.sweep?.cursor = upper
+        case .toTheEnd: try commit([.sweepEnded])
+        }
+    }
+
+    /// Whether an entry that serves nobody can be removed: not where the space map cannot be read, and not one that is
+    /// none of ours.
+    private mutating func canFree(_ entry: Entry) throws(StoreError) -> Bool {
+        guard entry.key.end < .max, let unit = geometry.unit(at: entry.offset) else { return false }
+        do throws(StoreError) { try loadSpace(of: unit) } catch {
+            guard case .damaged = error, !StoreMutants.active(.sweepStopsAtDamage) else { throw error }
+            return false
+        }
+        let window = state.windows[geometry.window(ofUnit: unit)]
+        return window.kind == .data && (window.used > 0 || !state.space.isUsed(unit))
     }
 
     /// Readers of a branch may remember it: the write in its place is too new.

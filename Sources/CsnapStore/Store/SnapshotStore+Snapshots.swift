@@ -147,7 +147,8 @@ extension SnapshotStore {
     func expectPossible(_ request: SnapshotRequest) throws(StoreError) {
         try expectFree(request.name)
         let count = state.snapshots.count + state.branches.count + state.prepared.count
-        guard count < StoreLimits.snapshots else { throw .tooManySnapshots }
+        let last = state.generation + UInt64(StoreLimits.prepared)
+        guard count < StoreLimits.snapshots, last < SnapshotNumber.branches else { throw .tooManySnapshots }
     }
 
     private func expectFree(_ name: String) throws(StoreError) {

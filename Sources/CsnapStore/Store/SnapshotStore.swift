@@ -20,6 +20,12 @@ package struct SnapshotStore<Device: BlockDevice> {
     var overlay = Overlay()
     var checkpoint: Checkpoint?
     var vain: VainCheckpoint?
+    /// The last node that could not be read.
+    var damagedNode: DamagedNode?
+    /// Where the last look into the tree began.
+    var lookedFrom = EntryKey.first
+    /// Windows whose space map could not be read, so that nothing is saved there; empty: all are looked at again.
+    var barredWindows: [UInt32] = []
     var journal: JournalWriter
     /// The last anchor of this tenure; while loading: of the base.
     var anchor: StoreAnchor

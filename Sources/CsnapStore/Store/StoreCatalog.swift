@@ -57,6 +57,8 @@ enum StoreCatalog {
         for index in state.snapshots.indices.dropFirst()
         where state.snapshots[index - 1].number >= state.snapshots[index].number { throw .malformed }
         guard state.snapshots.last?.number.branch == nil else { throw .malformed }
+        let newest = state.snapshots.last?.number.value ?? 0
+        guard state.generation > newest, state.generation < SnapshotNumber.branches else { throw .malformed }
         state.prepared = try reader.list(limit: StoreLimits.prepared)
         state.writers = try reader.list(limit: StoreLimits.writers)
         let isSweeping = try reader.flag()

@@ -62,6 +62,24 @@ package enum StoreMutant: String, CaseIterable, Sendable {
     case vainCheckpoints
     /// A checkpoint that meets damage is begun again with each step.
     case damageTriedAgain
+    /// What a checkpoint once could not read is never looked at again.
+    case damageRemembered
+    /// Where damage is in its way a checkpoint is tried again when room comes.
+    case roomAgainstDamage
+    /// The sweep goes on however long the journal gets.
+    case sweptPastCap
+    /// The sweep begins again and again at what it cannot read.
+    case sweepStopsAtDamage
+    /// A page of the space map that cannot be read stops all copies.
+    case onePageStopsCopies
+    /// A node is joined with the one behind it, or not written.
+    case damagedNeighbourStops
+    /// What is free in the open window of nodes is used by later tenures alone.
+    case openNodesNotRefilled
+    /// Who settles all takes one piece of a journal more than others, and never another one.
+    case settledOnce
+    /// What is lost of a branch is lost of each snapshot and of each later branch, too.
+    case lossOfAll
     /// A server ends at a node that cannot be read, and so does its successor.
     case badSectorEnds
     /// What is free in the open window is used by later tenures alone.

@@ -126,7 +126,9 @@ extension StoreState {
             let ended = sweep ?? SweepState()
             sweep = ended.again ? SweepState() : ended.againInBranches ? .ofBranches : nil
         case .reverting(let revert): self.revert = revert
-        case .generationRaised(let generation): self.generation = max(self.generation, generation)
+        case .generationRaised(let generation):
+            guard generation < SnapshotNumber.branches else { return false }
+            self.generation = max(self.generation, generation)
         }
         return true
     }

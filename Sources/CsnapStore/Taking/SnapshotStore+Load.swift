@@ -108,6 +108,10 @@ extension SnapshotStore {
         }
         // Only now: a window may have held data when an earlier piece began, and be a later one's journal.
         for window in base.pieces.flatMap({ $0.windows }) + loaded.windows {
+            // No journal is opened where nodes lie.
+            guard damage != nil || state.nodes.count(in: window) == 0 else {
+                throw .damaged(offset: base.catalog?.offset ?? 0)
+            }
             state.windows[Int(window)] = Window(kind: .journal, used: 1)
         }
         return loaded

@@ -1,12 +1,28 @@
 /// A checkpoint that found no room. The next would find none either, and each writes to the journal which windows it
-/// opens: so it waits for more places, for the next window of the journal, or for the end of a sweep.
+/// opens: so it waits for more places, for the next window of the journal, or for the end of a sweep. One in whose way
+/// damage lies waits until that can be read.
 struct VainCheckpoint: Equatable, Sendable {
     /// Free places for nodes.
     var places: Int
     /// The journal's window.
     var window: UInt32
-    /// No room, or damage in its way.
     var error: StoreError
+    /// What it could not read; nil: it found no room.
+    var damage: DamagedNode?
+}
+
+/// A node that could not be read.
+struct DamagedNode: Equatable, Sendable {
+    let pointer: NodePointer
+    let level: UInt8
+}
+
+/// What lies in a node that cannot be read, from a given key on.
+enum DamagedRange: Equatable, Sendable {
+    case none
+    /// The key that the next node begins with.
+    case upTo(EntryKey)
+    case toTheEnd
 }
 
 /// A checkpoint under way: what has changed until it began goes into new nodes and pages, leaf by leaf, while newer

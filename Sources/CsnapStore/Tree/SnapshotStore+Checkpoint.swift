@@ -14,7 +14,16 @@ extension SnapshotStore {
     /// Something has changed since the last one could not be made.
     var mayCheckpoint: Bool {
         guard let vain, !StoreMutants.active(.vainCheckpoints) else { return true }
+        // More room does not help against damage.
+        if vain.damage != nil, !StoreMutants.active(.roomAgainstDamage) { return false }
         return nodePlaces > vain.places || journal.window != vain.window
+    }
+
+    /// What was in the way of a checkpoint may have been unreadable for a moment.
+    mutating func lookAtDamage() throws(StoreError) {
+        guard let damage = vain?.damage, !StoreMutants.active(.damageRemembered) else { return }
+        _ = try node(damage.pointer, level: damage.level)
+        vain = nil
     }
 
     /// All of a checkpoint in one call: before a planned end, and in tests.
@@ -35,7 +44,8 @@ extension SnapshotStore {
             if error.isFatal { throw error }
             abandonCheckpoint()
             if error == .full || !StoreMutants.active(.damageTriedAgain) {
-                vain = VainCheckpoint(places: nodePlaces, window: journal.window, error: error)
+                let damage = error == .full ? nil : damagedNode
+                vain = VainCheckpoint(places: nodePlaces, window: journal.window, error: error, damage: damage)
             }
             // To sweep may make room.
             if error == .full { isShort = true }
@@ -123,16 +133,28 @@ extension SnapshotStore {
             }
             frame.pending += work.merged(try node(child.pointer, level: 0).entries, below: upper)
         } else if !frame.pending.isEmpty, frame.pending.count < nodeCapacity / 4 {
-            // Too little for a node of its own: its neighbour joins it.
-            frame.pending += try node(child.pointer, level: frame.level - 1).entries
-            free(child.pointer, &work)
+            // Too little for a node of its own: its neighbour joins it, if it can be read.
+            do throws(StoreError) {
+                frame.pending += try node(child.pointer, level: frame.level - 1).entries
+                free(child.pointer, &work)
+            } catch {
+                if error.isFatal || StoreMutants.active(.damagedNeighbourStops) { throw error }
+                try keep(child, &frame, &work)
+            }
         } else {
-            frame.content += try write(frame.pending, level: frame.level - 1, &work)
-            frame.pending = []
-            frame.content.append(child)
+            try keep(child, &frame, &work)
         }
         try writeFull(&frame, &work)
         work.frames.append(frame)
+    }
+
+    /// A child as it is, behind what is pending before it.
+    private mutating func keep(
+        _ child: Entry, _ frame: inout Checkpoint.Frame, _ work: inout Checkpoint
+    ) throws(StoreError) {
+        frame.content += try write(frame.pending, level: frame.level - 1, &work)
+        frame.pending = []
+        frame.content.append(child)
     }
 
     private var nodeCapacity: Int { TreeNode.capacity(Int(geometry.nodeSize)) }
@@ -239,10 +261,22 @@ extension SnapshotStore {
         for page in work.state.space.pointers.indices {
             if let pointer = work.state.space.pointers[page] { state.space.written(page, pointer) }
         }
-        for offset in work.freed { setNode(offset, used: false) }
+        giveBack(work.freed)
         journal.begin(at: work.piece, bytes: work.bytes)
         freePassedJournals(needed: journal.piece.windows)
         work.phase = .done
+    }
+
+    /// Whoever takes the store from now on starts at the new anchor, which reaches none of these: in the window that is
+    /// open they are used again at once, after those that are free already.
+    private mutating func giveBack(_ passed: [UInt64]) {
+        var free: [UInt64] = []
+        for offset in passed {
+            guard let (window, index) = geometry.node(at: offset), state.nodes.isUsed(window, index) else { continue }
+            setNode(offset, used: false)
+            if window == state.open.nodes, !StoreMutants.active(.openNodesNotRefilled) { free.append(offset) }
+        }
+        freeNodes = free + freeNodes
     }
 
     /// The last page first, so that each can name the next.

@@ -54,11 +54,18 @@ package enum StoreImageTarget {
             let offset = base.blocks[place / block % base.blocks.count] + place % block
             if offset < base.image.size { changes.append((offset, bytes[start + 3])) }
         }
-        guard var store = taken(changes)?.store else { return }
+        guard var world = taken(changes) else { return }
+        var store = world.store
         for image in store.snapshots.prefix(8) + store.branches.prefix(8) {
             for chunk in 0..<StoreWorld.chunks { _ = try? store.read(image.number, chunk: chunk) }
         }
         _ = try? store.check(data: true)
+        // What a server does with it, then the same offline.
+        for operation in [.settle, .create, .write([0..<3]), .deleteOldest, .settle, .checkpoint] as [StoreOperation] {
+            try? world.perform(operation)
+        }
+        _ = try? SnapshotStore.repair(
+            device: SimulatedDevice(world.disk), origin: SimulatedDevice(world.originDisk), owner: Repairs.owner)
     }
 
     /// What all changes are made to.
