@@ -75,14 +75,16 @@ struct RevertSession {
 
     func run() throws -> RevertResult {
         let begun = boottime()
+        // An earlier revert, or the receiving of a stream, has left the origin half written.
+        let isBegun = try caller.volume(volume).revert != nil
         let revert = try caller.beginRevert(volume, name)
         let before = "before-revert-\(ClockText.utc(UInt64(max(0, time(nil)))))"
         let kept: SnapshotItem
         do {
             kept = try caller.createSnapshot(volume, before, uuid: revert.uuid)
         } catch {
-            // Without that snapshot nothing can have been written.
-            try? caller.endRevert(volume, revert.uuid)
+            // Without that snapshot this run has written nothing.
+            if !isBegun { try? caller.endRevert(volume, revert.uuid) }
             throw error
         }
         let source = try export("snap/\(name)")

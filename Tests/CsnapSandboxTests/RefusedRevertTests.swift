@@ -1,0 +1,38 @@
+import CsnapCore
+import CsnapRuntime
+import CsnapSandbox
+import Foundation
+import Testing
+
+/// A revert is refused before it has written anything. What an earlier command left half written stays marked.
+@Suite(.serialized, .enabled(if: Tool.isBuilt), .timeLimit(.minutes(4)))
+struct RefusedRevertTests {
+    @Test func aHalfWrittenVolumeStaysMarked() throws {
+        let volume = try LoneVolume()
+        var model = Data(count: LoneVolume.size)
+        try volume.write([0..<64 << 10], &model)
+        try volume.snapshot("monday")
+        // Its client has another disk, so the snapshot of the present is refused.
+        let other = volume.directory + "/other"
+        try FileManager.default.copyItem(atPath: volume.origin, toPath: other)
+        let file = try FileHandle(forWritingTo: URL(fileURLWithPath: other))
+        try file.write(contentsOf: Data(repeating: 1, count: 4096))
+        try file.close()
+        try volume.restartClient(origin: other)
+        func refuse() throws {
+            let run = try Program.csnapctl(["snapshot", "revert", LoneVolume.name, "monday", "--socket", volume.socket])
+            #expect(run.code == 4 && run.output.contains("is another disk"), "\\(run)")
+        }
+
+        try refuse()
+        #expect(try volume.caller.volume(LoneVolume.name).revert == nil, "nothing was written")
+
+        _ = try volume.caller.beginReceive(LoneVolume.name, Bits128(high: 1, low: 1).hex)
+        try refuse()
+        let left = try #require(try volume.caller.volume(LoneVolume.name).revert, "a stream is half received")
+        #expect(left.snapshot == "monday" && !left.receiving)
+        #expect(try volume.caller.why().contains { $0.kind == "reverting" && $0.nodes == [1] })
+        try refuse()
+        #expect(try volume.caller.volume(LoneVolume.name).revert != nil, "nor does another try end it")
+    }
+}
