@@ -264,8 +264,8 @@ private struct StorePlaces {
         case .damaged(let offset): isNamed(offset, place) ? nil : "\(refusal), but it is not there"
         case .damagedSlot(let slot): isNamed(slot: slot, place) ? nil : "\(refusal), but it is not there"
         case .blank, .notAStore, .version: nil
-        case .truncated, .originTruncated, .foreign, .stale, .tenure, .slotOfBase, .claimWasLost, .unsettled, .device,
-            .noRoomToRepair, .ownedElsewhere:
+        case .truncated, .originTruncated, .originUnreadable, .foreign, .stale, .tenure, .slotOfBase, .claimWasLost,
+            .unsettled, .device, .noRoomToRepair, .ownedElsewhere:
             "a refusal that misleads: \(refusal)"
         }
     }

@@ -110,11 +110,14 @@ package enum ServerFailure: UInt8, Sendable {
     case originTruncated = 12
     /// Too much of a store is kept away because dead servers may still write there.
     case storeUnsettled = 13
+    /// An origin cannot be read here, so nothing can be saved before it is overwritten.
+    case originIO = 14
 
     /// Trying again does not help: another node may serve at once.
     package var isLasting: Bool {
         switch self {
-        case .storeForeign, .storeStale, .storeFormat, .storeVersion, .storeTruncated, .storeDamaged, .originTruncated:
+        case .storeForeign, .storeStale, .storeFormat, .storeVersion, .storeTruncated, .storeDamaged, .originTruncated,
+            .originIO:
             true
         case .storeUnreachable, .storeTenure, .storeIO, .listen, .hardDeadline, .storeInUse, .storeUnsettled: false
         }

@@ -81,7 +81,7 @@ final class Director {
         case .unsettled: settle()
         case .device, .slotOfBase, .claimWasLost: break
         case .blank, .notAStore, .version, .truncated, .damagedSlot, .foreign, .stale, .damaged,
-            .originTruncated, .noRoomToRepair, .ownedElsewhere:
+            .originTruncated, .originUnreadable, .noRoomToRepair, .ownedElsewhere:
             world.fail("D4", "the store is refused: \(refusal)")
         }
     }

@@ -194,6 +194,7 @@ extension ServerFailure {
         case .storeUnsettled:
             "a store has no room for a takeover: dead servers may still write there; start csnap on their nodes, or "
                 + "`csnapctl volume check NAME --repair --fenced`"
+        case .originIO: "an origin cannot be read here: check the path to it"
         case .originTruncated: "an origin is smaller than its store knows it: check the path, or give it its size back"
         }
     }

@@ -100,6 +100,19 @@ package final class StoreDevice {
         return 0
     }
 
+    /// 0 if a block can be read at its beginning, in its middle or at its end, or if there is none but those of
+    /// `known`; else an errno.
+    package func failure(besides known: Range<UInt64>?) -> Int32 {
+        let block = UInt64(StoreLayout.blockSize)
+        let blocks = size / block
+        var failure: Int32 = 0
+        for place in [0, blocks / 2, max(blocks, 1) - 1] where blocks > 0 && known?.contains(place * block) != true {
+            guard case .failed(let code) = read(place * block, Int(block)) else { return 0 }
+            failure = code
+        }
+        return failure
+    }
+
     /// Writes the whole buffer: 0 or an errno.
     package func write(_ source: UnsafeRawBufferPointer, at offset: UInt64) -> Int32 {
         guard offset + UInt64(source.count) <= size else { return ENOSPC }

@@ -1,8 +1,8 @@
 package import CsnapCore
 package import CsnapStore
 
-/// Damage of a store that a server or a client met and goes on with: what of it has to be said, and for how long the
-/// store's own work rests.
+/// Damage of a store, or of its origin, that a server or a client met and goes on with: what of it has to be said, and
+/// for how long the store's own work rests.
 package struct DamageWatch {
     /// At most one line in this time.
     private static let interval = Interval.seconds(1)
@@ -23,7 +23,7 @@ package struct DamageWatch {
     /// `isWork`: a checkpoint or a sweep met it.
     package mutating func met(_ error: StoreError, isWork: Bool = false, at now: Instant) {
         switch error {
-        case .damaged, .damagedData: break
+        case .damaged, .damagedData, .originRead: break
         case .full:
             if isWork { restsUntil = max(restsUntil, now + Self.restWithoutRoom) }
             return

@@ -22,6 +22,8 @@ extension StoreRefusal {
         case .originTruncated(let origin, let recorded):
             "the origin of the store \(path) has \(origin) bytes, the store knows \(recorded): give it its former size "
                 + "back, or correct its path"
+        case .originUnreadable(let code):
+            "nothing of the origin of the store \(path) can be read: error \(code); examine the disk and the path to it"
         case .stale(let highest, let lastActive):
             "the store \(path) saw epoch \(highest.value) last, the group epoch \(lastActive.value): "
                 + "it is an old copy or another disk; give this node the present one"

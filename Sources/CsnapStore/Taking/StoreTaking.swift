@@ -33,6 +33,8 @@ package enum StoreRefusal: Error, Equatable, Sendable {
     case foreign(cluster: Bits128)
     /// The origin is smaller than it was when the store last recorded it.
     case originTruncated(origin: UInt64, recorded: UInt64)
+    /// Nothing of the origin can be read: an errno.
+    case originUnreadable(Int32)
     case stale(highest: Epoch, lastActive: Epoch)
     /// A tenure that is not below ours was there, or came while we claimed.
     case tenure(Tenure, owner: NodeBoot)
@@ -59,6 +61,7 @@ extension StoreRefusal {
         case .version: .storeVersion
         case .truncated: .storeTruncated
         case .originTruncated: .originTruncated
+        case .originUnreadable: .originIO
         case .damagedSlot, .damaged: .storeDamaged
         case .foreign: .storeForeign
         case .stale: .storeStale
@@ -88,8 +91,8 @@ extension StoreRefusal {
         switch self {
         case .tenure(let other, _): max(other.epoch, tenure.epoch)
         case .slotOfBase, .claimWasLost: tenure.epoch
-        case .blank, .notAStore, .version, .truncated, .damagedSlot, .foreign, .originTruncated, .stale, .damaged,
-            .unsettled, .noRoomToRepair, .ownedElsewhere, .device:
+        case .blank, .notAStore, .version, .truncated, .damagedSlot, .foreign, .originTruncated, .originUnreadable,
+            .stale, .damaged, .unsettled, .noRoomToRepair, .ownedElsewhere, .device:
             .none
         }
     }

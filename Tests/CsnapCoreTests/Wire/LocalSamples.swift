@@ -21,7 +21,7 @@ extension Samples {
         let failures: [ServerFailure] = [
             .storeUnreachable, .storeForeign, .storeStale, .storeTenure, .storeIO, .storeFormat, .listen, .hardDeadline,
             .storeVersion, .storeTruncated, .storeDamaged, .storeInUse, .originTruncated,
-            .storeUnsettled,
+            .storeUnsettled, .originIO,
         ]
         return [
             .inert, .started(tenure(), port: port()), .started(tenure(), port: port(), volumes: volumes()),

@@ -41,6 +41,13 @@ import Testing
         #expect(said.map(\.error) == [first, second, first, second])
     }
 
+    @Test func aPlaceOfTheOriginThatCannotBeReadIsSaid() {
+        var watch = DamageWatch()
+        let error = StoreError.originRead(chunk: 3, .system(5))
+        watch.met(error, at: at(0))
+        #expect(watch.take() == error && !watch.isResting(at(0)))
+    }
+
     /// A disk that is destroyed in many places.
     @Test func atMostOneLineASecond() {
         var watch = DamageWatch()

@@ -108,6 +108,7 @@ extension ClientCore {
             guard session == .open, epoch == gate.adopted.epoch else { return }
             if failed(request, code: code, now) { return }
             queries.failed(request, code: code)
+            noteFailedWrite(code)
             actions.append(.wake)
             ask()
         case .map(let request, let epoch, let pieces):
@@ -159,6 +160,7 @@ extension ClientCore {
             note(.other, "the store knows \(welcome.originSize) bytes of an origin of \(originSize)")
         }
         session = .open
+        saidFailure = nil
         pingAt = now + Self.pingPeriod
         lastRefusal = nil
         hasSaidSilence = false
@@ -171,6 +173,19 @@ extension ClientCore {
         askList()
         askNextChanges()
         if !openImages.isEmpty { tellOpenImages() }
+    }
+
+    /// Once in a session.
+    private mutating func noteFailedWrite(_ code: UInt16) {
+        guard saidFailure != code else { return }
+        saidFailure = code
+        let cause =
+            switch SessionQueryError(rawValue: code) {
+            case .originFailed: "the server cannot read its origin there"
+            case .storeDamaged: "what the store says of the place is damaged"
+            default: "the server refuses it, error \(code)"
+            }
+        note(.other, "a write fails: \(cause); the log of the server of \(gate.adopted.text) says more")
     }
 
     mutating func abandon(_ now: Instant, pause: Interval) {

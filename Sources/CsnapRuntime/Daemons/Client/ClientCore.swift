@@ -74,6 +74,8 @@ package struct ClientCore: Equatable, Sendable {
     var openImages = SortedTable<UInt64, Int>()
     var hanging = DiskWatch.Hanging()
     var lastRefusal: SessionRefusal?
+    /// Why a write failed last in this session.
+    var saidFailure: UInt16?
     /// That the server does not answer; once in a tenure.
     var hasSaidSilence = false
     var heardAt = Instant.distantPast

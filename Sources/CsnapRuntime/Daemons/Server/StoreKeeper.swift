@@ -152,10 +152,10 @@ final class StoreKeeper: Sendable {
                 }
                 if store.needsMaintenance { try store.maintain() }
             } catch {
-                return tell([.failed(error.failure, error.sentence(path), epochSeen: error.epochSeen)])
+                return tell([.failed(error.failure, error.sentence(about), epochSeen: error.epochSeen)])
             }
             tell(store.takeDropped().map { .dropped(SnapshotEntry($0)) })
-            if let damage = store.takeDamage() { tell([.damaged(damage.sentence(path))]) }
+            if let damage = store.takeDamage() { tell([.damaged(damage.sentence(about))]) }
             if let news = watch.news(of: store, at: BootClock.now()) { tell([news]) }
             guard store.freeStamp != freed else { continue }
             freed = store.freeStamp

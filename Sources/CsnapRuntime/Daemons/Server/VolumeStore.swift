@@ -9,10 +9,10 @@ struct VolumeStore {
     /// A snapshot that was read so lately is in use: a full store does not drop it.
     private static let inUse = Interval.seconds(60)
 
-    private let volume: String
+    let volume: String
     private let whenFull: CsnapConfiguration.WhenFull
     private let origin: StoreDevice
-    private var store: SnapshotStore<GatedDevice>
+    var store: SnapshotStore<GatedDevice>
     /// The check that was asked for last.
     private var check: (uuid: Bits128, work: OnlineCheck)?
     /// A step of the check comes next, not one of the store's own work.
@@ -32,6 +32,8 @@ struct VolumeStore {
         self.volume = volume.name
         whenFull = volume.whenFull
         self.origin = origin
+        let code = origin.failure(besides: nil)
+        if code != 0 { throw .originUnreadable(code) }
         // We hold `server.lock`.
         let isKernelOld = BootClock.now().nanoseconds >= SessionLimits().settle.nanoseconds
         self.store = try SnapshotStore.take(
@@ -50,14 +52,6 @@ struct VolumeStore {
             },
             prepared: store.prepared.map { SessionVolume.Prepared(uuid: $0.about.uuid, decider: $0.decider) },
             revert: revert)
-    }
-
-    private var revert: RevertReport? {
-        guard let revert = store.revert else { return nil }
-        let target = store.snapshots.first { $0.number == revert.target }
-        return RevertReport(
-            uuid: revert.uuid, number: revert.target.value, name: target?.about.name ?? "", node: revert.node,
-            cursor: revert.cursor)
     }
 
     var freeStamp: UInt64 { store.freeStamp }
@@ -92,7 +86,13 @@ struct VolumeStore {
     /// One result for each, for one flush.
     mutating func copyOut(_ group: [[ChunkRange]]) throws(StoreError) -> [StoreResult] {
         let outcomes = try store.grant(group.map { ranges in ranges.map { $0.first..<$0.end } })
-        for case .damaged(let offset) in outcomes { damage.met(.damaged(offset: offset), at: BootClock.now()) }
+        for outcome in outcomes {
+            switch outcome {
+            case .damaged(let offset): damage.met(.damaged(offset: offset), at: BootClock.now())
+            case .originRead(let chunk, let error): try metOrigin(.originRead(chunk: chunk, error), chunk)
+            case .granted, .full, .outOfRange: break
+            }
+        }
         lastFull = outcomes.contains(.full) ? BootClock.now() : nil
         if lastFull != nil, whenFull == .drop { try dropOne() }
         return outcomes.map { StoreResult($0) }
@@ -127,6 +127,14 @@ struct VolumeStore {
         return dropped
     }
 
+    /// A place that cannot be read fails what needs it. If nothing else can be read, this node has lost the origin:
+    /// another one may see it.
+    private mutating func metOrigin(_ error: StoreError, _ chunk: UInt64) throws(StoreError) {
+        damage.met(error, at: BootClock.now())
+        let chunkSize = UInt64(store.facts.geometry.chunkSize)
+        if origin.failure(besides: chunk * chunkSize..<(chunk + 1) * chunkSize) != 0 { throw error }
+    }
+
     /// What is destroyed and has to be said now; nil: nothing new.
     mutating func takeDamage() -> StoreError? { damage.take() }
 
@@ -140,7 +148,11 @@ struct VolumeStore {
             return try obey(order)
         } catch {
             if error.isFatal { throw error }
-            damage.met(error, at: BootClock.now())
+            if case .originRead(let chunk, _) = error {
+                try metOrigin(error, chunk)
+            } else {
+                damage.met(error, at: BootClock.now())
+            }
             switch order {
             // Decided: whoever cannot follow ends, and a successor decides alike.
             case .commitPrepared, .abandon: throw error
@@ -269,7 +281,7 @@ struct VolumeStore {
         return Array(chunk[start..<start + length])
     }
 
-    private func named(_ name: String) -> Snapshot? { store.images.first { $0.about.name == name } }
+    func named(_ name: String) -> Snapshot? { store.images.first { $0.about.name == name } }
 
     private mutating func branch(
         _ from: String, _ name: String, _ uuid: Bits128
@@ -309,7 +321,7 @@ struct VolumeStore {
         return .changed(SnapshotEntry(snapshot))
     }
 
-    private static func unknown(_ name: String) -> StoreResult {
+    static func unknown(_ name: String) -> StoreResult {
         .outcome(.refused(.unknownSnapshot, culprit: name))
     }
 
@@ -322,39 +334,6 @@ struct VolumeStore {
             return .outcome(.refused(.tooManySnapshots, culprit: volume))
         }
         return .absent
-    }
-
-    private var notReverting: StoreResult { .outcome(.refused(.notReverting, culprit: volume)) }
-
-    /// Another stream is not begun before the one that is half received is given up: two would write at once.
-    private mutating func beginReceive(_ uuid: Bits128, _ node: NodeID) throws(StoreError) -> StoreResult {
-        if let there = store.revert, !there.isReceive || there.uuid != uuid {
-            return .outcome(.refused(.reverting, culprit: volume))
-        }
-        try store.setRevert(RevertState(uuid: uuid, target: RevertState.received, node: node, cursor: 0))
-        return .reverting(revert)
-    }
-
-    /// Towards the same snapshot it goes on where it was, whoever asks; the uuid is that of the first one to ask.
-    private mutating func beginRevert(
-        _ name: String, _ uuid: Bits128, _ node: NodeID
-    ) throws(StoreError) -> StoreResult {
-        guard let target = named(name) else { return Self.unknown(name) }
-        if target.base != nil { return .outcome(.refused(.isBranch, culprit: name)) }
-        var next = RevertState(uuid: uuid, target: target.number, node: node, cursor: 0)
-        if let there = store.revert, !there.isReceive {
-            next.uuid = there.uuid
-            if there.target == next.target { next.cursor = there.cursor }
-        }
-        try store.setRevert(next)
-        return .reverting(revert)
-    }
-
-    private mutating func moveRevert(_ uuid: Bits128, _ cursor: UInt64) throws(StoreError) -> StoreResult {
-        guard var next = store.revert, next.uuid == uuid else { return notReverting }
-        next.cursor = max(next.cursor, cursor)
-        try store.setRevert(next)
-        return .reverting(revert)
     }
 
     private func page(_ after: UInt64) -> CommandOutcome {

@@ -95,6 +95,7 @@ extension StoreError {
         switch self {
         case .surpassed: .storeTenure
         case .damaged: .storeDamaged
+        case .originRead: .originIO
         default: .storeIO
         }
     }
@@ -145,6 +146,14 @@ extension StoreError {
             .damagedData, .originRead, .originFlush:
             .storeFailed
         }
+    }
+
+    /// For a person.
+    func sentence(_ about: CsnapConfiguration.Volume) -> String {
+        guard case .originRead(let chunk, let error) = self else { return sentence(about.store) }
+        let code = if case .system(let code) = error { code } else { EIO }
+        return "the origin \(about.origin) cannot be read at chunk \(chunk): \(String(cString: strerror(code))); "
+            + "examine the disk and the path to it"
     }
 
     /// For a person; `path` names the device.
