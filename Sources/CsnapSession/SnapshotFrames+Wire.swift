@@ -111,6 +111,9 @@ extension CommandOutcome: WireValue {
         case .reverting(let revert):
             writer.byte(17)
             writer.value(revert)
+        case .hanging(let age):
+            writer.byte(18)
+            writer.value(age)
         }
     }
 
@@ -129,6 +132,7 @@ extension CommandOutcome: WireValue {
         case 16: self = .several(try reader.list(limit: SessionWire.volumesOfOneCommand))
         case 20: self = .check(try reader.value())
         case 17: self = .reverting(try reader.value())
+        case 18: self = .hanging(try reader.value())
         default: throw .unknownKind(kind)
         }
     }

@@ -145,6 +145,8 @@ package enum CommandOutcome: Equatable, Sendable {
     case reverting(RevertReport)
     case changes(ChangedChunks)
     case check(CheckState)
+    /// Of `examine`: the volume's store, or its origin, has not answered the server for so long.
+    case hanging(Interval)
     case refused(CommandRefusal, culprit: String)
 }
 

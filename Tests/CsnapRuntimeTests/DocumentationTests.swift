@@ -28,7 +28,7 @@ import Testing
         let peers = ["wrongKey", "timers", "wireVersion"]
         let volumes = [
             "reverting", "receiving", "writerLost", "originDiffers", "barrier", "heldWrites", "storeFull",
-            "volumeNotServed", "volumeLeftOut", "serverSilent",
+            "volumeNotServed", "volumeLeftOut", "serverSilent", "storeHangs",
         ]
         #expect(Set(known) == Set(kinds + peers + volumes))
         #expect(Set(known).count == known.count)

@@ -91,6 +91,9 @@ struct VolumeWaitTests {
         let leftOut = WaitReport.ofVolume("x", .success(.refused(.leftOut, culprit: "x")), server: 2)
         #expect(leftOut.map(\.kind) == ["volumeLeftOut"] && leftOut[0].nodes == [2] && !leftOut[0].warning)
         #expect(leftOut[0].remedy.contains("`csnapctl transfer NODE`"))
+        let hanging = WaitReport.ofVolume("x", .success(.hanging(.seconds(9))), server: 2)
+        #expect(hanging.map(\.kind) == ["storeHangs"] && hanging[0].seconds == 9 && hanging[0].nodes == [2])
+        #expect(!hanging[0].warning && hanging[0].text.contains("the store of x"))
         let silent = WaitReport.ofVolume("x", .failure(.noServer("")), server: 2)
         #expect(silent.map(\.kind) == ["serverSilent"] && silent[0].remedy.contains("port"))
     }

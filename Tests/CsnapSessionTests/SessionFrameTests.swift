@@ -98,6 +98,7 @@ struct SessionFrameTests {
         .outcome(request: 7, epoch: Epoch(7), .snapshots([entry, entry], hasMore: false)),
         .outcome(request: 8, epoch: Epoch(7), .volume(report)),
         .outcome(request: 11, epoch: Epoch(7), .reverting(revert)),
+        .outcome(request: 12, epoch: Epoch(7), .hanging(.seconds(3))),
         .outcome(
             request: 10, epoch: Epoch(7),
             .several([VolumeSnapshot(volume: "data", entry: entry), VolumeSnapshot(volume: "logs", entry: entry)])),

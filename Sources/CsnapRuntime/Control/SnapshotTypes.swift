@@ -249,6 +249,11 @@ extension CommandOutcome {
         case .volume(let report): return .object(["volume": try JSON.value(VolumeItem(command.volume, report))])
         case .changes(let changes): return .object(["changes": try JSON.value(ChangesItem(changes))])
         case .check(let state): return .object(["check": try JSON.value(VolumeCheck(command.volume, state))])
+        case .hanging(let age):
+            throw ControlError.refused(
+                code: "storeHangs",
+                message: "the server's disk under the store of \(command.volume), or under its origin, has not "
+                    + "answered for \(Int(age.seconds)) s: `csnapctl why` says what to do")
         case .refused(let reason, let culprit):
             throw ControlError.refused(code: reason.code, message: reason.sentence(culprit))
         }

@@ -26,6 +26,15 @@ extension WaitReport {
                     remedy: "repair the path to its store (`journalctl -u csnap-agent -p err`), then "
                         + "`csnapctl transfer NODE` to a node that sees it: it does not come back by itself.")
             ]
+        case .success(.hanging(let age)):
+            [
+                WaitReport(
+                    kind: "storeHangs", seconds: age.seconds, nodes: [server],
+                    text: "The disk under the store of \(name), or under its origin, does not answer the server, node "
+                        + "\(server): writes to what snapshots need wait, and all writes while a snapshot is made.",
+                    remedy: "repair the path to the disk on node \(server); or power that node off, and another one "
+                        + "serves.")
+            ]
         case .success(.refused(.notActive, _)): []
         case .success, .failure:
             [

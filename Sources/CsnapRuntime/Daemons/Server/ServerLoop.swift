@@ -19,7 +19,7 @@ final class ServerLoop {
     private let lock: FileLock
     private let listener: ServerListener
     /// Those that are served, in the order of the session table's volumes.
-    private var stores: [StoreKeeper]
+    private(set) var stores: [StoreKeeper]
     /// What the table has said since the first of it is being done; nil: nothing is.
     private var unperformed: [SessionAction]?
     /// Volumes that are not served: their stores failed, here and elsewhere.
@@ -51,7 +51,7 @@ final class ServerLoop {
     private func turn() {
         let now = BootClock.now()
         if resources.gate.mustExit(now) { exitAtHardDeadline() }
-        noteGate(now)
+        watch(now)
         let agentEvents = agent.hasOutgoing ? POLLIN | POLLOUT : POLLIN
         var polled = [pollfd(fd: agent.descriptor, events: Int16(agentEvents), revents: 0)]
         polled.append(pollfd(fd: resources.doorbell.descriptor, events: Int16(POLLIN), revents: 0))
@@ -89,7 +89,7 @@ final class ServerLoop {
     }
 
     /// Says by name when the gate closes and opens again; sessions are not blamed for the time between.
-    private func noteGate(_ now: Instant) {
+    func noteGate(_ now: Instant) {
         guard phase.tenure != nil else { return }
         let serves = resources.gate.mayServe(now)
         guard serves != wasServing else { return }
@@ -301,7 +301,7 @@ final class ServerLoop {
     }
 
     /// The listener of one turn; what the table says is carried out.
-    private func withTable(_ body: (inout SessionTable) -> [SessionAction]) {
+    func withTable(_ body: (inout SessionTable) -> [SessionAction]) {
         guard case .serving(var table) = phase else { return }
         // Else what the table changes would be copied, since the phase holds it, too.
         phase = .inert
@@ -326,7 +326,7 @@ final class ServerLoop {
                 // Counted now: an action before this one may have lost a connection.
                 if case .serving(let table) = phase { tell(.sessions(process, count: table.sessions(of: process))) }
             case .struck(let process): tell(.struck(process))
-            case .store(let volume, let ticket, let order): stores[volume].submit(order, ticket: ticket)
+            case .store(let volume, let ticket, let order): submit(order, ticket, to: volume)
             case .cancel(let volume, let tickets): stores[volume].cancel(tickets)
             }
         }

@@ -54,6 +54,12 @@ final class StoreKeeper: Sendable {
     private let work: Doorbell
     private let inbox = Mutex(Inbox())
     private let news = Mutex<[StoreNews]>([])
+    /// Since when the thread is at one piece of work, in nanoseconds; 0: at none.
+    private let busySince = Atomic<Int64>(0)
+    /// When it was last said that it hangs: of which piece of work.
+    private let saidHanging = Atomic<Int64>(0)
+    /// A piece of work is done much sooner by a disk that answers.
+    private static let patience = Interval.seconds(2)
 
     /// Safe to hand over: they are used by the store's thread alone.
     private struct Devices: @unchecked Sendable {
@@ -104,6 +110,28 @@ final class StoreKeeper: Sendable {
         }
     }
 
+    /// For how long the thread has been at one piece of work, if that is too long.
+    func hanging(_ now: Instant) -> Interval? {
+        let since = busySince.load(ordering: .acquiring)
+        let age = now - Instant(nanoseconds: since)
+        return since != 0 && age >= Self.patience ? age : nil
+    }
+
+    /// True once for each piece of work that hangs.
+    func takeHanging(_ now: Instant) -> Bool {
+        let since = busySince.load(ordering: .acquiring)
+        guard hanging(now) != nil else { return false }
+        return saidHanging.exchange(since, ordering: .relaxed) != since
+    }
+
+    private func noteBusy() { busySince.store(BootClock.now().nanoseconds, ordering: .releasing) }
+
+    private func watched<Result>(_ body: () throws(StoreError) -> Result) throws(StoreError) -> Result {
+        noteBusy()
+        defer { busySince.store(0, ordering: .releasing) }
+        return try body()
+    }
+
     private func tell(_ some: [StoreNews]) {
         if some.isEmpty { return }
         news.withLock { $0 += some }
@@ -123,7 +151,9 @@ final class StoreKeeper: Sendable {
         for device in [devices.store, devices.origin] { try? device.measure() }
         claim.deviceSize = devices.store.size
         do throws(StoreRefusal) {
-            let gate = GatedStore(gate: gate, record: record)
+            let gate = GatedStore(gate: gate, record: record) { [self] in
+                if busySince.load(ordering: .relaxed) != 0 { noteBusy() }
+            }
             var store = try VolumeStore(claim, about, store: devices.store, origin: devices.origin, gate: gate)
             tell([.taken(store.about)])
             serve(&store)
@@ -147,10 +177,10 @@ final class StoreKeeper: Sendable {
             do throws(StoreError) {
                 while left > 0, let (work, tickets) = inbox.withLock({ $0.takeWork() }) {
                     left -= tickets.count
-                    let results = try Self.carryOut(work, &store)
+                    let results = try watched { () throws(StoreError) in try Self.carryOut(work, &store) }
                     tell(zip(tickets, results).map { .completed(ticket: $0, $1) })
                 }
-                if store.needsMaintenance { try store.maintain() }
+                if store.needsMaintenance { try watched { () throws(StoreError) in try store.maintain() } }
             } catch {
                 return tell([.failed(error.failure, error.sentence(about), epochSeen: error.epochSeen)])
             }
@@ -210,9 +240,14 @@ struct SpaceWatch {
 struct GatedStore: Sendable {
     let gate: ServiceGate
     let record: ServiceRecord
+    /// Called again and again meanwhile: it is not the disk that is waited for.
+    let whileClosed: @Sendable () -> Void
 
     func waitToWrite() {
-        while !gate.mayServe(BootClock.now()) { csnap_pause(1) }
+        while !gate.mayServe(BootClock.now()) {
+            whileClosed()
+            csnap_pause(1)
+        }
     }
 
     func written() { record.served(at: BootClock.now()) }
