@@ -69,18 +69,21 @@ package enum StoreWork: Equatable, Sendable {
         }
     }
 
-    /// Of copies also no more than this many chunks, or one query: other orders wait for them.
-    package static let chunkLimit: UInt64 = 1024
+    /// Of copies also no more than this many bytes, or one query: other orders wait for them, and a store flushes as
+    /// many together.
+    package static let bytes: UInt64 = 4 << 20
 
-    /// The first of these; nil: there is none.
-    package init?(first orders: some Sequence<StoreOrder>) {
+    /// The first of these; nil: there is none. `chunkSize`: of the store.
+    package init?(first orders: some Sequence<StoreOrder>, chunkSize: UInt32) {
         var copies: [[ChunkRange]] = []
         var writes: [BranchData] = []
         var other: StoreOrder?
         var chunks: UInt64 = 0
         group: for order in orders.prefix(Self.limit) {
             switch order {
-            case .copyOut(let ranges) where writes.isEmpty && chunks < Self.chunkLimit:
+            case .copyOut(let ranges)
+            where writes.isEmpty
+                && (copies.isEmpty || (chunks + ranges.chunkCount) * UInt64(chunkSize) <= Self.bytes):
                 copies.append(ranges)
                 chunks += ranges.chunkCount
             case .writeBranch(let data) where copies.isEmpty: writes.append(data)

@@ -111,14 +111,17 @@ struct SessionTableTests {
 
     @Test("copies go together for one flush, but not so many that other orders wait long")
     func copiesTogether() {
-        func copies(_ count: Int, of chunks: UInt32) -> [[ChunkRange]]? {
+        func copies(_ count: Int, of chunks: UInt32, chunkSize: UInt32 = 64 << 10) -> [[ChunkRange]]? {
             let orders = [StoreOrder](repeating: .copyOut([ChunkRange(first: 0, count: chunks)]), count: count)
-            guard case .copyOut(let together) = StoreWork(first: orders) else { return nil }
+            guard case .copyOut(let together) = StoreWork(first: orders, chunkSize: chunkSize) else { return nil }
             return together
         }
         #expect(copies(100, of: 1)?.count == 64)
-        #expect(copies(100, of: 512)?.count == 2)
+        #expect(copies(100, of: 32)?.count == 2, "4 MiB")
+        #expect(copies(100, of: 33)?.count == 1)
         #expect(copies(100, of: 8192)?.count == 1)
+        #expect(copies(100, of: 1, chunkSize: 1 << 20)?.count == 4)
+        #expect(copies(100, of: 512, chunkSize: 4 << 10)?.count == 2)
     }
 
     @Test("a strike ends the boot's sessions in one step, and it never comes back")

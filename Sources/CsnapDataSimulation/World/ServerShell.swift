@@ -222,7 +222,9 @@ final class ServerShell {
         world.store.recent = []
         world.origin.recent = []
         do throws(StoreError) {
-            switch StoreWork(first: orders.lazy.map { $0.order }) {
+            switch StoreWork(
+                first: orders.lazy.map { $0.order }, chunkSize: volume.store.facts.geometry.chunkSize)
+            {
             case .writeBranches(let writes):
                 world.branches.begin(writes)
                 world.note(12, orders[0].ticket, UInt64(writes.count), "store: \(writes.count) writes to branches")

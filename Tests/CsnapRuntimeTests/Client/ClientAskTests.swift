@@ -97,19 +97,20 @@ import Testing
     /// Those of a connection that has ended leave room to ask for others.
     @Test func whatIsWithdrawnLeavesRoomToAskForOthers() {
         var core = Self.servingMuch(1 << 36)
-        let length = 1024 * Core.chunk
-        for ticket in 0..<5 as Range<UInt32> {
+        let length = 64 * Core.chunk
+        for ticket in 0..<9 as Range<UInt32> {
             _ = core.enter(ticket, offset: UInt64(ticket) * length, length: length, now: Core.at(1))
         }
-        #expect(Core.queries(core.takeActions()).count == 4)
-        _ = core.enter(9, offset: 1 << 35, length: Core.chunk, now: Core.at(1))
+        #expect(Core.queries(core.takeActions()).count == 8)
+        _ = core.enter(10, offset: 1 << 35, length: Core.chunk, now: Core.at(1))
         #expect(Core.queries(core.takeActions()).map(\.ranges.chunkCount) == [1], "a small one needs no room, perhaps")
-        for ticket in 0..<4 as Range<UInt32> { core.withdraw(ticket) }
+        for ticket in 0..<8 as Range<UInt32> { core.withdraw(ticket) }
         #expect(core.hasActions, "the control thread is woken")
-        #expect(Core.queries(core.takeActions()).map(\.ranges) == [[ChunkRange(first: 4096, count: 1024)]])
+        #expect(Core.queries(core.takeActions()).map(\.ranges) == [[ChunkRange(first: 512, count: 64)]])
     }
 
-    /// A snapshot that is being made waits for all that was asked for before.
+    /// Other nodes' writes wait in the store behind what was asked for before, and so does a snapshot that is being
+    /// made.
     @Test func trimsOfMuchAreAskedForByAndBy() throws {
         var core = Self.servingMuch(1 << 36)
         let length = 512 * Core.chunk
@@ -119,9 +120,9 @@ import Testing
         var passed: [UInt32] = []
         for _ in 0..<100 where passed.count < 40 {
             let asked = Core.queries(core.takeActions())
-            #expect(!asked.isEmpty && asked.count <= 4, "4096 chunks")
+            #expect(!asked.isEmpty && asked.reduce(0) { $0 + $1.ranges.chunkCount } <= 512, "32 MiB")
             for query in asked {
-                #expect(query.ranges.chunkCount <= 1024)
+                #expect(query.ranges.chunkCount <= 64, "4 MiB")
                 core.receive(.grant(request: query.request, epoch: Epoch(1), generation: 1), now: Core.at(1))
             }
             for ticket in 0..<40 as Range<UInt32> where !passed.contains(ticket) {
@@ -130,5 +131,16 @@ import Testing
             }
         }
         #expect(passed.count == 40)
+    }
+
+    /// Small writes that wait beside much else are bounded, too.
+    @Test func whatIsAskedForIsBoundedWhateverWaits() throws {
+        var core = Self.servingMuch(1 << 36)
+        for ticket in 0..<2000 as Range<UInt32> {
+            let place = UInt64(ticket) * 1024 * Core.chunk
+            _ = core.enter(ticket, offset: place, length: (ticket % 2 == 0 ? 4 : 64) * Core.chunk, now: Core.at(1))
+        }
+        let asked = Core.queries(core.takeActions()).reduce(0) { $0 + $1.ranges.chunkCount }
+        #expect((512...1024 + 4).contains(asked), "32 MiB, and as much again")
     }
 }

@@ -123,10 +123,11 @@ package struct ClientCore: Equatable, Sendable {
         if length == 0 { return .go }
         guard let bitmap else { return .hold }
         let range = bitmap.range(offset: offset, length: length)
-        guard let shared = bitmap.shared(in: range) else {
+        guard var shared = bitmap.shared(in: range) else {
             withdraw(ticket)
             return .go
         }
+        shared.count = min(shared.count, WriteQueries.maximumAtOnce(bitmap.chunkSize))
         if let code = queries.wait(ticket, for: shared) { return .failed(code: code) }
         if session == .open && queries.hasUnasked { wantsToAsk = true }
         return .hold
@@ -170,8 +171,8 @@ package struct ClientCore: Equatable, Sendable {
 
     mutating func ask() {
         wantsToAsk = false
-        guard session == .open, gate.resumed, barrier == nil else { return }
-        for (request, ranges) in queries.takeUnsent() {
+        guard session == .open, gate.resumed, barrier == nil, let bitmap else { return }
+        for (request, ranges) in queries.takeUnsent(chunkSize: bitmap.chunkSize) {
             actions.append(.send(.queryWrite(request: request, epoch: gate.adopted.epoch, ranges: ranges)))
         }
     }

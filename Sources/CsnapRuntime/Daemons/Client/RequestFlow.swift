@@ -40,8 +40,9 @@ package final class RequestFlow {
         case now
     }
 
-    /// Trims and zeroes go through the gate in pieces of this, so that it never waits long for one.
-    private static let maximumPiece: UInt32 = 32 << 20
+    /// Trims and zeroes go through the gate in pieces of this, cut at its multiples, so that it never waits long for
+    /// one, and each is one question to the server.
+    private static let maximumPiece: UInt32 = 4 << 20
 
     let memory: ConnectionMemory
     let mailbox: Mailbox
@@ -149,7 +150,9 @@ package final class RequestFlow {
             monitor.mayRead(connection) ? operate(index) : hold(index)
         case .write, .flush: enter(index, length: command.length, again: again)
         case .trim, .writeZeroes:
-            enter(index, length: min(command.length - requests[index].done, Self.maximumPiece), again: again)
+            let done = requests[index].done
+            let toNext = Self.maximumPiece - UInt32((command.offset + UInt64(done)) % UInt64(Self.maximumPiece))
+            enter(index, length: min(command.length - done, toNext), again: again)
         }
     }
 

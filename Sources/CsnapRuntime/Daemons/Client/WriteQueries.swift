@@ -33,11 +33,12 @@ struct WriteQueries: Equatable, Sendable {
 
     /// Writes asked for in one query: a frame holds far more ranges (`SessionWire.maximumRanges`).
     private static let maximumTogether = 1024
-    /// Chunks of one query, if it is for several writes; and of all that are unanswered, if there are several. A
-    /// snapshot that is being made waits for what was asked before.
-    private static let chunksTogether: UInt64 = 1024
-    private static let chunksAsked: UInt64 = 4096
-    private static let chunksAlways: UInt64 = 64
+    /// Bytes of one query, but a chunk at least; and of all that are unanswered. The store carries out one order after
+    /// the other: other nodes' writes wait for what was asked before, and so does a snapshot that is being made.
+    private static let bytesTogether: UInt64 = 4 << 20
+    private static let bytesAsked: UInt64 = 32 << 20
+    /// Of a query that may come on top of these, up to as many again.
+    private static let bytesSmall: UInt64 = 256 << 10
     /// Unanswered queries: a quarter of what a server lets wait (`SessionLimits.waitingQueries`).
     private static let maximumQueries = 256
 
@@ -87,10 +88,10 @@ struct WriteQueries: Equatable, Sendable {
     }
 
     /// All queries to send now, in the order of their ids.
-    mutating func takeUnsent() -> [(request: UInt64, ranges: [ChunkRange])] {
+    mutating func takeUnsent(chunkSize: UInt32) -> [(request: UInt64, ranges: [ChunkRange])] {
         hasUnasked = false
         for (ticket, entry) in waiting where entry.state == .unasked(alone: true) {
-            guard queries.count < Self.maximumQueries, hasBudget || entry.range.count <= Self.chunksAlways else {
+            guard queries.count < Self.maximumQueries, UInt64(entry.range.count) <= budget(chunkSize) else {
                 hasUnasked = true
                 continue
             }
@@ -101,12 +102,11 @@ struct WriteQueries: Equatable, Sendable {
         // Small ones first: of these some are asked for whatever waits.
         together.sort { $0.1.range.count < $1.1.range.count }
         while !together.isEmpty {
-            let hasBudget = hasBudget
-            let limit = hasBudget ? Self.chunksTogether : Self.chunksAlways
+            let limit = budget(chunkSize)
             var chunks: UInt64 = 0
             let count = together.prefix(Self.maximumTogether).prefix { entry in
-                defer { chunks += UInt64(entry.1.range.count) }
-                return chunks + UInt64(entry.1.range.count) <= limit || (chunks == 0 && hasBudget)
+                chunks += UInt64(entry.1.range.count)
+                return chunks <= limit
             }.count
             guard queries.count < Self.maximumQueries, count > 0 else {
                 hasUnasked = true
@@ -126,9 +126,15 @@ struct WriteQueries: Equatable, Sendable {
         return unsent
     }
 
-    /// Else only what is small is asked for: what waits may wait for room, and a small one needs none, perhaps.
-    private var hasBudget: Bool {
-        queries.values.reduce(UInt64(0)) { $0 + $1.ranges.chunkCount } < Self.chunksAsked
+    /// Chunks of one write that are asked for at once; the rest when these are granted.
+    static func maximumAtOnce(_ chunkSize: UInt32) -> UInt32 { UInt32(max(1, bytesTogether / UInt64(chunkSize))) }
+
+    /// Chunks of the next query. When much is asked for, only what is small is asked for besides: what waits may wait
+    /// for room, and a small one needs none, perhaps.
+    private func budget(_ chunkSize: UInt32) -> UInt64 {
+        let asked = queries.values.reduce(UInt64(0)) { $0 + $1.ranges.chunkCount } * UInt64(chunkSize)
+        if asked < Self.bytesAsked { return UInt64(Self.maximumAtOnce(chunkSize)) }
+        return asked < 2 * Self.bytesAsked ? max(1, Self.bytesSmall / UInt64(chunkSize)) : 0
     }
 
     /// The ranges of a granted query, once; nil for an unknown or answered one.

@@ -39,8 +39,8 @@ final class StoreKeeper: Sendable {
         var orders: [Order] = []
 
         /// The first orders, as many as go together.
-        mutating func takeWork() -> (work: StoreWork, tickets: [UInt64])? {
-            guard let work = StoreWork(first: orders.lazy.map { $0.order }) else { return nil }
+        mutating func takeWork(_ chunkSize: UInt32) -> (work: StoreWork, tickets: [UInt64])? {
+            guard let work = StoreWork(first: orders.lazy.map { $0.order }, chunkSize: chunkSize) else { return nil }
             let tickets = orders.prefix(work.count).map { $0.ticket }
             orders.removeFirst(work.count)
             return (work, tickets)
@@ -165,6 +165,7 @@ final class StoreKeeper: Sendable {
     /// Until the process ends, or the store fails.
     private func serve(_ store: inout VolumeStore) {
         var freed = store.freeStamp
+        let chunkSize = store.about.chunkSize
         var watch = SpaceWatch()
         while true {
             var polled = pollfd(fd: work.descriptor, events: Int16(POLLIN), revents: 0)
@@ -175,7 +176,7 @@ final class StoreKeeper: Sendable {
             var left = inbox.withLock { $0.orders.count }
             watch.isDue = watch.isDue || left > 0 || store.needsMaintenance
             do throws(StoreError) {
-                while left > 0, let (work, tickets) = inbox.withLock({ $0.takeWork() }) {
+                while left > 0, let (work, tickets) = inbox.withLock({ $0.takeWork(chunkSize) }) {
                     left -= tickets.count
                     let results = try watched { () throws(StoreError) in try Self.carryOut(work, &store) }
                     tell(zip(tickets, results).map { .completed(ticket: $0, $1) })
