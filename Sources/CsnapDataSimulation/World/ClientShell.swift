@@ -143,7 +143,7 @@ final class ClientShell {
             read.failed(code)
         case .written(let id): wrote(id)
         case .exports(let entries, _): exports = entries
-        case .changes, .readData, .grown: break
+        case .changes, .readData, .grown, .offer: break
         case .note(let note): world.note(33, uuid.high, uuid.low, "client \(name): \(note.text)")
         }
     }

@@ -134,6 +134,12 @@ import Testing
         let peer = NBDPeer(rig.socket)
         peer.write(block, at: 0)
         #expect(peer.reply() == 5)
+        rig.server.set { $0.error = 1 }
+        peer.write(block, at: 65536)
+        #expect(peer.reply() == UInt32(ENOSPC), "behind what the store knows of the origin")
+        for cause in ["the server cannot read its origin there", "`csnapctl volume resize v`"] {
+            #expect(eventually { rig.log.all.count { $0.contains("a write fails: ") && $0.contains(cause) } == 1 })
+        }
         rig.server.set { $0.error = nil }
         peer.write(block, at: 0)
         #expect(peer.reply() == 0)

@@ -107,6 +107,23 @@ import Testing
         #expect(Core.write(&core, chunk: 3) == .go)
     }
 
+    /// The device grew before `volume resize`: what lies behind the store's size could not be saved.
+    @Test func noMoreIsOfferedThanTheStoreKnows() {
+        var core = Core.greeting(Core.first)
+        guard case .welcome(var welcome) = Core.welcome(Core.first) else { return }
+        let whole = core.originSize
+        welcome.originSize = whole / 2
+        core.receive(.welcome(welcome), now: Core.at(0))
+        let actions = core.takeActions()
+        #expect(actions.contains(.offer(whole / 2)))
+        let notes = actions.compactMap { if case .note(let note) = $0 { note.text } else { nil } }
+        #expect(notes.contains { $0.contains("`csnapctl volume resize v`") }, "\(notes)")
+        core.receive(.barrierBegin(Self.attempt), now: Core.at(1))
+        core.flushed(Self.attempt, error: 0, sample: 7)
+        core.receive(.barrierEnd(Self.attempt, generation: 1, originSize: whole), now: Core.at(1))
+        #expect(core.takeActions().contains(.grown(whole)), "and it is offered when the store knows it")
+    }
+
     @Test func anAbortedBarrierKeepsTheBitmap() {
         var core = Self.acknowledged()
         core.receive(.barrierEnd(Self.attempt, generation: 1), now: Core.at(1))

@@ -77,6 +77,16 @@ extension ClientCore {
         actions.append(.grown(size))
     }
 
+    /// The device has grown, and the store does not know it yet: nothing behind its size could be saved.
+    mutating func shrink(to size: UInt64) {
+        note(
+            .other,
+            "the origin has \(originSize) bytes, of which the store knows \(size), and no more are offered: "
+                + "`csnapctl volume resize \(volume)` if it has grown")
+        originSize = size
+        actions.append(.offer(size))
+    }
+
     mutating func leaveBarrier() {
         guard barrier != nil else { return }
         barrier = nil

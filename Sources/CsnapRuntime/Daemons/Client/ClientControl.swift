@@ -96,8 +96,9 @@ final class ClientControl {
         case .changes(let id, let changes): snapshots.changed(id, changes)
         case .readData(let id, let bytes): snapshots.received(id, bytes)
         case .exports(let entries, let chunkSize): snapshots.offer(entries, chunkSize: chunkSize)
+        case .offer(let size): _ = snapshots.offerOrigin(upTo: size)
         case .grown(let size):
-            let seen = snapshots.originHasGrown(to: size)
+            let seen = snapshots.offerOrigin(upTo: size)
             let remedy = "give it the same size, or correct its path"
             let words =
                 seen < size

@@ -156,9 +156,7 @@ extension ClientCore {
             if SessionMutants.active(.bitmapKeptAtWelcome), let old { bitmap?.insert(allOf: old) }
             queries.askAgain()
         }
-        if welcome.originSize < originSize {
-            note(.other, "the store knows \(welcome.originSize) bytes of an origin of \(originSize)")
-        }
+        if welcome.originSize < originSize { shrink(to: welcome.originSize) }
         session = .open
         saidFailure = nil
         pingAt = now + Self.pingPeriod
@@ -183,6 +181,7 @@ extension ClientCore {
             switch SessionQueryError(rawValue: code) {
             case .originFailed: "the server cannot read its origin there"
             case .storeDamaged: "what the store says of the place is damaged"
+            case .outOfRange: "it lies behind what the store knows of the origin (`csnapctl volume resize \(volume)`)"
             default: "the server refuses it, error \(code)"
             }
         note(.other, "a write fails: \(cause); the log of the server of \(gate.adopted.text) says more")

@@ -30,6 +30,8 @@ package struct ClientCore: Equatable, Sendable {
         case exports([SnapshotEntry], chunkSize: UInt32)
         /// The origin has so many bytes now: offered to those who connect from now on.
         case grown(UInt64)
+        /// So much of the origin is offered to those who connect from now on.
+        case offer(UInt64)
         case note(ClientNote)
     }
 
@@ -54,7 +56,7 @@ package struct ClientCore: Equatable, Sendable {
     package let volume: String
     package let processID: UInt32
     package let machine: MachineIdentity
-    /// Bytes, of the local device.
+    /// Bytes, of the local device; of these, from WELCOME on, those that the store knows.
     package internal(set) var originSize: UInt64
 
     var agent: NodeBoot?

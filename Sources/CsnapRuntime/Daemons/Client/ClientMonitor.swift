@@ -1,5 +1,6 @@
 import CShims
 import CsnapCore
+import CsnapSession
 import Glibc
 import Synchronization
 
@@ -183,8 +184,8 @@ package final class ClientMonitor: @unchecked Sendable {
         case go(Pass)
         /// It is held, and the connection will be woken.
         case hold
-        /// The server could not copy out a chunk of this write.
-        case failed(code: UInt16)
+        /// The server could not copy out a chunk of this write: an errno.
+        case failed(Int32)
     }
 
     /// A write, trim or write-zeroes; `length` 0 is a flush. `ticket` names it while it waits; one that was held asks
@@ -203,7 +204,8 @@ package final class ClientMonitor: @unchecked Sendable {
         case .hold:
             waiting |= 1 << UInt64(connection)
             return .hold
-        case .failed(let code): return .failed(code: code)
+        // There is no room behind what the store knows of the origin.
+        case .failed(let code): return .failed(code == SessionQueryError.outOfRange.rawValue ? ENOSPC : EIO)
         }
     }
 

@@ -166,7 +166,7 @@ package final class RequestFlow {
             requests[index].pass = pass
             operate(index)
         case .hold: hold(index)
-        case .failed: fail(index, EIO)
+        case .failed(let code): fail(index, code)
         }
     }
 

@@ -99,7 +99,7 @@ final class SnapshotReader: Sendable {
     }
 
     /// Those who connect from now on see it; not more than this node's device has, which is returned.
-    func originHasGrown(to size: UInt64) -> UInt64 {
+    func offerOrigin(upTo size: UInt64) -> UInt64 {
         let seen = min(size, origin.currentSize)
         exports.insert(ServedExport(export: origin.export(of: volume, size: seen)))
         return seen
