@@ -147,11 +147,12 @@ package struct SessionTable: Equatable, Sendable {
 
     // MARK: What connections do
 
+    /// Who has been a stranger for longest makes room: a client says hello at once.
     package mutating func opened(_ id: ConnectionID) -> [SessionAction] {
-        let strangers = connections.values.reduce(0) { $0 + ($1 == .stranger ? 1 : 0) }
-        guard strangers < limits.strangers else { return [.close(id, .tooManyStrangers)] }
+        let strangers = connections.filter { $0.1 == .stranger }.map { $0.0 }
         connections[id] = .stranger
-        return []
+        guard strangers.count >= limits.strangers, let oldest = strangers.first else { return [] }
+        return end(oldest, .tooManyStrangers)
     }
 
     /// The connection is gone, whoever ended it.
