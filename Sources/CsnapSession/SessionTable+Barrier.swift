@@ -6,6 +6,13 @@ extension SessionTable {
         _ volumes: [Int], isSeveral: Bool, name: String, uuid: Bits128, priority: Int32, _ answer: CommandAnswer
     ) -> [SessionAction] {
         guard SnapshotName.isValid(name) else { return refusal(.badName, name, answer) }
+        if let id = volumes.first.flatMap({ self.volumes[$0].barrier }), let barrier = barriers[id],
+            barrier.isMade(by: uuid, of: volumes, isSeveral: isSeveral)
+        {
+            // The same command, on a new connection.
+            barriers[id]?.answer = answer
+            return []
+        }
         for volume in volumes where self.volumes[volume].barrier != nil {
             return refusal(.busy, self.volumes[volume].about.name, answer)
         }

@@ -20,6 +20,8 @@ extension SessionTable {
         if volumes[volume].newest[node]?.succeeds(hello) == true, !SessionMutants.active(.lateClientHeard) {
             return refuse(id, .succeeded)
         }
+        // Another client may have another disk; the same one, on a new connection, has what it had.
+        if volumes[volume].newest[node]?.client != hello.client { volumes[volume].strangers.removeAll { $0 == node } }
         volumes[volume].newest[node] = NewestClient(hello)
         var actions = endEarlier(of: node, volume)
         if !SessionMutants.active(.holdsKeptAtHello) {
@@ -114,7 +116,6 @@ extension SessionTable {
             volumes[session.volume].full[ticket] = nil
         }
         volumes[session.volume].fullBranches[id] = nil
-        volumes[session.volume].strangers.removeAll { $0 == session.owner.process.node }
         if SessionMutants.active(.holdsEndWithConnection) {
             volumes[session.volume].holds.drop(clientOf: session.owner.process.node)
         }

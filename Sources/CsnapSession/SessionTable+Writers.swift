@@ -22,6 +22,7 @@ extension SessionTable {
     /// Nothing of this client is at the disk. If no other of its writer is here, the writer is cleared.
     mutating func byeOf(_ session: Session) -> [SessionAction] {
         let volume = session.volume
+        volumes[volume].strangers.removeAll { $0 == session.owner.process.node }
         if !SessionMutants.active(.holdsKeptAtBye) { volumes[volume].holds.drop(clientOf: session.owner.process.node) }
         let woken = holdsChanged(volume)
         return woken + (hasConnection(of: session.writer, volume) ? [] : clear(session.writer, volume))
@@ -62,6 +63,7 @@ extension SessionTable {
         guard !isOpen, volumes[volume].writers.lastClient(of: proof.writer).map(proof.covers) ?? true else {
             return refusal(.busy, proof.volume, answer)
         }
+        volumes[volume].strangers.removeAll { $0 == proof.process.node }
         volumes[volume].holds.drop { proof.covers($0) }
         let actions = holdsChanged(volume)
         volumes[volume].writers.runs(proof.writer, at: now)

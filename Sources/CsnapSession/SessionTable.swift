@@ -117,6 +117,9 @@ package struct SessionTable: Equatable, Sendable {
         var actions = SessionMutants.active(.strikeKeepsSessions) ? [] : endSessions(of: process, .struck)
         actions.append(.struck(process))
         for volume in volumes.indices {
+            if !sessions(on: [volume]).contains(where: { $0.1.owner.process.node == process.node }) {
+                volumes[volume].strangers.removeAll { $0 == process.node }
+            }
             if !SessionMutants.active(.strikeKeepsHolds) { volumes[volume].holds.drop(process) }
             if isFenced {
                 actions += clearWriters(of: process.node, volume)

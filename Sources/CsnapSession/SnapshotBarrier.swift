@@ -29,7 +29,8 @@ struct SnapshotBarrier: Equatable, Sendable {
     let volumes: [Int]
     /// Whether the answer names the volumes.
     let isSeveral: Bool
-    let answer: CommandAnswer
+    /// Of its last sending.
+    var answer: CommandAnswer
     let begun: Instant
     var phase = Phase.finding
     /// From BEGIN on.
@@ -51,6 +52,10 @@ struct SnapshotBarrier: Equatable, Sendable {
     var originSize: UInt64 = 0
     /// Why it is not made.
     var refusal: CommandOutcome?
+
+    func isMade(by command: Bits128, of volumes: [Int], isSeveral: Bool) -> Bool {
+        !isResize && uuid == command && self.isSeveral == isSeveral && self.volumes.sorted() == volumes.sorted()
+    }
 
     struct Sample: Equatable, Sendable {
         var volume: Int

@@ -42,7 +42,7 @@ struct SnapshotBarrierTests {
         #expect(try VolumeReportTests.report(&rig).strangers == [])
     }
 
-    @Test("a node that had another disk is no stranger when its client has gone")
+    @Test("a node that had another disk is a stranger until its client has gone, or another one has come")
     func otherDiskGone() throws {
         var rig = Rig()
         _ = rig.create()
@@ -51,8 +51,36 @@ struct SnapshotBarrierTests {
             for id in 1...3 as ClosedRange<UInt64> { _ = rig.acknowledge(attempt, origin: 0, on: id) }
         }
         #expect(try VolumeReportTests.report(&rig).strangers == [NodeID(1), NodeID(2), NodeID(3)])
-        _ = rig.served.closed(ConnectionID(2))
+        _ = rig.served.closed(ConnectionID(1))
+        _ = rig.join(Rig.nodes[0], on: 11)
+        #expect(try VolumeReportTests.report(&rig).strangers == [NodeID(1), NodeID(2), NodeID(3)], "the same client")
+        _ = rig.served.received(.bye, on: ConnectionID(2))
         #expect(try VolumeReportTests.report(&rig).strangers == [NodeID(1), NodeID(3)])
+        _ = rig.served.closed(ConnectionID(11))
+        _ = rig.join(Rig.nodes[0], client: 33, on: 13)
+        #expect(try VolumeReportTests.report(&rig).strangers == [NodeID(3)])
+        _ = rig.served.strike(Rig.nodes[2])
+        #expect(try VolumeReportTests.report(&rig).strangers == [])
+    }
+
+    @Test("a command that is sent again on a new connection takes over the answer of the snapshot that is being made")
+    func sentAgain() {
+        var rig = Rig()
+        _ = rig.create()
+        _ = rig.served.closed(Rig.commander)
+        let again = ConnectionID(19)
+        _ = rig.served.opened(again)
+        _ = rig.served.received(SessionTableTests.hello(Rig.nodes[0], volume: "", image: "commands"), on: again)
+        func create(_ uuid: Bits128) -> [SessionAction] {
+            let command = SnapshotCommand.create(volume: "data", name: "monday", uuid: uuid)
+            return rig.served.received(.command(request: 8, epoch: Rig.tenure.epoch, command), on: again)
+        }
+        #expect(create(Rig.uuid) == [], "it waits")
+        let busy = ServerFrame.outcome(request: 8, epoch: Rig.tenure.epoch, .refused(.busy, culprit: "data"))
+        #expect(create(Bits128(high: 8, low: 8)) == [.send(busy, to: again)], "another command")
+        let made = ServerFrame.outcome(request: 8, epoch: Rig.tenure.epoch, .snapshot(Rig.made))
+        let last = (1...3).flatMap { rig.acknowledge(on: $0) }
+        #expect(last.contains(.send(made, to: again)), "\(last)")
     }
 
     @Test("the second look has a second of its own, however long the store took for the first")
@@ -276,7 +304,8 @@ struct SnapshotBarrierTests {
     func refusals() {
         var rig = Rig()
         _ = rig.create()
-        #expect(rig.create(request: 2) == [Rig.outcome(.refused(.busy, culprit: "data"), request: 2)])
+        let other = Bits128(high: 8, low: 8)
+        #expect(rig.create(request: 2, uuid: other) == [Rig.outcome(.refused(.busy, culprit: "data"), request: 2)])
         _ = rig.served.pass(.seconds(1))
         for name in ["", "-x", ".x", "a b", "a/b", String(repeating: "a", count: 65), "ä"] {
             #expect(rig.create(name) == [Rig.outcome(.refused(.badName, culprit: name))])

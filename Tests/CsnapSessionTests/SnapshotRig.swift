@@ -45,8 +45,10 @@ struct SnapshotRig {
         served.received(.endRead(request: request, epoch: Self.tenure.epoch), on: ConnectionID(id))
     }
 
-    mutating func create(_ name: String = "monday", request: UInt64 = 1) -> [SessionAction] {
-        let command = SnapshotCommand.create(volume: "data", name: name, uuid: Self.uuid)
+    mutating func create(
+        _ name: String = "monday", request: UInt64 = 1, uuid: Bits128 = uuid
+    ) -> [SessionAction] {
+        let command = SnapshotCommand.create(volume: "data", name: name, uuid: uuid)
         return served.received(
             .command(request: request, epoch: Self.tenure.epoch, command), on: Self.commander)
     }
