@@ -209,6 +209,19 @@ struct Misbehaviour: Sendable, CustomTestStringConvertible {
         #expect(rig.stop())
     }
 
+    /// More programs than there are places: who is turned away finds out why in the log, once a minute.
+    @Test func oneTooManyIsNoted() throws {
+        let rig = try ClientRig()
+        var peers = (0..<64).map { _ in NBDPeer(rig.socket) }
+        #expect(peers.allSatisfy { $0.isOpen })
+        peers += (0..<2).map { _ in NBDPeer(rig.socket) }
+        #expect(!peers[64].isOpen && !peers[65].isOpen)
+        let notes = rig.log.all.filter { $0.contains("64 programs are connected") }
+        #expect(notes.count == 1 && notes[0].contains(rig.socket), "\(rig.log.all)")
+        for peer in peers { peer.end() }
+        #expect(rig.stop())
+    }
+
     /// Held requests of peers that left free their places: more come and go than there are.
     @Test(arguments: DiskEngine.allCases) func heldRequestsOfTheGoneAreForgotten(engine: DiskEngine) throws {
         let rig = try ClientRig(engine: engine)

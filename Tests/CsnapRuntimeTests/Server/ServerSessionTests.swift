@@ -1,6 +1,7 @@
 import CsnapCore
 import CsnapRuntime
 import CsnapSession
+import Glibc
 import Testing
 
 /// Sessions of a real csnap-server process.
@@ -63,6 +64,33 @@ struct ServerSessionTests {
 
     private func isWelcome(_ session: TestSession, _ process: NodeBoot = ServerFixture.node) throws -> Bool {
         if case .welcome = try session.hello(process) { true } else { false }
+    }
+
+    /// What the stores say while the gate is closed is queued all at once when it opens.
+    @Test("a client that reads is not cut off for what comes at once")
+    func burst() throws {
+        let fixture = try ServerFixture()
+        let (client, commander) = try ServerSnapshotTests.start(fixture)
+        try ServerSnapshotTests.makeMonday(fixture, client, commander)
+        let now = BootClock.now()
+        for round in 0..<20 as Range<UInt64> {
+            for request in 0..<7 as Range<UInt64> {
+                try client.send(
+                    .readData(
+                        request: 100 + 10 * round + request, epoch: Self.tenure.epoch, snapshot: 1,
+                        offset: request << 16, length: 64 << 10))
+            }
+            fixture.tell(.lease(soft: now, hard: now + .seconds(900)))
+            usleep(50_000)
+            fixture.tell(.lease(soft: now + .seconds(600), hard: now + .seconds(900)))
+            for request in 0..<7 as Range<UInt64> {
+                let heard = try client.hear()
+                guard case .data(100 + 10 * round + request, _, let bytes) = heard, bytes.count == 64 << 10 else {
+                    Issue.record("round \(round), request \(request): \(heard.map { "\($0)" } ?? "it is cut off")")
+                    return
+                }
+            }
+        }
     }
 
     @Test("who has another key, sends garbage or floods is cut off; the others go on")

@@ -51,7 +51,8 @@ package final class ClientDaemon: Sendable {
             listener = try NBDListener(
                 path: options.runtime.volumeSocket(options.volume),
                 context: ConnectionContext(
-                    monitor: monitor, watch: watch, device: device, pool: pool, exports: exports, engine: engine))
+                    monitor: monitor, watch: watch, device: device, pool: pool, exports: exports, engine: engine),
+                log: log)
         } catch {
             throw .system(error)
         }

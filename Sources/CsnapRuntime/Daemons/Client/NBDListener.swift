@@ -1,4 +1,5 @@
 import CShims
+import CsnapCore
 import Glibc
 import NBDProtocol
 import Synchronization
@@ -13,10 +14,17 @@ final class NBDListener: Sendable {
     private let descriptor: Int32
     private let context: ConnectionContext
     private let numbers = Mutex([Bool](repeating: false, count: maximumConnections))
+    private let log: @Sendable (ClientNote) -> Void
+    /// That there was no place is said at most so often.
+    private static let sayingPeriod = Interval.seconds(60)
+    private let saidAt = Mutex(Instant.distantPast)
 
     /// Replaces whatever lies at `path`: only the holder of the volume's lock may do so.
-    init(path: String, context: ConnectionContext) throws(SystemError) {
+    init(
+        path: String, context: ConnectionContext, log: @escaping @Sendable (ClientNote) -> Void
+    ) throws(SystemError) {
         self.path = path
+        self.log = log
         self.context = context
         let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
         descriptor = socket(AF_UNIX, kind, 0)
@@ -60,13 +68,31 @@ final class NBDListener: Sendable {
         }
     }
 
+    private func sayFull() {
+        let now = BootClock.now()
+        let isNews = saidAt.withLock { last in
+            guard now - last >= Self.sayingPeriod else { return false }
+            last = now
+            return true
+        }
+        guard isNews else { return }
+        log(
+            ClientNote(
+                .other,
+                "\(Self.maximumConnections) programs are connected, as many as may be, and one more was turned away; "
+                    + "`ss -xp` names who is connected to \(path)"))
+    }
+
     private func serve(_ peer: Int32) -> Bool {
         let number = numbers.withLock { used -> Int? in
             guard let free = used.firstIndex(of: false) else { return nil }
             used[free] = true
             return free
         }
-        guard let number else { return false }
+        guard let number else {
+            sayFull()
+            return false
+        }
         let started = Threads.start(stackSize: Self.stackSize) { [self] in
             try? NBDConnection(socket: peer, number: number, context: context).run()
             close(peer)

@@ -335,12 +335,10 @@ final class ServerLoop {
 
     private func send(_ frame: ServerFrame, _ id: ConnectionID) {
         if case .welcome = frame { connections[id]?.isWelcome = true }
-        if connections[id]?.send(frame, now: BootClock.now()) == false {
-            lose(id, "it does not read what it asked for")
-        }
+        if connections[id]?.send(frame, now: BootClock.now()) == false { flushOrLose(id) }
     }
 
-    private func flush(_ id: ConnectionID) {
+    func flush(_ id: ConnectionID) {
         guard resources.gate.mayServe(BootClock.now()) else { return }
         if connections[id]?.flush(now: BootClock.now()) == true { resources.record.served(at: BootClock.now()) }
         guard let connection = connections[id] else { return }
@@ -366,7 +364,7 @@ final class ServerLoop {
         forget(id)
     }
 
-    private func lose(_ id: ConnectionID, _ reason: String) {
+    func lose(_ id: ConnectionID, _ reason: String) {
         guard connections[id] != nil else { return }
         // Each command's is: what a client's end means, its agent and the table say.
         logger.debug("connection \(id.value) lost: \(reason)", metadata: id.field)

@@ -42,6 +42,7 @@ struct SessionConnection {
     }
 
     var wantsToSend: Bool { !outgoing.isEmpty }
+    var isOverfull: Bool { outgoing.count > Self.outgoingLimit }
     var mayRead: Bool { !isClosing && outgoing.count < Self.highWater }
 
     /// It has waited too long: without hello, or for the client to read.
@@ -76,7 +77,7 @@ struct SessionConnection {
         guard seal.isReady else { return true }
         if outgoing.isEmpty { progressAt = now }
         outgoing += seal.seal(frame.bytes)
-        return outgoing.count <= Self.outgoingLimit
+        return !isOverfull
     }
 
     /// One send(2) of what is queued: true if it took some. An error shows at the next reading.
