@@ -34,6 +34,11 @@ extension SessionTable {
         case .delete(_, let name, let uuid):
             // Until all volumes have theirs, the one that decides must show it.
             if let id = volumes[volume].barrier, barriers[id]?.name == name { return refusal(.busy, name, answer) }
+            let untold = untold(volume)
+            guard untold.isEmpty else {
+                let words = Self.words(untold) + (untold.count == 1 ? " has" : " have")
+                return refusal(.inUse, "\(name): \(words) not said yet what is open there", answer)
+            }
             order = .delete(name: name, uuid: uuid, inUse: uses(volume))
         case .branch(_, let from, let name, let uuid):
             guard SnapshotName.isValid(name) else { return refusal(.badName, name, answer) }

@@ -132,6 +132,11 @@ extension SessionTable {
 
     // MARK: Holds and reuse
 
+    /// Who has not said yet what is open there, since its session began: perhaps the one that is to be deleted.
+    func untold(_ volume: Int) -> [NodeID] {
+        sessions(on: [volume]).filter { $0.1.openImages == nil }.map { $0.1.owner.process.node }
+    }
+
     /// What is read just now may not be deleted, nor what a program has open.
     func uses(_ volume: Int) -> [SnapshotUse] {
         var readers = volumes[volume].holds.readers
@@ -141,7 +146,7 @@ extension SessionTable {
         }
         var holders = SortedTable<UInt64, [NodeID]>()
         for (_, session) in sessions(on: [volume]) {
-            for image in session.openImages { ReadHolds.note(session.owner, of: image, in: &holders) }
+            for image in session.openImages ?? [] { ReadHolds.note(session.owner, of: image, in: &holders) }
         }
         var uses: [SnapshotUse] = []
         for (users, one, several) in [(holders, " has it open", " have it open"), (readers, " reads it", " read it")] {

@@ -64,8 +64,8 @@ package struct SessionTable: Equatable, Sendable {
         var early: [ClientFrame] = []
         /// Requests of writes that are not answered.
         var writes: [UInt64] = []
-        /// Snapshots and branches that programs have open there.
-        var openImages: [UInt64] = []
+        /// Snapshots and branches that programs have open there; nil: it has not said yet.
+        var openImages: [UInt64]?
     }
 
     /// For whom an order is.

@@ -11,6 +11,8 @@ struct SnapshotRig {
     static let attempt = BarrierAttempt(tenure: tenure, counter: 1)
 
     var served: ServedTable
+    /// As clients do at once after their WELCOME.
+    var saysWhatIsOpen = true
 
     init(limits: SessionLimits = SessionLimits()) {
         served = SessionTableTests.table(limits: limits, admitted: Self.nodes)
@@ -26,7 +28,11 @@ struct SnapshotRig {
     ) -> [SessionAction] {
         let opened = served.opened(ConnectionID(id))
         let hello = SessionTableTests.hello(node, client: client ?? UInt64(node.node.value), kernel: kernel)
-        return opened + served.received(hello, on: ConnectionID(id))
+        let greeted = served.received(hello, on: ConnectionID(id))
+        let isWelcome = greeted.contains { if case .send(.welcome, ConnectionID(id)) = $0 { true } else { false } }
+        guard isWelcome, saysWhatIsOpen else { return opened + greeted }
+        return opened + greeted
+            + served.received(.openImages(epoch: Self.tenure.epoch, []), on: ConnectionID(id))
     }
 
     mutating func write(_ request: UInt64, chunk: UInt64 = 0, on id: UInt64) -> [SessionAction] {

@@ -95,4 +95,23 @@ struct VolumeReportTests {
         open([], on: 1)
         #expect(used() == [])
     }
+
+    @Test("a client that has not said yet what is open there may have anything open")
+    func deletedBeforeItIsToldWhatIsOpen() {
+        var rig = Rig()
+        _ = rig.served.closed(ConnectionID(2))
+        rig.saysWhatIsOpen = false
+        _ = rig.join(Rig.nodes[1], on: 12)
+        func delete() -> [SessionAction] {
+            let delete = SnapshotCommand.delete(volume: "data", name: "monday")
+            return rig.served.received(.command(request: 2, epoch: Rig.tenure.epoch, delete), on: Rig.commander)
+        }
+        let refused = CommandOutcome.refused(.inUse, culprit: "monday: node 2 has not said yet what is open there")
+        #expect(delete() == [Rig.outcome(refused, request: 2)])
+        #expect(!rig.served.orders.contains { if case .delete = $0 { true } else { false } })
+        _ = rig.served.received(.openImages(epoch: Rig.tenure.epoch, [3]), on: ConnectionID(12))
+        _ = delete()
+        let use = SnapshotUse(number: 3, culprit: "node 2 has it open")
+        #expect(rig.served.orders.last == .delete(name: "monday", inUse: [use]))
+    }
 }

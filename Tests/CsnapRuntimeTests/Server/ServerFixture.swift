@@ -246,7 +246,12 @@ final class TestSession {
                     machineID: Bits128(high: 2, low: UInt64(process.node.value)),
                     kernelBootID: Bits128(high: 3, low: 3),
                     volume: volume, image: image, tenure: tenure)))
-        return try hear()
+        let answer = try hear()
+        // As clients do at once after their WELCOME.
+        if case .welcome = answer, image == SessionHello.origin {
+            try send(.openImages(epoch: tenure.epoch, []))
+        }
+        return answer
     }
 
     func query(_ request: UInt64) throws {

@@ -170,7 +170,7 @@ extension ClientCore {
         snapshots.sessionOpened()
         askList()
         askNextChanges()
-        if !openImages.isEmpty { tellOpenImages() }
+        tellOpenImages()
     }
 
     /// Once in a session.
