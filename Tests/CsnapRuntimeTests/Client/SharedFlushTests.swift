@@ -64,6 +64,19 @@ import Testing
         #expect(flow.inFlight == 0)
     }
 
+    /// The kernel found no thread for the flush.
+    @Test func aFlushThatWasNotBegunIsNoError() throws {
+        let flow = try DrivenFlow()
+        flow.write(1, durable: true)
+        flow.finish(try flow.operations([.write])[0], 4096)
+        flow.finish(try flow.operations([.flush])[0], -ECANCELED)
+        #expect(flow.answers() == [])
+        flow.finish(try flow.operations([.write])[0], 4096)
+        flow.finish(try flow.operations([.flush])[0], 0)
+        #expect(flow.answers() == [Answer(1)])
+        #expect(flow.inFlight == 0)
+    }
+
     /// A FLUSH of the peer counts for its own answer only; and writes without FUA wait for nobody's flush.
     @Test func othersNeitherWaitNorCount() throws {
         let flow = try DrivenFlow()

@@ -135,3 +135,17 @@ extension RequestFlow {
         understand()
     }
 }
+
+extension NBDError {
+    init(errno code: Int32) {
+        self =
+            switch code {
+            case ENOSPC, EDQUOT, EFBIG: .noSpace
+            case EPERM, EACCES, EROFS: .notPermitted
+            case EINVAL: .invalid
+            case ENOMEM: .noMemory
+            case EOPNOTSUPP: .unsupported
+            default: .inputOutput
+            }
+    }
+}

@@ -277,7 +277,8 @@ package final class RequestFlow {
         return DiskOperation(request: index, kind: .blocking(work))
     }
 
-    /// What `finished` gets for an operation that came too late to the disk: its request is at the gate again.
+    /// What `finished` gets for an operation that came too late to the disk, or for which the kernel found no thread:
+    /// its request is at the gate again.
     static let cameTooLate = -ECANCELED
 
     /// Does it on a thread of the pool. It may wait long for one, behind calls of a disk that hangs, and meanwhile the
@@ -297,10 +298,7 @@ package final class RequestFlow {
         if requests[index].stage == .flush { return flushed(result) }
         if ending == .now { return leaveGate(index) }
         if result == -EINTR || result == -EAGAIN { return operate(index) }
-        if result == Self.cameTooLate, !isBackend {
-            leaveGate(index)
-            return admit(index)
-        }
+        if result == Self.cameTooLate, !isBackend { return again(index) }
         if result < 0 { return fail(index, -result) }
         if isBackend { return answer(index, status: Int(result)) }
         switch requests[index].command.action {
@@ -313,6 +311,13 @@ package final class RequestFlow {
             admit(index)
         case .blockStatus: answer(index, status: Int(result))
         }
+    }
+
+    /// As if none of its present part had been done.
+    private func again(_ index: Int) {
+        if requests[index].stage == .flush { requests[index].done = 0 }
+        leaveGate(index)
+        admit(index)
     }
 
     private func moved(_ index: Int, _ count: UInt32) {
@@ -332,6 +337,8 @@ package final class RequestFlow {
                 leaveGate(index)
             } else if result == -EINTR || result == -EAGAIN {
                 unflushed.append(index)
+            } else if result == Self.cameTooLate {
+                again(index)
             } else {
                 result < 0 ? fail(index, -result) : answer(index)
             }
@@ -377,19 +384,5 @@ package final class RequestFlow {
         leaveGate(index)
         requests[index].stage = .reply
         replies.append(index)
-    }
-}
-
-extension NBDError {
-    fileprivate init(errno code: Int32) {
-        self =
-            switch code {
-            case ENOSPC, EDQUOT, EFBIG: .noSpace
-            case EPERM, EACCES, EROFS: .notPermitted
-            case EINVAL: .invalid
-            case ENOMEM: .noMemory
-            case EOPNOTSUPP: .unsupported
-            default: .inputOutput
-            }
     }
 }
