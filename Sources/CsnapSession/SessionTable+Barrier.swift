@@ -193,7 +193,12 @@ extension SessionTable {
     /// A snapshot is what the server saves of its origin: of another disk than the clients' it would be of nothing.
     private mutating func compare(_ barrier: inout SnapshotBarrier, _ volume: Int, _ sum: UInt32) {
         let strangers = barrier.samples.filter { $0.volume == volume && $0.sum != sum }.map { $0.node }
-        volumes[volume].strangers = barrier.isRepeated ? strangers : []
+        if barrier.isRepeated {
+            if volumes[volume].strangers.isEmpty { volumes[volume].strangersSince = now }
+            volumes[volume].strangers = strangers
+        } else if strangers.isEmpty {
+            volumes[volume].strangers = []
+        }
         barrier.strangers += strangers
     }
 
@@ -226,7 +231,7 @@ extension SessionTable {
         self.now = now
         var actions: [SessionAction] = []
         for (id, barrier) in barriers where barrier.phase == .gathering && barrier.deadline <= now {
-            actions += finish(id, .refused(.clientLate, culprit: Self.words(barrier.missing.values)))
+            actions += finish(id, .refused(.clientLate, culprit: late(barrier)))
         }
         for volume in volumes.indices {
             if !volumes[volume].full.isEmpty, volumes[volume].fullUntil <= now {
@@ -241,6 +246,20 @@ extension SessionTable {
             }
         }
         return actions
+    }
+
+    /// Whose clients are late; of several volumes, which one's.
+    private func late(_ barrier: SnapshotBarrier) -> String {
+        if !barrier.isSeveral { return Self.words(barrier.missing.values) }
+        let names = missingVolumes(barrier)
+        return Self.list(zip(barrier.missing.values, names).map { "node \($0.value) (\($1))" })
+    }
+
+    /// One for each session that is missing.
+    func missingVolumes(_ barrier: SnapshotBarrier) -> [String] {
+        barrier.missing.keys.map { id in
+            if case .session(let session) = connections[id] { volumes[session.volume].about.name } else { "" }
+        }
     }
 
     /// When `wake` is to be called; nil: not at all.

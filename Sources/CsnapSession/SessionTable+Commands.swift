@@ -183,10 +183,13 @@ extension SessionTable {
         report.holds = volumes[volume].holds.report
         report.lostWriters = lostWriters(volume)
         report.strangers = volumes[volume].strangers
+        if !report.strangers.isEmpty { report.strangersAge = volumes[volume].strangersSince.map { now - $0 } }
         report.revert = volumes[volume].about.revert
+        if report.revert != nil { report.revertAge = now - (volumes[volume].revertSince ?? activeSince ?? now) }
         if let id = volumes[volume].barrier, let barrier = barriers[id] {
             report.barrier = BarrierReport(
-                name: barrier.name, age: now - barrier.begun, missing: barrier.missing.values)
+                name: barrier.name, age: now - barrier.begun, missing: barrier.missing.values,
+                volumes: barrier.isSeveral ? missingVolumes(barrier) : [])
         }
         return .volume(report)
     }

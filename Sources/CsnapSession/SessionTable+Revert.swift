@@ -52,6 +52,7 @@ extension SessionTable {
         if isBegin { volumes[volume].reserved = nil }
         switch result {
         case .reverting(let revert):
+            if volumes[volume].about.revert == nil { volumes[volume].revertSince = now }
             volumes[volume].about.revert = revert
             let outcome = revert.map { CommandOutcome.reverting($0) } ?? .done
             return admitWaiting(volume) + self.answer(answer, outcome)

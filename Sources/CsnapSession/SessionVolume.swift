@@ -83,6 +83,9 @@ struct VolumeState: Equatable, Sendable {
     var isStill = false
     /// Whose origin was another disk than the server's when it was compared last.
     var strangers: [NodeID] = []
+    var strangersSince: Instant?
+    /// When the revert was begun; nil: before service began here.
+    var revertSince: Instant?
     /// A revert by this node is about to begin.
     var reserved: NodeID?
     /// Writes whose chunks are copied out and that wait for a hold to end, by ticket.
@@ -104,7 +107,8 @@ struct VolumeState: Equatable, Sendable {
     static func == (left: VolumeState, right: VolumeState) -> Bool {
         left.about == right.about && left.holds == right.holds && left.writers == right.writers
             && left.newest == right.newest && left.lost == right.lost
-            && left.isStill == right.isStill && left.strangers == right.strangers && left.reserved == right.reserved
+            && left.isStill == right.isStill && left.reserved == right.reserved && left.strangers == right.strangers
+            && left.strangersSince == right.strangersSince && left.revertSince == right.revertSince
             && left.barrier == right.barrier
             && left.heldUp == right.heldUp && left.full == right.full && left.fullUntil == right.fullUntil
             && left.fullBranches == right.fullBranches

@@ -200,8 +200,10 @@ extension VolumeReport: WireValue {
         writer.list(holds)
         writer.list(lostWriters)
         writer.list(strangers)
+        writer.optional(strangersAge)
         writer.optional(barrier)
         writer.optional(revert)
+        writer.optional(revertAge)
     }
 
     package init(from reader: inout ByteReader) throws(WireError) {
@@ -215,8 +217,10 @@ extension VolumeReport: WireValue {
         holds = try reader.list()
         lostWriters = try reader.list()
         strangers = try reader.list()
+        strangersAge = try reader.optional()
         barrier = try reader.optional()
         revert = try reader.optional()
+        revertAge = try reader.optional()
     }
 }
 
@@ -253,12 +257,17 @@ extension BarrierReport: WireValue {
         writer.string(name)
         writer.value(age)
         writer.list(missing)
+        writer.varint(UInt64(volumes.count))
+        for volume in volumes { writer.string(volume) }
     }
 
     package init(from reader: inout ByteReader) throws(WireError) {
         self.init(
             name: try reader.string(limit: SnapshotName.limit), age: try reader.value(),
             missing: try reader.list())
+        let count = try reader.varint()
+        guard count <= UInt64(missing.count) else { throw .tooLarge }
+        for _ in 0..<count { volumes.append(try reader.string(limit: Limits.volumeName)) }
     }
 }
 

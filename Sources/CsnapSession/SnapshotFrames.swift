@@ -211,10 +211,14 @@ package struct VolumeReport: Equatable, Sendable {
     package var lostWriters: [LostWriter] = []
     /// Whose origin was another disk than the server's when it was compared last.
     package var strangers: [NodeID] = []
+    /// For how long this server has known of the first of them.
+    package var strangersAge: Interval?
     /// The snapshot that is being made.
     package var barrier: BarrierReport?
     /// The volume is half reverted.
     package var revert: RevertReport?
+    /// For how long this server has known.
+    package var revertAge: Interval?
 
     package init(
         generation: UInt64, snapshots: UInt32, originSize: UInt64, storeSize: UInt64, storeUsed: UInt64,
@@ -278,11 +282,14 @@ package struct BarrierReport: Equatable, Sendable {
     package var age: Interval
     /// Whose clients have not acknowledged.
     package var missing: [NodeID]
+    /// Of which volume each of them is; none: there is only one.
+    package var volumes: [String]
 
-    package init(name: String, age: Interval, missing: [NodeID]) {
+    package init(name: String, age: Interval, missing: [NodeID], volumes: [String] = []) {
         self.name = name
         self.age = age
         self.missing = missing
+        self.volumes = volumes
     }
 }
 

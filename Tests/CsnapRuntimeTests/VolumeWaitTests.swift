@@ -44,8 +44,12 @@ struct VolumeWaitTests {
     }
 
     @Test("another disk: whose, and where to look") func otherDisk() {
-        let waits = Self.waits { $0.strangers = [NodeID(2), NodeID(3)] }
-        #expect(waits.map(\.kind) == ["originDiffers"] && waits[0].nodes == [2, 3] && waits[0].warning)
+        let waits = Self.waits {
+            $0.strangers = [NodeID(2), NodeID(3)]
+            $0.strangersAge = .seconds(5)
+        }
+        #expect(waits.map(\.kind) == ["originDiffers"] && waits[0].seconds == 5)
+        #expect(waits[0].nodes == [2, 3] && waits[0].warning)
         #expect(waits[0].text.contains("vm-images cannot be made: the origin of node 2, node 3 is another disk"))
         #expect(waits[0].remedy.contains("csnap-client@vm-images"))
     }
@@ -53,16 +57,18 @@ struct VolumeWaitTests {
     @Test("a half reverted volume: to what, by whom, and how to go on") func reverting() {
         let waits = Self.waits {
             $0.revert = RevertReport(uuid: .zero, number: 3, name: "monday", node: NodeID(2), cursor: 7)
+            $0.revertAge = .seconds(90)
         }
-        #expect(waits.map(\.kind) == ["reverting"] && waits[0].nodes == [2])
+        #expect(waits.map(\.kind) == ["reverting"] && waits[0].nodes == [2] && waits[0].seconds == 90)
         #expect(waits[0].remedy.contains("`csnapctl snapshot revert vm-images monday`"))
     }
 
     @Test("a half received volume: by whom, and how to go on or give it up") func receiving() {
         let waits = Self.waits {
             $0.revert = RevertReport(uuid: .zero, number: 0, name: "", node: NodeID(2), cursor: 0)
+            $0.revertAge = .seconds(30)
         }
-        #expect(waits.map(\.kind) == ["receiving"] && waits[0].nodes == [2])
+        #expect(waits.map(\.kind) == ["receiving"] && waits[0].nodes == [2] && waits[0].seconds == 30)
         #expect(waits[0].remedy.contains("`csnapctl snapshot receive --abandon --volume vm-images`"))
     }
 
@@ -72,6 +78,11 @@ struct VolumeWaitTests {
         }
         #expect(waits.map(\.kind) == ["barrier"] && waits[0].nodes == [2])
         #expect(waits[0].text == "Snapshot monday of vm-images is being made: waiting for node 2.")
+        let several = Self.waits {
+            $0.barrier = BarrierReport(
+                name: "monday", age: .milliseconds(500), missing: [NodeID(2), NodeID(2)], volumes: ["logs", "x"])
+        }
+        #expect(several[0].text.contains("waiting for node 2 (logs), node 2 (x)."))
     }
 
     @Test("writes that wait for readers, and for room in the store") func writes() {
@@ -94,8 +105,9 @@ struct VolumeWaitTests {
         let hanging = WaitReport.ofVolume("x", .success(.hanging(.seconds(9))), server: 2)
         #expect(hanging.map(\.kind) == ["storeHangs"] && hanging[0].seconds == 9 && hanging[0].nodes == [2])
         #expect(!hanging[0].warning && hanging[0].text.contains("the store of x"))
-        let silent = WaitReport.ofVolume("x", .failure(.noServer("")), server: 2)
-        #expect(silent.map(\.kind) == ["serverSilent"] && silent[0].remedy.contains("port"))
+        let silent = WaitReport.ofVolume("x", .failure(.noServer("")), server: 2, silent: .seconds(7))
+        #expect(silent.map(\.kind) == ["serverSilent"] && silent[0].seconds == 7)
+        #expect(silent[0].remedy.contains("port"))
     }
 
     static let refusals: [(CommandRefusal, String, [String])] = [

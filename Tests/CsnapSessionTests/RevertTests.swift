@@ -43,7 +43,9 @@ struct RevertTests {
         #expect(rig.join(Rig.nodes[1], on: 12) == [.sessions(Rig.nodes[1], count: 1)], "no welcome, and no record")
         #expect(rig.served.closed(ConnectionID(12)) == [.sessions(Rig.nodes[1], count: 0)])
         _ = rig.join(Rig.nodes[1], on: 12)
-        #expect(try VolumeReportTests.report(&rig).revert == Self.report)
+        _ = rig.served.pass(.seconds(9))
+        let waiting = try VolumeReportTests.report(&rig)
+        #expect(waiting.revert == Self.report && waiting.revertAge == .seconds(9))
         #expect(try VolumeReportTests.report(&rig).lostWriters == [])
         #expect(rig.write(9, on: 1) == [Rig.grant(9, to: 1)], "its own client writes")
         let ended = Self.ask(&rig, Self.end)
@@ -120,7 +122,7 @@ struct RevertTests {
     }
 
     @Test("a successor finds the record: only that node's client is welcome, and another one may go on")
-    func takenOver() {
+    func takenOver() throws {
         var volume = SessionTableTests.volume
         volume.revert = Self.report
         var rig = Rig()
@@ -136,5 +138,7 @@ struct RevertTests {
         #expect(begun.contains(Rig.outcome(.reverting(moved))))
         #expect(rig.write(9, on: 2) == [Rig.grant(9, to: 2)])
         #expect(rig.join(Rig.nodes[0], on: 1) == [.sessions(Rig.nodes[0], count: 1)], "now it is node 1 that waits")
+        _ = rig.served.pass(.seconds(5))
+        #expect(try VolumeReportTests.report(&rig).revertAge == .seconds(5), "as long as this server serves, at least")
     }
 }

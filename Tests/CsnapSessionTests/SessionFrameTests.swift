@@ -66,7 +66,10 @@ struct SessionFrameTests {
         report.heldUp = .seconds(3)
         report.holds = [HoldReport(node: NodeID(3), reads: 1, chunks: 9)]
         report.lostWriters = [LostWriter(node: NodeID(4), boot: Boot(41), age: .seconds(720))]
-        report.barrier = BarrierReport(name: "monday", age: .milliseconds(200), missing: [NodeID(2)])
+        report.barrier = BarrierReport(
+            name: "monday", age: .milliseconds(200), missing: [NodeID(2)], volumes: ["data"])
+        report.strangersAge = .seconds(3)
+        report.revertAge = .seconds(4)
         report.revert = revert
         return report
     }()

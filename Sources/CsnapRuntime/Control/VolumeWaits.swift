@@ -1,14 +1,15 @@
-import CsnapCore
+package import CsnapCore
 package import CsnapSession
 
 extension WaitReport {
-    /// What the server says of a volume, where something waits or would be refused. `server` is the node that serves.
+    /// What the server says of a volume, where something waits or would be refused. `server` is the node that serves;
+    /// `silent`: for how long it has not answered.
     package static func ofVolume(
         _ name: String, _ outcome: Result<CommandOutcome, ControlError>, server: UInt32,
-        admissions: [AdmissionReport] = []
+        admissions: [AdmissionReport] = [], silent: Interval = .zero
     ) -> [WaitReport] {
         switch outcome {
-        case .success(.volume(let report)): ofVolume(VolumeItem(name, report), admissions)
+        case .success(.volume(let report)): ofVolume(VolumeItem(name, report), report, admissions)
         case .success(.refused(.unknownVolume, _)):
             [
                 WaitReport(
@@ -39,7 +40,7 @@ extension WaitReport {
         case .success, .failure:
             [
                 WaitReport(
-                    kind: "serverSilent", seconds: 0, nodes: [server],
+                    kind: "serverSilent", seconds: silent.seconds, nodes: [server],
                     text: "The server, node \(server), said nothing of \(name) when it was asked.",
                     remedy: "ask again; if it repeats, check that this node reaches its port.", warning: true)
             ]
@@ -47,7 +48,9 @@ extension WaitReport {
     }
 
     /// Why no snapshot can be made.
-    private static func obstacles(_ volume: VolumeItem, _ admissions: [AdmissionReport]) -> [WaitReport] {
+    private static func obstacles(
+        _ volume: VolumeItem, _ report: VolumeReport, _ admissions: [AdmissionReport]
+    ) -> [WaitReport] {
         var waits = volume.lostWriters.map { lost in
             // A server that never had its session does not know its boot; the table of admissions may.
             let evicted = admissions.first { $0.node == lost.node && $0.status != AdmissionStatus.admitted.text }
@@ -67,7 +70,7 @@ extension WaitReport {
         if !volume.strangers.isEmpty {
             waits.append(
                 WaitReport(
-                    kind: "originDiffers", seconds: 0, nodes: volume.strangers,
+                    kind: "originDiffers", seconds: report.strangersAge?.seconds ?? 0, nodes: volume.strangers,
                     text: "Snapshots of \(volume.name) cannot be made: the origin of \(nodeWords(volume.strangers)) is "
                         + "another disk than that of the server, from which snapshots are saved.",
                     remedy: "give all nodes the same disk under `origin` of \(volume.name), by a name in "
@@ -78,10 +81,13 @@ extension WaitReport {
         return waits
     }
 
-    private static func ofVolume(_ volume: VolumeItem, _ admissions: [AdmissionReport]) -> [WaitReport] {
-        var waits = obstacles(volume, admissions)
+    private static func ofVolume(
+        _ volume: VolumeItem, _ report: VolumeReport, _ admissions: [AdmissionReport]
+    ) -> [WaitReport] {
+        var waits = obstacles(volume, report, admissions)
+        let revertSeconds = report.revertAge?.seconds ?? 0
         if let making = volume.making {
-            let missing = making.missing.isEmpty ? "the store" : nodeWords(making.missing)
+            let missing = making.missing.isEmpty ? "the store" : missingWords(making.missing, report)
             waits.append(
                 WaitReport(
                     kind: "barrier", seconds: making.seconds, nodes: making.missing,
@@ -91,7 +97,7 @@ extension WaitReport {
         if let revert = volume.revert, revert.receiving {
             waits.append(
                 WaitReport(
-                    kind: "receiving", seconds: 0, nodes: [revert.node],
+                    kind: "receiving", seconds: revertSeconds, nodes: [revert.node],
                     text: "\(volume.name) is half received, by node \(revert.node): clients of other nodes wait, and "
                         + "nobody should read it.",
                     remedy: "none needed while node \(revert.node) does it; if it was interrupted, receive the stream "
@@ -99,7 +105,7 @@ extension WaitReport {
         } else if let revert = volume.revert {
             waits.append(
                 WaitReport(
-                    kind: "reverting", seconds: 0, nodes: [revert.node],
+                    kind: "reverting", seconds: revertSeconds, nodes: [revert.node],
                     text: "\(volume.name) is half reverted to snapshot \(revert.snapshot), by node \(revert.node): "
                         + "clients of other nodes wait, and nobody should read it.",
                     remedy: "none needed while node \(revert.node) does it; if it was interrupted, go on with "
@@ -122,6 +128,12 @@ extension WaitReport {
                     remedy: "delete snapshots: `csnapctl snapshot list --volume \(volume.name)`."))
         }
         return waits
+    }
+
+    /// "node 2, node 3", or "node 2 (logs)" where several volumes are waited for.
+    private static func missingWords(_ nodes: [UInt32], _ report: VolumeReport) -> String {
+        guard let volumes = report.barrier?.volumes, volumes.count == nodes.count else { return nodeWords(nodes) }
+        return zip(nodes, volumes).map { "node \($0) (\($1))" }.joined(separator: ", ")
     }
 
     private static func nodeWords(_ nodes: [UInt32]) -> String { nodes.map { NodeID($0) }.text }

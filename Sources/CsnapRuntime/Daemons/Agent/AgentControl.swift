@@ -18,7 +18,8 @@ struct AgentControl: ControlHost {
             }
             daemon.snapshots.examine(status.volumes.map(\.name)) { reports in
                 let volumes = reports.flatMap {
-                    WaitReport.ofVolume($0.volume, $0.outcome, server: server, admissions: status.admissions)
+                    WaitReport.ofVolume(
+                        $0.volume, $0.outcome, server: server, admissions: status.admissions, silent: $0.silent)
                 }
                 // The server's own agent knows of a full store too; the server knows for how long a write waits.
                 let isTold = volumes.contains { $0.kind == "storeFull" }

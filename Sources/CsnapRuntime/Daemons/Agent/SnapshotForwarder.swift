@@ -32,6 +32,10 @@ final class SnapshotForwarder: Sendable {
     private let machine: MachineIdentity
     private let target: @Sendable () -> Target?
     private let running = Mutex(0)
+    /// Volumes of the configuration of which the server said nothing: since when, and when it was asked last.
+    private let silent = Mutex<[String: (since: Instant, last: Instant)]>([:])
+    /// Whoever asks so seldom knows nothing of the time between.
+    private static let silencePause = Interval.seconds(60)
 
     /// `target` is asked from the forwarder's threads, and may wait for the agent's loop.
     init(configuration: CsnapConfiguration, machine: MachineIdentity, target: @escaping @Sendable () -> Target?) {
@@ -48,14 +52,33 @@ final class SnapshotForwarder: Sendable {
         if !started { answer(.failure(.busy)) }
     }
 
-    /// What the server says of each volume just now, or why it does not.
+    /// What the server says of each volume just now, or why it does not, and for how long.
     func examine(
-        _ volumes: [String], _ answer: @escaping @Sendable ([(volume: String, outcome: Examination)]) -> Void
+        _ volumes: [String],
+        _ answer: @escaping @Sendable ([(volume: String, outcome: Examination, silent: Interval)]) -> Void
     ) {
         let started = start { [self] in
-            answer(volumes.map { ($0, carry(.examine(volume: $0), Self.examinePatience)) })
+            answer(
+                volumes.map { volume in
+                    let outcome = carry(.examine(volume: volume), Self.examinePatience)
+                    return (volume, outcome, silence(of: volume, outcome))
+                })
         }
         if !started { answer([]) }
+    }
+
+    /// Since the first of several examinations without an answer.
+    private func silence(of volume: String, _ outcome: Examination) -> Interval {
+        let now = BootClock.now()
+        return silent.withLock { silent in
+            guard case .failure = outcome else {
+                silent[volume] = nil
+                return .zero
+            }
+            let since = silent[volume].flatMap { now - $0.last < Self.silencePause ? $0.since : nil } ?? now
+            silent[volume] = (since, now)
+            return now - since
+        }
     }
 
     /// False: too many run already.
