@@ -42,6 +42,9 @@ struct RefusedCommandTests {
                 let status = try #require(group.status(1))
                 #expect(status.server == node && status.phase == "active")
             }
+            let healthy = try Program.csnapctl(["strike", "2"] + socket)
+            #expect(healthy.code == 4 && healthy.output.contains("`csnapctl strike 2 --anyway`"), "\(healthy.output)")
+            #expect(group.status(1)?.admissions.allSatisfy { $0.status == "admitted" } == true)
             let same = try Program.csnapctl(["voters", "replace", "9", "2"] + socket)
             #expect(same.code == 0 && same.output == "voters: 1, 2, 3\n", "nothing was to be done, and that is shown")
             let wrong = try Program.csnapctl(["transfer", "0"] + socket)

@@ -98,8 +98,14 @@ struct SnapshotRevertTests {
         let volume = try LoneVolume()
         let schedules = volume.directory + "/schedule.d"
         let place = ["--directory", schedules]
-        let set = try Program.csnapctl(["snapshot", "schedule", "set", "data", "--hourly", "1"] + place)
-        #expect(set.code == 0, "\(set.output)")
+        let set = try csnapctl(volume, "snapshot", "schedule", "set", "data", "--hourly", "1", place[0], place[1])
+        #expect(set.code == 0 && !set.output.contains("no agent answers"), "\(set.output)")
+        let typo = try csnapctl(volume, "snapshot", "schedule", "set", "date", "--hourly", "1", place[0], place[1])
+        #expect(typo.code == 4 && typo.output.contains("its configuration names data"), "\(typo.output)")
+        let alone = ["snapshot", "schedule", "set", "date", "--hourly", "1", "--socket", "/nowhere"] + place
+        let unasked = try Program.csnapctl(alone)
+        #expect(unasked.code == 0 && unasked.output.contains("no agent answers"), "\(unasked.output)")
+        #expect(try Program.csnapctl(["snapshot", "schedule", "remove", "date"] + place).code == 0)
         func turn() throws -> [String: Any] {
             let run = try csnapctl(
                 volume, "snapshot", "schedule", "run", "data", "--json", "--directory", schedules)

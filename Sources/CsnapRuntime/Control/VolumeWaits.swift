@@ -117,7 +117,8 @@ extension WaitReport {
                 WaitReport(
                     kind: "heldWrites", seconds: seconds, nodes: readers,
                     text: "Writes to \(volume.name) wait for readers of its snapshots on \(nodeWords(readers)).",
-                    remedy: "none needed while they read; `csnapctl strike NODE` ends the reads of one that hangs."))
+                    remedy: "none needed while they read; `csnapctl strike NODE --anyway` ends the reads of one that "
+                        + "hangs."))
         }
         if let seconds = volume.fullSeconds {
             waits.append(

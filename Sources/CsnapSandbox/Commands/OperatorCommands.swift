@@ -90,17 +90,32 @@ struct StrikeCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "strike",
         abstract: "Evict a node that should not be waited for.",
-        discussion: "The node comes back by itself with its next boot, when it can.")
+        discussion: """
+            The node comes back by itself with its next boot, when it can: until then its programs stand still. So \
+            one that answers is not struck unless you insist.
+            """)
 
     @Argument(help: "The node to evict.") var node: UInt32
     @Flag(help: "You assert that the machine is off: its writes can no longer land.") var fenced = false
+    @Flag(help: "Strike it although it answers.") var anyway = false
     @OptionGroup var agent: AgentOptions
 
     func run() throws {
         try agent.call(waitingFor: "the eviction of node \(node) to be stored by a voter majority") {
+            let status = try $0.status()
+            // Of who serves, and of one that is said to be off, the agent judges.
+            if !anyway, !fenced, status.server != node, status.members.contains(where: isAlive) {
+                throw CommandFailure(
+                    text: "csnapctl: node \(node) answers: its programs would stand still until its next boot. If it "
+                        + "hangs all the same: `csnapctl strike \(node) --anyway`", code: 4)
+            }
             try $0.command("Strike", ["node": .integer(Int64(node)), "fenced": .bool(fenced)])
         }
     }
+}
+
+extension StrikeCommand {
+    private func isAlive(_ member: MemberStatus) -> Bool { member.node == node && member.state == "alive" }
 }
 
 extension AgentOptions {

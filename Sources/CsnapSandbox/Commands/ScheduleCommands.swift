@@ -38,9 +38,11 @@ extension SnapshotCommand {
             @Option(help: ArgumentHelp("How many days to keep one of.", valueName: "n")) var daily = 0
             @Option(help: ArgumentHelp("How many weeks to keep one of.", valueName: "n")) var weekly = 0
             @OptionGroup var place: Place
+            @OptionGroup var agent: AgentOptions
 
             func run() throws {
                 try place.check(volume)
+                try expectKnown()
                 let rule = RetentionRule(hourly: hourly, daily: daily, weekly: weekly)
                 guard rule.isPossible else {
                     throw CommandFailure.usage(
@@ -53,6 +55,22 @@ extension SnapshotCommand {
                 Terminal.say(
                     "\(volume): hourly \(hourly), daily \(daily), weekly \(weekly). Set it on each node that may serve."
                 )
+            }
+
+            /// The agent knows this node's volumes.
+            private func expectKnown() throws {
+                let end = boottime() + 5_000_000_000
+                let caller = try? AgentCaller(
+                    path: try agent.path(), cancelled: { Interruption.isRequested || boottime() > end })
+                guard let volumes = try? caller?.status().volumes else {
+                    return Terminal.complain(
+                        "csnapctl: no agent answers here, so nothing tells whether this node has a volume \(volume)")
+                }
+                guard !volumes.contains(where: { $0.name == volume }) else { return }
+                let known = volumes.map(\.name).joined(separator: ", ")
+                throw CommandFailure(
+                    text: "csnapctl: this node has no volume \(volume): its configuration names "
+                        + "\(known.isEmpty ? "none" : known)", code: 4)
             }
         }
 
