@@ -142,7 +142,7 @@ final class ClientShell {
             guard let read = reads.removeValue(forKey: id) else { return branchWriteFailed(id, code) }
             read.failed(code)
         case .written(let id): wrote(id)
-        case .exports(let entries, _): exports = entries
+        case .exports(let entries, _, _): exports = entries
         case .changes, .readData, .grown, .offer: break
         case .note(let note): world.note(33, uuid.high, uuid.low, "client \(name): \(note.text)")
         }

@@ -346,7 +346,7 @@ import Testing
     }
 
     static func exports(_ core: inout ClientCore) -> [String]? {
-        for case .exports(let entries, _) in core.takeActions() { return entries.map(\.name) }
+        for case .exports(let entries, _, _) in core.takeActions() { return entries.map(\.name) }
         return nil
     }
 

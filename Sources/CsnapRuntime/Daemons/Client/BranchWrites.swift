@@ -76,6 +76,12 @@ struct BranchWrites: Equatable, Sendable {
         return true
     }
 
+    /// Those that somebody waits for.
+    mutating func takeAll() -> [UInt64] {
+        defer { writes.removeAll() }
+        return writes.filter { !$0.1.isWithdrawn }.map { $0.0 }
+    }
+
     mutating func sessionEnded() {
         if SessionMutants.active(.branchWriteNotSentAgain) { return }
         for (id, write) in writes {

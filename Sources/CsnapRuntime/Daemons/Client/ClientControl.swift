@@ -95,7 +95,8 @@ final class ClientControl {
         case .written(let id): snapshots.wrote(id)
         case .changes(let id, let changes): snapshots.changed(id, changes)
         case .readData(let id, let bytes): snapshots.received(id, bytes)
-        case .exports(let entries, let chunkSize): snapshots.offer(entries, chunkSize: chunkSize)
+        case .exports(let entries, let chunkSize, let store):
+            snapshots.offer(entries, chunkSize: chunkSize, of: store)
         case .offer(let size): _ = snapshots.offerOrigin(upTo: size)
         case .grown(let size):
             let seen = snapshots.offerOrigin(upTo: size)

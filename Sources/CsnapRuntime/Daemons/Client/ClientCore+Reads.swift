@@ -4,6 +4,22 @@ package import CsnapSession
 /// What is asked of the server about snapshots and branches: where their chunks are, what is written to them, what
 /// differs, which there are.
 extension ClientCore {
+    // MARK: - Another store
+
+    /// Whether what is open of that store is not there any more: another one was made in its place, whose numbers begin
+    /// anew.
+    package func isGone(_ store: Bits128) -> Bool { self.store != store }
+
+    /// WELCOME names another store: what was asked of the one before has no answer.
+    mutating func exchangeStore(for other: Bits128) {
+        defer { store = other }
+        guard let store, store != other else { return }
+        note(.other, "the volume has another store: programs that have its snapshots open find them gone")
+        openImages = SortedTable()
+        let ids = reads.storeIsGone() + remoteReads.takeAll() + branchWrites.takeAll() + changes.takeAll()
+        for id in ids { actions.append(.failed(id, code: SessionQueryError.unknownSnapshot.rawValue)) }
+    }
+
     // MARK: - Who has what open
 
     /// A connection has chosen the export of that snapshot or branch, which is not deleted before `closed`.
@@ -37,6 +53,7 @@ extension ClientCore {
     package mutating func finishRead(_ id: UInt64, now: Instant) -> Bool {
         let isOpen = gate.isOpen(now) || SessionMutants.active(.readNotCheckedAfterwards)
         guard let end = reads.finish(id, isOpen: isOpen) else { return false }
+        if end.isGone { actions.append(.failed(id, code: SessionQueryError.unknownSnapshot.rawValue)) }
         if end.tellServer, session == .open {
             actions.append(.send(.endRead(request: id, epoch: gate.adopted.epoch)))
         }
@@ -172,7 +189,8 @@ extension ClientCore {
 
     mutating func listed(_ entries: [SnapshotEntry], hasMore: Bool) {
         if snapshots.listed(entries, hasMore: hasMore) {
-            actions.append(.exports(snapshots.entries, chunkSize: bitmap?.chunkSize ?? 0))
+            actions.append(
+                .exports(snapshots.entries, chunkSize: bitmap?.chunkSize ?? 0, store: store ?? .zero))
         }
         askList()
     }

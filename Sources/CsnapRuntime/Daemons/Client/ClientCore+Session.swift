@@ -137,6 +137,7 @@ extension ClientCore {
         guard session == .greeting, welcome.tenure == gate.adopted else {
             return abandon(now, pause: Self.refusedPause)
         }
+        exchangeStore(for: welcome.storeUUID)
         grow(to: welcome.originSize)
         let known = bitmap.map { map in
             map.storeUUID == welcome.storeUUID && map.generation == welcome.generation

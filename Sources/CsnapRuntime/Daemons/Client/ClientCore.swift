@@ -27,7 +27,7 @@ package struct ClientCore: Equatable, Sendable {
         /// What was given to `writeBranch` is durable.
         case written(UInt64)
         /// These snapshots are to be offered.
-        case exports([SnapshotEntry], chunkSize: UInt32)
+        case exports([SnapshotEntry], chunkSize: UInt32, store: Bits128)
         /// The origin has so many bytes now: offered to those who connect from now on.
         case grown(UInt64)
         /// So much of the origin is offered to those who connect from now on.
@@ -65,6 +65,8 @@ package struct ClientCore: Equatable, Sendable {
     var session = Session.none
     var retryAt = Instant.distantPast
     var bitmap: UnsharedBitmap?
+    /// The volume's, as the last WELCOME said.
+    var store: Bits128?
     var queries = WriteQueries()
     var barrier: ClientBarrier?
     var reads = SnapshotReads()

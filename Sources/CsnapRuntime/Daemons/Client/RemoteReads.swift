@@ -46,6 +46,11 @@ struct RemoteReads: Equatable, Sendable {
         return reads[id] != nil
     }
 
+    mutating func takeAll() -> [UInt64] {
+        defer { reads.removeAll() }
+        return reads.keys
+    }
+
     mutating func sessionEnded() {
         for id in reads.keys { reads[id]?.isAsked = false }
     }

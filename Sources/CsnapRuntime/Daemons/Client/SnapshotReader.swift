@@ -106,7 +106,7 @@ final class SnapshotReader: Sendable {
     }
 
     /// These are the snapshots now.
-    func offer(_ entries: [SnapshotEntry], chunkSize: UInt32) {
+    func offer(_ entries: [SnapshotEntry], chunkSize: UInt32, of storeUUID: Bits128) {
         guard chunkSize > 0 else { return }
         exports.replaceSnapshots(
             entries.map { entry in
@@ -120,7 +120,8 @@ final class SnapshotReader: Sendable {
                     image: isBranch ? nil : NBDImage(name: entry.name, number: entry.number))
                 return ServedExport(
                     export: export,
-                    backend: SnapshotExport(reader: self, snapshot: entry.number, chunkSize: chunkSize))
+                    backend: SnapshotExport(
+                        reader: self, store: storeUUID, snapshot: entry.number, chunkSize: chunkSize))
             })
     }
 
@@ -152,14 +153,21 @@ final class SnapshotReader: Sendable {
 
     private func ask(_ id: UInt64, _ job: Job) {
         let data = job.branchData
-        monitor.with { core in
+        let isGone = monitor.with { core in
+            if core.isGone(job.export.store) { return true }
             let now = BootClock.now()
             let snapshot = job.export.snapshot
-            if let data { return core.writeBranch(id, data, now: now) }
-            guard job.isRemote else { return core.read(id, snapshot: snapshot, job.chunks, now: now) }
-            core.readRemotely(
-                id, snapshot: snapshot, offset: job.offset, length: UInt32(job.partLength), now: now)
+            if let data {
+                core.writeBranch(id, data, now: now)
+            } else if job.isRemote {
+                core.readRemotely(
+                    id, snapshot: snapshot, offset: job.offset, length: UInt32(job.partLength), now: now)
+            } else {
+                core.read(id, snapshot: snapshot, job.chunks, now: now)
+            }
+            return false
         }
+        if isGone { return failed(id, code: SessionQueryError.unknownSnapshot.rawValue) }
         // It may have been withdrawn before the core knew of it.
         endIfWithdrawn(id)
     }
@@ -243,7 +251,12 @@ final class SnapshotReader: Sendable {
         let query = ChangesQuery(
             from: since, to: export.snapshot, first: request.command.offset / UInt64(export.chunkSize))
         let id = keep(Job(request: request, export: export))
-        monitor.with { $0.askChanges(id, query) }
+        let isGone = monitor.with { core in
+            if core.isGone(export.store) { return true }
+            core.askChanges(id, query)
+            return false
+        }
+        if isGone { failed(id, code: SessionQueryError.unknownSnapshot.rawValue) }
     }
 
     func changed(_ id: UInt64, _ changes: ChangedChunks) {
@@ -328,18 +341,25 @@ extension ChangedChunks {
 /// One snapshot as an export.
 final class SnapshotExport: ExportBackend {
     private let reader: SnapshotReader
+    /// Whose number it is.
+    let store: Bits128
     let snapshot: UInt64
     let chunkSize: UInt32
 
-    init(reader: SnapshotReader, snapshot: UInt64, chunkSize: UInt32) {
+    init(reader: SnapshotReader, store: Bits128, snapshot: UInt64, chunkSize: UInt32) {
         self.reader = reader
+        self.store = store
         self.snapshot = snapshot
         self.chunkSize = chunkSize
     }
 
-    func opened() { reader.tell { $0.opened(snapshot) } }
+    func opened() {
+        reader.tell { if !$0.isGone(store) { $0.opened(snapshot) } }
+    }
 
-    func closed() { reader.tell { $0.closed(snapshot) } }
+    func closed() {
+        reader.tell { if !$0.isGone(store) { $0.closed(snapshot) } }
+    }
 
     func begin(_ request: ExportRequest) { reader.begin(request, self) }
 

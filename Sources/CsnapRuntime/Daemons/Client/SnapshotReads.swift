@@ -8,6 +8,8 @@ struct SnapshotReads: Equatable, Sendable {
         case asked
         /// At the disk; `isVoid`: the session it was mapped in is over.
         case reading(isVoid: Bool)
+        /// At the disk, and its store is no more.
+        case gone
     }
 
     struct Read: Equatable {
@@ -49,13 +51,33 @@ struct SnapshotReads: Equatable, Sendable {
         return isOpen
     }
 
-    /// The disk read has returned: whether its data holds, and whether the server is to hear of it; nil: unknown.
-    mutating func finish(_ id: UInt64, isOpen: Bool) -> (holds: Bool, tellServer: Bool)? {
+    /// The disk read has returned: whether its data holds, whether the server is to hear of it, and whether it is over
+    /// since its store is; nil: unknown.
+    mutating func finish(_ id: UInt64, isOpen: Bool) -> (holds: Bool, tellServer: Bool, isGone: Bool)? {
+        if reads[id]?.state == .gone {
+            reads[id] = nil
+            return (false, false, true)
+        }
         guard case .reading(let isVoid) = reads[id]?.state else { return nil }
         let holds = isOpen && (!isVoid || SessionMutants.active(.voidReadShown))
         if holds { reads[id] = nil } else { reads[id]?.state = .unasked }
         if !holds { unasked += 1 }
-        return (holds, !isVoid)
+        return (holds, !isVoid, false)
+    }
+
+    /// Those that are over now; what is at the disk is when it returns.
+    mutating func storeIsGone() -> [UInt64] {
+        var over: [UInt64] = []
+        for (id, read) in reads {
+            if case .reading = read.state {
+                reads[id]?.state = .gone
+            } else if read.state != .gone {
+                reads[id] = nil
+                over.append(id)
+            }
+        }
+        unasked = 0
+        return over
     }
 
     /// The server knows no place for it, by its error.
@@ -72,7 +94,7 @@ struct SnapshotReads: Equatable, Sendable {
             if reads[id]?.state == .unasked { unasked -= 1 }
             reads[id] = nil
             return true
-        case .reading, nil: return false
+        case .reading, .gone, nil: return false
         }
     }
 
@@ -80,7 +102,7 @@ struct SnapshotReads: Equatable, Sendable {
     mutating func sessionEnded() {
         for (id, read) in reads {
             switch read.state {
-            case .unasked: break
+            case .unasked, .gone: break
             case .asked:
                 reads[id]?.state = .unasked
                 unasked += 1
@@ -124,6 +146,11 @@ struct ChangeQuestions: Equatable, Sendable {
     }
 
     mutating func sessionEnded() { asked = nil }
+
+    mutating func takeAll() -> [UInt64] {
+        defer { questions = [] }
+        return questions.map { $0.id }
+    }
 }
 
 /// The volume's snapshots as the server last told them.
