@@ -226,6 +226,7 @@ extension Agent {
 
     /// News of a claim, from anybody: the highest is kept and passed on. It grants nothing.
     mutating func learn(claim news: Claim) {
+        guard news.tenure.epoch.isReachable else { return }
         sawEpoch(news.tenure.epoch)
         if news.phase == .active { noteActive(news.tenure.epoch, volumes: news.volumes) }
         if let holder, news.tenure.epoch > holder.epoch { loseLease() }

@@ -63,7 +63,7 @@ extension Agent {
         }
         if discovery.conflict != nil { return .idConflict }
         // What was forgotten may have been a promise of this very epoch; only its elected holder may still have it.
-        guard epoch > stored.floor || (isElected && epoch == stored.floor) else { return .lowEpoch }
+        guard epoch > stored.floor || (isElected && epoch == stored.floor), epoch.isReachable else { return .lowEpoch }
         guard let promise = stored.promise else { return nil }
         guard epoch > promise.epoch else { return .lowEpoch }
         if promise.holder == candidate || promiseIsOpen { return nil }
@@ -105,6 +105,7 @@ extension Agent {
     }
 
     mutating func sawEpoch(_ epoch: Epoch) {
+        guard epoch.isReachable else { return }
         stored.highestEpoch = max(stored.highestEpoch, epoch)
     }
 
@@ -249,7 +250,7 @@ extension Agent {
     private mutating func recordRelease(of epoch: Epoch, holder released: NodeBoot) -> Bool {
         sawEpoch(epoch)
         // What a vote that came back may have promised below its floor nobody knows; it stays unsaid.
-        guard voter.answers, stored.mayVote, !isHolder,
+        guard voter.answers, stored.mayVote, !isHolder, epoch.isReachable,
             epoch > stored.floor || epoch == stored.promise?.epoch
         else { return false }
         if let promise = stored.promise {

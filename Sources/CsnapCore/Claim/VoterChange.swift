@@ -159,14 +159,15 @@ extension Agent {
         let promised = Promise(epoch: proposal.epoch, holder: holder, released: false)
         // A Renew of this epoch comes first and brings the promise; it is never given by a proposal alone.
         guard stored.promise == promised || Mutants.active(.staleProposalAccepted) else { return }
-        guard proposal.proposed.version > (stored.committed?.version ?? 0) else { return }
+        let proposed = proposal.proposed
+        guard proposed.version > (stored.committed?.version ?? 0), proposed.isReachable else { return }
         learn(committed: proposal.committed)
-        let pending = PendingVoterSet(epoch: proposal.epoch, set: proposal.proposed)
+        let pending = PendingVoterSet(epoch: proposal.epoch, set: proposed)
         var changed = stored.pending != pending
         stored.pending = pending
         for entry in proposal.admissions where stored.admissions.merge(entry) { changed = true }
         if changed { persist() }
-        whenDurable(.configAck(ConfigAck(epoch: proposal.epoch, version: proposal.proposed.version), to: holder))
+        whenDurable(.configAck(ConfigAck(epoch: proposal.epoch, version: proposed.version), to: holder))
     }
 
     mutating func acknowledgeProposal(_ ack: ConfigAck, to holder: NodeBoot) {
@@ -250,7 +251,7 @@ extension Agent {
 
     /// A committed set, from whoever knows it: the higher version wins and is written.
     mutating func learn(committed set: VoterSet) {
-        guard set.version > (stored.committed?.version ?? 0), !set.voters.isEmpty else { return }
+        guard set.version > (stored.committed?.version ?? 0), set.isReachable, !set.voters.isEmpty else { return }
         if !isHolder { abandonVoteForNewConfiguration() }
         // What this holder was proposing is committed already, by a holder before it.
         if let running = holder?.change.set, running.version <= set.version {
@@ -274,7 +275,7 @@ extension Agent {
 
     /// Of several pending sets that of the highest epoch counts.
     mutating func learn(pending news: PendingVoterSet) {
-        guard news.set.version > (stored.committed?.version ?? 0),
+        guard news.set.version > (stored.committed?.version ?? 0), news.set.isReachable,
             news.epoch > (stored.pending?.epoch ?? .none)
         else { return }
         stored.pending = news

@@ -8,6 +8,9 @@ package struct VoterSet: Equatable, Sendable {
         self.voters = voters
     }
 
+    /// Whether a version can have been reached by counting; from any other no holder could go on.
+    package var isReachable: Bool { version <= Limits.countedFrom }
+
     package var quorum: Int { voters.count / 2 + 1 }
 
     /// 64 bits that stand for this set in messages (FNV-1a over version and ids).

@@ -58,6 +58,9 @@ package struct Epoch: Equatable, Comparable, Sendable {
 
     package var next: Epoch { Epoch(value + 1) }
 
+    /// Whether it can have been reached by counting; the next after any other might be none that can be read again.
+    var isReachable: Bool { value <= Limits.countedFrom }
+
     package static func < (left: Epoch, right: Epoch) -> Bool { left.value < right.value }
 }
 

@@ -112,6 +112,7 @@ extension Membership {
 
     /// Keeps and gossips the configuration if it is the newest; says whether it is.
     mutating func adopt(_ set: VoterSet) -> Bool {
+        guard set.isReachable else { return false }
         if let known = configuration, known.version >= set.version { return false }
         configuration = set
         news.add(.configuration)

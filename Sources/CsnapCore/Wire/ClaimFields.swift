@@ -25,7 +25,8 @@ extension VoterSet: WireValue {
     }
 
     package init(from reader: inout ByteReader) throws(WireError) {
-        self.init(version: try reader.varint(), voters: try reader.list(limit: Limits.voters))
+        self.init(
+            version: try reader.varint(upTo: Limits.version), voters: try reader.list(limit: Limits.voters))
     }
 }
 

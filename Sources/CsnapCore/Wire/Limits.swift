@@ -29,8 +29,11 @@ package enum Limits {
     package static let snapshotName = 64
     /// Bytes of a volume's name.
     package static let volumeName = 255
-    /// Highest epoch taken from outside; nobody reaches it by counting, and `next` cannot overflow.
+    /// Highest epoch, and highest version of a voter set, that is read, from outside or from the state file.
     package static let epoch: UInt64 = 1 << 62
+    package static let version: UInt64 = 1 << 62
+    /// Highest epoch or version of others from which a node counts on: what it then writes can be read for ever.
+    package static let countedFrom: UInt64 = 1 << 61
     /// Highest round taken from outside.
     package static let round: UInt32 = 1 << 30
     /// Highest boot taken from outside: it must fit the high half of an incarnation.

@@ -11,7 +11,9 @@ extension Samples {
             tenure: tenure(), phase: pick([.recovering, .active, .releasing, .released]), server: process(),
             serviceAddress: address(), configurationVersion: word(), volumes: volumes())
     }
-    mutating func voters() -> VoterSet { VoterSet(version: word(), voters: list(upTo: Limits.voters) { $0.node() }) }
+    mutating func voters() -> VoterSet {
+        VoterSet(version: word(upTo: Limits.version), voters: list(upTo: Limits.voters) { $0.node() })
+    }
     mutating func pending() -> PendingVoterSet { PendingVoterSet(epoch: epoch(), set: voters()) }
     mutating func promise() -> Promise { Promise(epoch: epoch(), holder: process(), released: flag()) }
     mutating func entry() -> AdmissionEntry {
