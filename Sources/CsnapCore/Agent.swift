@@ -22,7 +22,7 @@ package struct Agent: Sendable {
     var voteRecovery = VoteRecovery()
     var candidacy = Candidacy.idle
     var holder: Holder?
-    var server = ServerProcess()
+    var server: ServerProcess
     var node: LocalNode
     var discovery: Discovery
     var departure: Departure?
@@ -67,6 +67,7 @@ package struct Agent: Sendable {
         membership = Membership(own: own, timing: settings.timing, seed: generator.next(), at: now)
         self.generator = generator
         persistence = Persistence(durablePromise: state.promise)
+        server = ServerProcess(at: now)
         voter = Voter(stored: state, hadFile: stored != nil, timing: settings.timing, at: now)
         node = LocalNode(livingClients: settings.livingClients, timing: settings.timing, at: now)
         discovery = Discovery(at: now)

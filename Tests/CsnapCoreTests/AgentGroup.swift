@@ -19,6 +19,8 @@ struct AgentGroup {
     private var hung: [UInt32: (state: StoredState, token: UInt64)] = [:]
     /// Nodes whose servers do not end, whatever they are told: their disk holds them in the kernel.
     var stuckServers: [UInt32] = []
+    /// Nodes whose next servers do not load: the path to a store hangs.
+    var hangingLoads: [UInt32] = []
     /// What the server of each node says that it serves; nil: it names nothing.
     var servedVolumes: [UInt32: [String]] = [:]
     private(set) var starts: [UInt32: [StartServer]] = [:]
@@ -44,8 +46,12 @@ struct AgentGroup {
             peers: nodes.filter { $0 != node }.map(Self.address), serves: true, hasVolumes: true, timing: timing,
             maximumVoters: 5, seed: UInt64(node) * 1000 + boot, livingClients: [], previousServerProvenDead: false)
         agents[node] = Agent(settings: settings, stored: disks[node], at: now)
-        deliver(.server(.inert), to: node, after: .milliseconds(1))
+        load(node, after: .milliseconds(1))
         deliver(.wake, to: node)
+    }
+
+    private mutating func load(_ node: UInt32, after: Interval) {
+        if !hangingLoads.contains(node) { deliver(.server(.inert), to: node, after: after) }
     }
 
     /// Power off: the agent, its server and its clients are gone.
@@ -127,7 +133,7 @@ struct AgentGroup {
         case .toServer(.stop) where stuckServers.contains(node), .killServer where stuckServers.contains(node): break
         case .toServer(.stop), .killServer:
             deliver(.serverGone, to: node, after: .milliseconds(2))
-            deliver(.server(.inert), to: node, after: .milliseconds(20))
+            load(node, after: .milliseconds(20))
         case .toServer: break
         case .toClient(let client, .suspend(let tenure)):
             let writes: UInt32 = writing.contains(node) ? 3 : 0

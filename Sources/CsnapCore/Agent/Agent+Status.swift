@@ -81,8 +81,10 @@ extension Agent {
         if let since = persistence.stuckSince(at: now, patience: timing.promise) {
             waits.append(Wait(kind: .stateFile, since: since, nodes: [own.node]))
         }
-        if now < server.backOffUntil || serverStaysAway {
+        if now < server.backOffUntil || (serverStaysAway && server.failures >= 2) {
             waits.append(Wait(kind: .store, since: server.failingSince, nodes: [own.node]))
+        } else if settings.serves, stored.enabled, serverDoesNotLoad {
+            waits.append(Wait(kind: .serverLoad, since: server.absentSince, nodes: [own.node]))
         }
         if let full = server.filling.first(where: { $0.isHolding }) {
             waits.append(Wait(kind: .storeFull, since: full.since, nodes: [own.node]))

@@ -37,8 +37,8 @@ extension Agent {
         switch candidacy {
         case .idle:
             guard !isHolder, let promise = stored.promise, !promise.released, voter.promiseEnds > now
-            else { return server.backOffUntil > now ? server.backOffUntil : .distantFuture }
-            return voter.promiseEnds
+            else { return serverWake }
+            return min(voter.promiseEnds, serverWake)
         case .waiting(let until): return until
         case .storing: return .distantFuture
         case .preClaiming(let ballot), .voting(let ballot): return min(ballot.deadline, ballot.nextSend)

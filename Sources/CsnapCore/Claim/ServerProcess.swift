@@ -1,6 +1,8 @@
 /// The server process of this node, as its messages tell.
 struct ServerProcess: Equatable, Sendable {
     var state = State.absent
+    /// Since when none is loaded, while none is.
+    var absentSince: Instant
     /// Failures in a row, none of which came after a while of service; the second makes this node ineligible for a
     /// while (§5.8).
     var failures = 0
@@ -44,6 +46,8 @@ struct ServerProcess: Equatable, Sendable {
         failures += 1
     }
 
+    init(at now: Instant) { absentSince = now }
+
     static let firstBackOff = Interval.seconds(1)
     static let longestBackOff = Interval.seconds(60)
 }
@@ -72,6 +76,7 @@ extension Agent {
         let was = server.state
         let saidWhy = server.saidWhy || server.isReloading
         server.state = .absent
+        server.absentSince = now
         server.saidWhy = false
         server.isReloading = false
         server.filling = []
@@ -174,8 +179,20 @@ extension Agent {
         settings.serves && stored.enabled && departure == nil && now >= server.backOffUntil && !serverStaysAway
     }
 
-    /// A server that failed again and again and is not loaded now.
-    var serverStaysAway: Bool { server.failures >= 2 && server.state == .absent }
+    /// A server that is not loaded now, after failing again and again, or because its loading does not end: a store's
+    /// path hangs, an earlier server holds the lock, no process can be made. Nothing else tells of that.
+    var serverStaysAway: Bool { server.state == .absent && (server.failures >= 2 || serverDoesNotLoad) }
+
+    var serverDoesNotLoad: Bool { server.state == .absent && now >= serverLoadEnd }
+
+    /// By then a server that is being loaded should be there.
+    private var serverLoadEnd: Instant { server.absentSince + timing.reconnect }
+
+    /// When this node ceases to be eligible, or is again.
+    var serverWake: Instant {
+        if server.backOffUntil > now { return server.backOffUntil }
+        return server.state == .absent && settings.serves && serverLoadEnd > now ? serverLoadEnd : .distantFuture
+    }
 
     /// A volume may be left out where a server failed twice at one and nobody served for a promise (§5.8); no longer
     /// when somebody serves, so that this node's next server sees whether its store is back.

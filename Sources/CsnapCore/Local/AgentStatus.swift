@@ -144,5 +144,7 @@ package struct Wait: Equatable, Sendable {
         case voterDown = 24
         /// Enough voters are reachable, but nobody is elected; `nodes` do not answer, or answer and cannot vote.
         case votersRefuse = 25
+        /// No server process is loaded here, and none has said why.
+        case serverLoad = 26
     }
 }

@@ -43,7 +43,7 @@ extension Wait.Kind {
         case .singleVoter, .voterDown, .noVote, .disabled, .foreignGroup, .storeLow: true
         case .notInGroup, .noQuorum, .promise, .noEligible, .ready, .table, .serverStart, .reconnect, .leaseEnd,
             .suspended, .notConnected, .localClients, .serverStop, .idConflict, .stateFile, .store, .clientDisk,
-            .recovering, .storeFull, .votersRefuse:
+            .recovering, .storeFull, .votersRefuse, .serverLoad:
             false
         }
     }
@@ -81,6 +81,7 @@ struct WaitWords {
         case .idConflict: self = .idConflict(status)
         case .stateFile: self = .stateFile
         case .store: self = .store(status)
+        case .serverLoad: self = .serverLoad
         case .singleVoter: self = .singleVoter(nodes, status)
         case .voterDown: self = .voterDown(wait.nodes, status)
         case .noVote: self = .noVote(nodes)
@@ -275,6 +276,12 @@ extension WaitWords {
             "serverStop", text + "; \([other].text) serves meanwhile.",
             remedy + "this node cannot serve before they are gone.")
     }
+
+    private static let serverLoad = WaitWords(
+        "serverLoad",
+        "The server process of this node does not load: the path to a store hangs, or an earlier server has not ended. "
+            + "This node cannot serve.",
+        "`journalctl -u csnap-agent` says more; repair the disk's path, or reboot this node.")
 
     private static func store(_ status: AgentStatus) -> WaitWords {
         let place = status.failedVolume.isEmpty ? "" : " at volume \(status.failedVolume)"
