@@ -19,6 +19,10 @@ struct AgentGroup {
     private var hung: [UInt32: (state: StoredState, token: UInt64)] = [:]
     /// Nodes whose servers do not end, whatever they are told: their disk holds them in the kernel.
     var stuckServers: [UInt32] = []
+    /// Machines that run under another's node id.
+    var names: [UInt32: UInt32] = [:]
+    /// Nodes that hear nobody and are heard by nobody.
+    var isolated: Set<UInt32> = []
     /// Nodes whose next servers do not load: the path to a store hangs.
     var hangingLoads: [UInt32] = []
     /// What the server of each node says that it serves; nil: it names nothing.
@@ -37,10 +41,10 @@ struct AgentGroup {
     static func address(_ node: UInt32) -> Address { .ipv4(127, 0, 0, UInt8(node), port: 7411) }
 
     mutating func start(_ node: UInt32) {
-        let boot = (boots[node] ?? 0) + 1
+        let boot = max(boots[node] ?? 0, disks[node]?.process.boot.value ?? 0) + 1
         boots[node] = boot
         let settings = AgentSettings(
-            process: NodeBoot(node: NodeID(node), boot: Boot(boot)),
+            process: NodeBoot(node: NodeID(names[node] ?? node), boot: Boot(boot)),
             startBits: Bits128(high: UInt64(node), low: boot), machineID: Bits128(high: 7, low: UInt64(node)),
             kernelBootID: Bits128(high: 8, low: UInt64(node)), address: Self.address(node),
             peers: nodes.filter { $0 != node }.map(Self.address), serves: true, hasVolumes: true, timing: timing,
@@ -119,7 +123,8 @@ struct AgentGroup {
             let sender = Sender(
                 process: process, startBits: Bits128(high: UInt64(node), low: process.boot.value),
                 cluster: clusters[node] ?? .zero, source: Self.address(node))
-            if agents[target] != nil { deliver(.packet(sender, messages), to: target, after: .microseconds(200)) }
+            guard agents[target] != nil, !isolated.contains(node), !isolated.contains(target) else { return }
+            deliver(.packet(sender, messages), to: target, after: .microseconds(200))
         case .persist(_, let token) where failingDisks.contains(node):
             deliver(.persistFailed(token: token), to: node, after: .milliseconds(1))
         case .persist(let state, let token) where hangingDisks.contains(node): hung[node] = (state, token)

@@ -35,7 +35,7 @@ extension Agent {
         case .alive(let process): report(.memberAlive(process))
         case .unreachable(let process): report(.memberUnreachable(process))
         case .left(let process): report(.memberLeft(process))
-        case .ownBootSurpassed(let boot): ownBootIsSurpassed(by: boot)
+        case .ownBootSurpassed(let boot): ownBootWasTaken(upTo: boot)
         }
     }
 

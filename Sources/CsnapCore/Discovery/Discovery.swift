@@ -289,11 +289,18 @@ extension Agent {
     }
 
     private mutating func receiveBootTooOld(_ answer: BootTooOld) {
-        guard discovery.nonces.contains(answer.nonce), answer.highest >= own.boot,
-            answer.highest > stored.process.boot || stored.process == own
-        else { return }
-        stored.process.boot = answer.highest
-        // Whoever was surpassed has lost its file, or runs on an old copy: it must not vote under that name (§1).
+        guard discovery.nonces.contains(answer.nonce) else { return }
+        ownBootWasTaken(upTo: answer.highest)
+    }
+
+    /// Boots up to that one were used before: this process goes on as the next one. Whoever was surpassed has lost its
+    /// file, or runs on an old copy: it must not vote under that name (§1).
+    ///
+    /// Who only hears of such a boot does the same: it may be of a process that is long gone. If it lives, on another
+    /// machine, the next boot is refused as its namesake (`IdConflict`), and does not end.
+    mutating func ownBootWasTaken(upTo boot: Boot) {
+        guard boot >= own.boot, boot > stored.process.boot || stored.process == own, boot.isReachable else { return }
+        stored.process.boot = boot
         loseVote()
         persist(then: [.exit(.newBoot)])
     }
@@ -325,7 +332,7 @@ extension Agent {
             let sameMachine =
                 join.machineID == settings.machineID && join.kernelBootID == settings.kernelBootID
             if sameMachine, sender.process.boot > own.boot {
-                ownBootIsSurpassed(by: sender.process.boot)
+                endForNewerProcess()
             } else {
                 tellOnce(of: own.node, .idConflict(own.node, other: join.record.address))
                 // The first heard goes on acknowledging its promise, but grants no new epoch while the other is there.
@@ -337,9 +344,8 @@ extension Agent {
         }
     }
 
-    /// A newer process of this node lives: this one ends at once, and its server with it.
-    mutating func ownBootIsSurpassed(by boot: Boot) {
-        guard boot > own.boot else { return }
+    /// A newer process of this node lives on this very machine: this one ends at once, and its server with it.
+    private mutating func endForNewerProcess() {
         suspendOwnClients()
         actions.append(.exit(.olderProcess))
     }

@@ -15,6 +15,9 @@ package struct Boot: Equatable, Comparable, Sendable {
 
     package var next: Boot { Boot(value &+ 1) }
 
+    /// Whether it can have been reached by counting; the next after any other might be none that can be read again.
+    var isReachable: Bool { value <= Limits.boot / 2 }
+
     package static func < (left: Boot, right: Boot) -> Bool { left.value < right.value }
 }
 

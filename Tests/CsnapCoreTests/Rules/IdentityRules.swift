@@ -1,0 +1,66 @@
+import CsnapCore
+import Testing
+
+/// Which process a node id and a boot belong to (docs/protocol.md §1).
+@Suite struct IdentityRules {
+    private static let cluster = Bits128(high: 42, low: 42)
+
+    private func grown(_ nodes: [UInt32], timing: Timing = .fast) -> AgentGroup {
+        var group = AgentGroup(nodes: nodes, timing: timing)
+        for node in nodes { group.start(node) }
+        group.command(.found(cluster: Self.cluster), at: 1)
+        _ = group.run(.seconds(60)) { $0.status(3)?.committed?.voters.contains(NodeID(3)) == true }
+        return group
+    }
+
+    @Test("Hearsay of a higher boot: the next one is taken, without a vote; nothing ends for good")
+    func hearsayOfHigherBoot() {
+        var node = DrivenAgent(node: 3, boot: 2, voters: [1, 2, 3])
+        node.meet(1)
+        node.hear(.news([.member(DrivenAgent.record(3, boot: 9))]), from: 1)
+        #expect(node.exits == [.newBoot])
+        #expect(node.disk?.process.boot == Boot(9))
+        #expect(node.disk?.mayVote == false)
+    }
+
+    @Test("No boot is taken that nobody reaches by counting") func extremeBoot() {
+        var node = DrivenAgent(node: 3, boot: 2, voters: [1, 2, 3])
+        node.meet(1)
+        node.hear(.news([.member(DrivenAgent.record(3, boot: Limits.boot))]), from: 1)
+        #expect(node.exits.isEmpty && node.status.mayVote)
+    }
+
+    /// Machine 9 was set up anew as node 3 while machine 3 was cut off.
+    @Test("Two machines that live under one id come to rest: one is a member, the other names the conflict")
+    func twoClaimants() {
+        var group = grown([1, 2, 3, 4, 5])
+        group.isolated = [3]
+        _ = group.run(.seconds(10))
+        group.names[9] = 3
+        var starts: [UInt32: Int] = [:]
+        func startEnded(_ seconds: Int64) {
+            for _ in 1...seconds * 10 {
+                for machine: UInt32 in [3, 9] where group.status(machine) == nil {
+                    starts[machine, default: 0] += 1
+                    group.start(machine)
+                }
+                _ = group.run(.milliseconds(100))
+            }
+        }
+        startEnded(20)
+        let member = group.status(1)?.members.first { $0.record.process.node == NodeID(3) }?.record.address
+        #expect(member == AgentGroup.address(9))
+        group.isolated = []
+        starts = [:]
+        startEnded(60)
+        #expect((starts[3] ?? 0) + (starts[9] ?? 0) <= 3, "\(starts)")
+        starts = [:]
+        startEnded(60)
+        #expect(starts.isEmpty, "both live: \(starts)")
+        let conflicts = [UInt32(3), 9].filter { machine in
+            group.status(machine)?.waits.contains { $0.kind == .idConflict } == true
+        }
+        let known = group.status(1)?.members.first { $0.record.process.node == NodeID(3) }?.record.address
+        #expect(!conflicts.isEmpty && known != nil, "\(conflicts)")
+    }
+}
