@@ -225,15 +225,14 @@ extension Agent {
             known.process.boot == identity.boot, identity.startBits != sender.startBits
         else { return false }
         let sameKernel = identity.machineID == join.machineID && identity.kernelBootID == join.kernelBootID
-        return sameKernel || !isLive(identity, against: join)
+        return sameKernel || !isLive(identity, of: sender.process.node)
     }
 
-    /// Heard by ourselves of late; or, where the other is surely another machine, believed to be there: members that
-    /// do not serve hear each other rarely. A reboot needs no such proof: its old kernel is gone.
-    private func isLive(_ identity: Discovery.ProcessIdentity, against join: Join) -> Bool {
+    /// Heard by ourselves of late, or believed to be there: members that do not serve hear each other rarely. A machine
+    /// that reboots looks like a clone that kept its machine id; it is missed in some seconds.
+    private func isLive(_ identity: Discovery.ProcessIdentity, of node: NodeID) -> Bool {
         if now - identity.heardAt < timing.suspicionMinimum * 3 { return true }
-        guard identity.machineID != join.machineID else { return false }
-        let process = NodeBoot(node: join.record.process.node, boot: identity.boot)
+        let process = NodeBoot(node: node, boot: identity.boot)
         return membership.record(of: process.node)?.process == process && isReachable(process.node)
     }
 
@@ -244,7 +243,7 @@ extension Agent {
         // The process that we know has a successor, and this is it: gossip was faster than its own Join.
         if known.process == sender.process { return false }
         let sameMachine = identity.machineID == join.machineID && identity.kernelBootID == join.kernelBootID
-        return !sameMachine && isLive(identity, against: join)
+        return !sameMachine && isLive(identity, of: sender.process.node)
     }
 
     // MARK: Answers

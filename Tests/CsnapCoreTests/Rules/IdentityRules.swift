@@ -30,6 +30,36 @@ import Testing
         #expect(node.exits.isEmpty && node.status.mayVote)
     }
 
+    /// Its file was copied with its disk and is intact; that its kernel is another one looks like a reboot.
+    @Test("A clone that kept its machine id displaces nobody; a reboot is let in when its old kernel is missed")
+    func cloneWithItsMachineID() {
+        let nodes: [UInt32] = Array(1...10)
+        var group = grown(nodes, timing: .lan)
+        let bits = Bits128(high: 7, low: 7)
+        var record = DrivenAgent.record(7, boot: 2)
+        record.address = AgentGroup.address(99)
+        let join = Join(
+            nonce: 1, record: record, machineID: bits, kernelBootID: .zero, configurationVersion: 0,
+            highestEpoch: Epoch(1))
+        let sender = Sender(
+            process: record.process, startBits: Bits128(high: 9, low: 9), cluster: Self.cluster,
+            source: record.address)
+        for _ in 1...30 {
+            for node in nodes { group.deliver(.packet(sender, [.join(join)]), to: node) }
+            _ = group.run(.seconds(1))
+        }
+        func known() -> MemberRecord? {
+            group.status(1)?.members.first { $0.record.process.node == NodeID(7) }?.record
+        }
+        #expect(group.status(7)?.waits.contains { $0.kind == .idConflict } == true)
+        #expect(known()?.process.boot == Boot(1))
+        group.crash(7)
+        _ = group.run(.seconds(10))
+        group.deliver(.packet(sender, [.join(join)]), to: 1)
+        _ = group.run(.milliseconds(50))
+        #expect(known()?.process.boot == Boot(2))
+    }
+
     /// Machine 9 was set up anew as node 3 while machine 3 was cut off.
     @Test("Two machines that live under one id come to rest: one is a member, the other names the conflict")
     func twoClaimants() {
