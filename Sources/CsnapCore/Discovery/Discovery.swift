@@ -15,6 +15,8 @@ struct Discovery: Equatable, Sendable {
     var turn = 0
     /// Who speaks for each node: the machine and process that were heard first.
     var identities = SortedTable<NodeID, ProcessIdentity>()
+    /// The boot that each node was last told to leave behind, until it has.
+    var refusedBoots = SortedTable<NodeID, Boot>()
     /// Our own node id is used by another live machine.
     var conflict: Address?
     var conflictAt = Instant.distantPast
@@ -182,13 +184,11 @@ extension Agent {
             return
         }
         if let entry = stored.admissions[sender.process.node], entry.process.boot > sender.process.boot {
-            send(.bootTooOld(BootTooOld(nonce: join.nonce, highest: entry.process.boot)), at: address)
-            return
+            return refuse(join, boot: entry.process.boot)
         }
         if let known = membership.record(of: sender.process.node) {
             if known.process.boot > sender.process.boot || reusesBoot(join, from: sender, of: known) {
-                send(.bootTooOld(BootTooOld(nonce: join.nonce, highest: known.process.boot)), at: address)
-                return
+                return refuse(join, boot: known.process.boot)
             }
             if conflicts(join, from: sender, with: known) {
                 tellOnce(of: sender.process.node, .idConflict(sender.process.node, other: address))
@@ -197,7 +197,10 @@ extension Agent {
                         IdConflict(nonce: join.nonce, node: sender.process.node, address: known.address)), at: address)
                 return
             }
+            if runsOnOldFile(join, after: known) { return refuse(join, boot: sender.process.boot) }
         }
+        let isFirst = discovery.identities[sender.process.node]?.boot != sender.process.boot
+        discovery.refusedBoots[sender.process.node] = nil
         discovery.identities[sender.process.node] = Discovery.ProcessIdentity(
             boot: sender.process.boot, machineID: join.machineID, kernelBootID: join.kernelBootID,
             startBits: sender.startBits, heardAt: now)
@@ -212,7 +215,36 @@ extension Agent {
                     nonce: join.nonce, cluster: stored.cluster, records: Array(records.prefix(Self.joinRecords)),
                     claim: claim, configuration: stored.committed, pending: stored.pending,
                     highestEpoch: stored.highestEpoch)), at: address)
+        if isFirst { renewTable(of: sender.process.node) }
         if !discovery.acquainted.contains(sender.process) { introduce(to: sender) }
+    }
+
+    private mutating func refuse(_ join: Join, boot: Boot) {
+        discovery.refusedBoots[join.record.process.node] = boot
+        send(.bootTooOld(BootTooOld(nonce: join.nonce, highest: boot)), at: join.record.address)
+    }
+
+    /// Whether an earlier boot of that node surely stored a higher epoch than its file tells of: it runs on an old copy,
+    /// and what its vote once counted for may be on its disk no more.
+    private func runsOnOldFile(_ join: Join, after known: MemberRecord) -> Bool {
+        let process = join.record.process
+        // Who was told so has no vote any more, and may know of no epoch yet.
+        if let refused = discovery.refusedBoots[process.node], process.boot > refused { return false }
+        // It asked for votes only when that epoch was on its disk.
+        if let promise = stored.promise, promise.holder.node == process.node, promise.holder.boot < process.boot,
+            promise.epoch > join.highestEpoch
+        {
+            return true
+        }
+        guard let holder, known.process.boot < process.boot, voters.contains(process.node) else { return false }
+        return holder.lease.acknowledged[process.node] != nil && holder.epoch > join.highestEpoch
+    }
+
+    /// A voter has started again, perhaps on an old copy of its file, which tells of fewer admissions than it
+    /// acknowledged: it gets the table anew.
+    private mutating func renewTable(of node: NodeID) {
+        guard holder?.table.acknowledged[node] != nil, !Mutants.active(.tableNotRenewed) else { return }
+        writeTable([], then: nil)
     }
 
     /// As many records as a JoinAck of one datagram holds beside the rest.

@@ -43,6 +43,7 @@ package enum Mutant: String, CaseIterable, Sendable {
     case lowTableAccepted
     case strikeBeforeEvictMajority
     case tableNotCarriedAtGrowth
+    case tableNotRenewed
     // Votes that were lost
     case votesWithoutProposal
     case pendingVoterForgets

@@ -10,6 +10,7 @@ enum DirectedVoteRules {
         case .lateGrantCounted: lateGrant(timing)
         case .lostVoterKept: lostVoter(timing)
         case .hearsayEndsBoot: hearsay(timing)
+        case .tableNotRenewed: restartedVoter(timing)
         default: nil
         }
     }
@@ -54,6 +55,17 @@ enum DirectedVoteRules {
         return lone.proposed == [1, 2, 4].map { NodeID($0) } ? nil : "a lost voter is not replaced"
     }
 
+    /// A voter that acknowledged the table starts again; its file may be an old copy (§6).
+    private static func restartedVoter(_ timing: Timing) -> String? {
+        var lone = LoneAgent(node: 1, voters: [1, 2, 3], timing: timing)
+        lone.answers = [2, 3]
+        lone.run(for: .seconds(10))
+        let before = lone.tables
+        guard before > 0 else { return "nobody serves" }
+        lone.meet(2, boot: 2)
+        return lone.tables == before ? "a voter that starts again is not sent the table" : nil
+    }
+
     /// While an admitted boot holds a client lease, gossip tells that it left: an earlier process of that boot, of
     /// before its state file was lost (§6).
     private static func hearsay(_ timing: Timing) -> String? {
@@ -82,6 +94,7 @@ private struct LoneAgent {
     private(set) var questions = 0
     private(set) var elections = 0
     private(set) var strikes = 0
+    private(set) var tables = 0
     private(set) var tenure: Tenure?
     private(set) var proposed: [NodeID] = []
     private var joinNonce: UInt64 = 0
@@ -116,17 +129,17 @@ private struct LoneAgent {
             state: .alive, address: address(node), eligible: true, hasVolumes: false, localHealth: 0)
     }
 
-    private mutating func meet(_ node: UInt32) {
+    mutating func meet(_ node: UInt32, boot: UInt64 = 1) {
         let bits = Bits128(high: 4, low: UInt64(node))
         let join = Join(
-            nonce: 1, record: Self.record(node), machineID: bits, kernelBootID: bits, configurationVersion: 2,
-            highestEpoch: .none)
-        hear([.join(join)], from: node)
+            nonce: 1, record: Self.record(node, boot: boot), machineID: bits, kernelBootID: bits,
+            configurationVersion: 2, highestEpoch: Epoch(boot - 1))
+        hear([.join(join)], from: node, boot: boot)
     }
 
-    mutating func hear(_ messages: [Message], from node: UInt32) {
+    mutating func hear(_ messages: [Message], from node: UInt32, boot: UInt64 = 1) {
         let sender = Sender(
-            process: NodeBoot(node: NodeID(node), boot: Boot(1)), startBits: Bits128(high: 4, low: UInt64(node)),
+            process: NodeBoot(node: NodeID(node), boot: Boot(boot)), startBits: Bits128(high: boot, low: UInt64(node)),
             cluster: cluster, source: Self.address(node))
         step(.packet(sender, messages))
     }
@@ -183,7 +196,9 @@ private struct LoneAgent {
             if !holdsGrants { return grant }
             heldGrants = [grant]
         case .renew(let renew): return .renewAck(RenewAck(epoch: renew.epoch, nonce: renew.nonce))
-        case .table(let table): return .tableAck(TableAck(epoch: table.epoch, sequence: table.sequence))
+        case .table(let table):
+            tables += 1
+            return .tableAck(TableAck(epoch: table.epoch, sequence: table.sequence))
         case .ping(let ping):
             return .ack(
                 Ack(

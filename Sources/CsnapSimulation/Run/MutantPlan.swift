@@ -91,7 +91,8 @@ package struct MutantPlan: Sendable {
             plan.grown = true
             plan.only = [.cuts, .slowState, .stalledState, .agentPauses, .duplicate, .operators, .delay]
             plan.isPaired = true
-        case .voteRecoveredAtOnce, .lateGrantCounted, .pendingVoterForgets, .lostVoterKept, .hearsayEndsBoot:
+        case .voteRecoveredAtOnce, .lateGrantCounted, .pendingVoterForgets, .lostVoterKept, .hearsayEndsBoot,
+            .tableNotRenewed:
             // Tried directly (DirectedVoteRules): the world hardly ever punishes them.
             plan.seconds = 5
         case .votesWithoutProposal, .voteRecoveredByOne:

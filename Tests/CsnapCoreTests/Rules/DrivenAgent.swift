@@ -124,13 +124,13 @@ struct DrivenAgent {
     }
 
     /// A Renew of that epoch; `acknowledgedRenew` says what came of it.
-    mutating func renew(_ epoch: UInt64, of node: UInt32) {
+    mutating func renew(_ epoch: UInt64, of node: UInt32, boot: UInt64 = 1) {
         let before = sent.count
         hear(
             .renew(
                 Renew(
                     epoch: Epoch(epoch), nonce: UInt64(sent.count) + 1, phase: .active,
-                    configurationHash: status.committed.map(agent.hash) ?? 0)), from: node)
+                    configurationHash: status.committed.map(agent.hash) ?? 0)), from: node, boot: boot)
         acknowledgedRenew = sent[before...].contains { if case .renewAck = $0.message { true } else { false } }
     }
 

@@ -28,6 +28,8 @@ import Testing
             group.crash(node)
             group.loseStateFile(node)
             group.start(node)
+            // It may be told that its number was in use, and ends.
+            if group.run(.seconds(1), until: { $0.status(node) == nil }) { group.start(node) }
         }
     }
 
