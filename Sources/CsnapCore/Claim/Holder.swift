@@ -13,6 +13,8 @@ struct Holder: Equatable, Sendable {
     var serverVolumes: [VolumeDigest]?
     /// When this epoch last became active; nil before.
     var activeAt: Instant?
+    /// Servers of this epoch that ended without a word after they had started, since one has served for a while.
+    var silentEnds = 0
     /// Each node's last acknowledged ClientLease in this epoch, and the boot that may go on asking.
     var clientLeases = SortedTable<NodeID, Instant>()
     /// Requests that are answered with the next Renew.

@@ -41,6 +41,9 @@ struct ServerProcess: Equatable, Sendable {
     /// A store that surpasses each new epoch is broken, or written by somebody else: then it is a failure like others.
     static let surpassedLimit = 4
 
+    /// So many silent ends in one epoch are no matter of chance; fewer are repaired in place, which is quickest.
+    static let silentEndsLimit = 24
+
     mutating func countFailure(at now: Instant) {
         if failures == 0 { failingSince = now }
         failures += 1
@@ -87,8 +90,10 @@ extension Agent {
         case .starting:
             if !saidWhy { serverEndedUnsaid() }
             holderLostServer()
-        // One that had started and ends without a word was killed, which says nothing of its stores.
-        case .started, .stopping: holderLostServer()
+        case .started:
+            if !saidWhy { startedServerEndedUnsaid() }
+            holderLostServer()
+        case .stopping: holderLostServer()
         }
         if let holder, holder.stop != nil { holderIsStopped() }
     }
@@ -102,13 +107,27 @@ extension Agent {
         if server.failures >= 2 { giveServiceUp() }
     }
 
+    /// One that had started and ends without a word was killed, which says nothing of its stores; not so if it happens
+    /// again and again.
+    private mutating func startedServerEndedUnsaid() {
+        guard isHolder, holder?.stop == nil else { return }
+        holder?.silentEnds += 1
+        guard holder?.silentEnds ?? 0 >= ServerProcess.silentEndsLimit else { return }
+        server.lastFailure = nil
+        server.failedVolume = ""
+        server.countFailure(at: now)
+        server.failures = max(server.failures, 2)
+        giveServiceUp()
+    }
+
     /// A server that has served for a while has no failures behind it. STARTED does not tell: the next write, or a read
     /// of what the store kept, may fail again.
     mutating func tickServerProven() {
-        guard server.failures > 0, !server.saidWhy, case .started = server.state, let holder, holder.phase == .active,
-            let activeAt = holder.activeAt, now - activeAt >= timing.reconnect
+        guard server.failures > 0 || holder?.silentEnds ?? 0 > 0, !server.saidWhy, case .started = server.state,
+            let holder, holder.phase == .active, let activeAt = holder.activeAt, now - activeAt >= timing.reconnect
         else { return }
         server.failures = 0
+        self.holder?.silentEnds = 0
     }
 
     private mutating func heard(_ notice: StoreNotice) {

@@ -284,10 +284,16 @@ extension WaitWords {
         "`journalctl -u csnap-agent` says more; repair the disk's path, or reboot this node.")
 
     private static func store(_ status: AgentStatus) -> WaitWords {
+        let others = " Another node may serve meanwhile."
+        guard let failure = status.serverFailure else {
+            return WaitWords(
+                "store",
+                "The server process of this node ended again and again without a word." + others,
+                "`coredumpctl` and `journalctl -u csnap-agent` say more; this node tries again by itself.")
+        }
         let place = status.failedVolume.isEmpty ? "" : " at volume \(status.failedVolume)"
-        let cause = status.serverFailure.map { ": \($0.text)" } ?? ""
         return WaitWords(
-            "store", "The server process of this node failed\(place)\(cause). Another node may serve meanwhile.",
+            "store", "The server process of this node failed\(place): \(failure.text)." + others,
             "`journalctl -u csnap-agent -p err` says more; this node tries again by itself.")
     }
 }

@@ -53,4 +53,50 @@ import Testing
         group.deliver(.server(.inert), to: 2)
         #expect(group.run(.seconds(5)) { $0.activeServers == [2] })
     }
+
+    private func kill(_ node: inout DrivenAgent, times: Int) {
+        for _ in 0..<times {
+            let starts = node.starts.count
+            node.step(.serverGone)
+            node.step(.server(.inert))
+            node.pass(.milliseconds(100))
+            if let start = node.starts.last, node.starts.count > starts {
+                node.step(.server(.started(start.tenure, port: 7412)))
+            }
+        }
+    }
+
+    @Test("A server that ends without a word again and again, each time after it started, makes its node back off")
+    func endsAfterItsStart() {
+        var node = ServiceRules().founder()
+        kill(&node, times: 23)
+        #expect(node.starts.last?.tenure == Tenure(epoch: Epoch(1), round: Round(24)), "in place, at once")
+        #expect(node.status.role == .holder(.active))
+        kill(&node, times: 1)
+        #expect(!isEligible(node), "another node serves")
+        let wait = node.status.waits.first { $0.kind == .store }
+        #expect(wait != nil && node.status.serverFailure == nil)
+        #expect(node.status.role != .holder(.recovering))
+    }
+
+    @Test("Silent ends are forgotten when a server has served for a while, and with their epoch")
+    func silentEndsAreForgotten() {
+        var node = ServiceRules().founder()
+        kill(&node, times: 20)
+        node.pass(node.timing.reconnect + .milliseconds(100))
+        kill(&node, times: 20)
+        #expect(node.starts.last?.tenure.epoch == Epoch(1))
+        #expect(isEligible(node))
+        // The service ends here and comes back.
+        node.meet(2)
+        node.step(.command(id: Bits128(high: 0, low: 9), .transfer(NodeID(2))))
+        node.step(.serverGone)
+        node.step(.server(.inert))
+        node.pass(.seconds(2)) { node in
+            if let start = node.starts.last { node.step(.server(.started(start.tenure, port: 7412))) }
+        }
+        #expect(node.starts.last?.tenure.epoch == Epoch(2))
+        kill(&node, times: 20)
+        #expect(node.starts.last?.tenure.epoch == Epoch(2))
+    }
 }
