@@ -16,8 +16,9 @@ struct ServerProcess: Equatable, Sendable {
     var lastFailure: ServerFailure?
     /// The volume whose store it was; empty: none, or unknown.
     var failedVolume = ""
-    /// The first of the failures in a row.
+    /// The first and the last of the failures in a row.
     var failingSince = Instant.distantPast
+    var failedAt = Instant.distantPast
     /// The next one may leave out a volume whose store fails.
     var leavesOut = false
     /// The store shows a tenure that surpasses ours: how often in a row. This node claims above it.
@@ -45,9 +46,19 @@ struct ServerProcess: Equatable, Sendable {
     static let silentEndsLimit = 24
 
     mutating func countFailure(at now: Instant) {
+        forgetOldFailures(at: now)
         if failures == 0 { failingSince = now }
+        failedAt = now
         failures += 1
     }
+
+    /// A node that does not serve has no service to end the row: what happened long ago is none of it.
+    mutating func forgetOldFailures(at now: Instant) {
+        if now - failedAt >= Self.memory { failures = 0 }
+    }
+
+    /// Beyond the longest back-off many times over.
+    static let memory = Interval.seconds(600)
 
     init(at now: Instant) { absentSince = now }
 
@@ -99,6 +110,7 @@ extension Agent {
     }
 
     private mutating func serverEndedUnsaid() {
+        server.forgetOldFailures(at: now)
         if server.failures == 0 {
             server.lastFailure = nil
             server.failedVolume = ""

@@ -278,11 +278,21 @@ extension Agent {
             let low = table.epoch < promise.epoch || (table.epoch == promise.epoch && promise.holder != holder)
             if low && !Mutants.active(.lowTableAccepted) { return }
         }
+        guard let changed = takeAdmissions(table.entries) else { return }
         sawEpoch(table.epoch)
-        var changed = false
-        for entry in table.entries where stored.admissions.merge(entry) { changed = true }
         if changed { persist() }
         whenDurable(.tableAck(TableAck(epoch: table.epoch, sequence: table.sequence), to: holder))
+    }
+
+    /// Says whether anything changed. Nil, and nothing is taken, if no datagram could carry the table then: no Grant of
+    /// this voter would leave any more.
+    mutating func takeAdmissions(_ entries: [AdmissionEntry]) -> Bool? {
+        var merged = stored.admissions
+        var changed = false
+        for entry in entries where merged.merge(entry) { changed = true }
+        guard merged.entries.count == stored.admissions.entries.count || merged.fitsDatagrams else { return nil }
+        stored.admissions = merged
+        return changed
     }
 
     mutating func acknowledgeTable(_ ack: TableAck, to holder: NodeBoot) {

@@ -161,12 +161,12 @@ extension Agent {
         guard stored.promise == promised || Mutants.active(.staleProposalAccepted) else { return }
         let proposed = proposal.proposed
         guard proposed.version > (stored.committed?.version ?? 0), proposed.isReachable else { return }
+        guard let admissionsChanged = takeAdmissions(proposal.admissions) else { return }
         learn(committed: proposal.committed)
         let pending = PendingVoterSet(epoch: proposal.epoch, set: proposed)
-        var changed = stored.pending != pending
+        let changed = stored.pending != pending
         stored.pending = pending
-        for entry in proposal.admissions where stored.admissions.merge(entry) { changed = true }
-        if changed { persist() }
+        if changed || admissionsChanged { persist() }
         whenDurable(.configAck(ConfigAck(epoch: proposal.epoch, version: proposed.version), to: holder))
     }
 

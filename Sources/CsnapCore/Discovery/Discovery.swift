@@ -201,12 +201,15 @@ extension Agent {
         }
         let isFirst = discovery.identities[sender.process.node]?.boot != sender.process.boot
         discovery.refusedBoots[sender.process.node] = nil
-        discovery.identities[sender.process.node] = Discovery.ProcessIdentity(
-            boot: sender.process.boot, machineID: join.machineID, kernelBootID: join.kernelBootID,
-            startBits: sender.startBits, heardAt: now)
         sawEpoch(join.highestEpoch)
         runMembership { membership, now, effects in
             membership.merge(join.record, direct: true, at: now, into: &effects)
+        }
+        // Of members only, whose number is bounded.
+        if membership.record(of: sender.process.node)?.process == sender.process {
+            discovery.identities[sender.process.node] = Discovery.ProcessIdentity(
+                boot: sender.process.boot, machineID: join.machineID, kernelBootID: join.kernelBootID,
+                startBits: sender.startBits, heardAt: now)
         }
         let records = [membership.own] + membership.records.filter { $0.process.node != sender.process.node }
         send(

@@ -66,21 +66,27 @@ package struct AdmissionTable: Equatable, Sendable {
 
     /// Whether every message that carries this table fits a datagram, and goes on fitting while epochs and boots grow:
     /// nodes are never forgotten, and a table that cannot be sent ends all fail-overs.
-    var fitsDatagrams: Bool {
-        let longest = Epoch(Limits.epoch)
-        let node = NodeBoot(node: NodeID(.max), boot: Boot(Limits.boot))
-        let set = VoterSet(version: .max, voters: Array(repeating: node.node, count: Limits.voters))
-        let grown = entries.map { entry in
+    var fitsDatagramsForEver: Bool {
+        var grown = AdmissionTable()
+        grown.entries = entries.map { entry in
             AdmissionEntry(
                 process: NodeBoot(
                     node: entry.process.node, boot: max(entry.process.boot, Boot(Self.manyBoots))),
                 epoch: max(entry.epoch, Epoch(Self.manyEpochs)), status: entry.status)
         }
+        return grown.fitsDatagrams
+    }
+
+    /// Whether it does as it is: what a voter takes of a holder, which may know of nodes that the voter does not.
+    var fitsDatagrams: Bool {
+        let longest = Epoch(Limits.epoch)
+        let node = NodeBoot(node: NodeID(.max), boot: Boot(Limits.boot))
+        let set = VoterSet(version: .max, voters: Array(repeating: node.node, count: Limits.voters))
         // Of all that carry it, this one says most beside it.
         let message = Message.voteRecoverAck(
             VoteRecoverAck(
                 nonce: .max, highestEpoch: longest, promise: Promise(epoch: longest, holder: node, released: true),
-                floor: longest, admissions: grown, committed: set,
+                floor: longest, admissions: entries, committed: set,
                 pending: PendingVoterSet(epoch: longest, set: set)))
         return MessageCodec.encodedSize(message) <= Limits.payload
     }

@@ -86,7 +86,7 @@ extension Agent {
         if entry == nil {
             var table = current.table.table
             table.merge(new)
-            guard table.fitsDatagrams else { return tellOnce(of: process.node, .admissionRefused(process)) }
+            guard table.fitsDatagramsForEver else { return tellOnce(of: process.node, .admissionRefused(process)) }
         }
         let old = entry.flatMap { $0.status.isAdmitted ? $0.process : nil }
         writeTable([new], then: .admitted(process, replacing: old))

@@ -99,4 +99,18 @@ import Testing
         kill(&node, times: 20)
         #expect(node.starts.last?.tenure.epoch == Epoch(2))
     }
+
+    @Test("A failure of long ago is not the first of a row") func oldFailures() {
+        var node = DrivenAgent(node: 1, voters: [1, 2, 3])
+        for pause in [601, 601, 500, 1] as [Int64] {
+            #expect(isEligible(node))
+            node.step(.server(.failed(.storeIO, volume: "data", epochSeen: .none)))
+            node.step(.serverGone)
+            node.step(.server(.inert))
+            node.sleep(.seconds(pause))
+            node.pass(.milliseconds(10))
+            #expect(node.busyWakes == 0)
+        }
+        #expect(!isEligible(node), "two within ten minutes are one")
+    }
 }

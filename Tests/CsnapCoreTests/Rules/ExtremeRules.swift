@@ -55,4 +55,40 @@ import Testing
         #expect(try StoredStateCodec.decode(StoredStateCodec.encode(disk)) == disk)
         #expect(disk.highestEpoch == Epoch(1))
     }
+
+    private func invented(_ part: UInt32, epoch: UInt64) -> [AdmissionEntry] {
+        (0..<UInt32(60)).map { index in
+            let process = NodeBoot(node: NodeID(1_000_000 * (part + 1) + index), boot: Boot(1))
+            return AdmissionEntry(process: process, epoch: Epoch(epoch), status: .admitted)
+        }
+    }
+
+    @Test("Invented ids of an epoch that was never promised do not make a voter's Grant too large to leave")
+    func inventedAdmissions() throws {
+        var node = DrivenAgent(node: 3, voters: [1, 2, 3])
+        for other: UInt32 in [1, 2] { node.meet(other) }
+        for part in 0..<UInt32(10) {
+            node.hear(.table(Table(epoch: Epoch(5), sequence: 1, entries: invented(part, epoch: 5))), from: 1)
+        }
+        node.renew(6, of: 1)
+        let committed = try #require(node.status.committed)
+        let proposed = VoterSet(version: 3, voters: committed.voters)
+        for part in 10..<UInt32(20) {
+            node.hear(
+                .configPropose(
+                    ConfigPropose(
+                        epoch: Epoch(6), committed: committed, proposed: proposed,
+                        admissions: invented(part, epoch: 6))), from: 1)
+        }
+        node.forgetSent()
+        node.hear(.voteRecover(VoteRecover(nonce: 7)), from: 2)
+        let answer = try #require(node.messages(to: 2).first { if case .voteRecoverAck = $0 { true } else { false } })
+        #expect(MessageCodec.encodedSize(answer) <= Limits.payload)
+        // What fits is taken all the same.
+        let known = try #require(node.disk?.admissions.entries.first)
+        let evicted = AdmissionEntry(process: known.process, epoch: Epoch(6), status: .evicted(.left))
+        node.hear(.table(Table(epoch: Epoch(6), sequence: 2, entries: [evicted])), from: 1)
+        #expect(node.messages(to: 1).contains { if case .tableAck = $0 { true } else { false } })
+        #expect(node.disk?.admissions[known.process.node] == evicted)
+    }
 }
