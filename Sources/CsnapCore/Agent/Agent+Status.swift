@@ -102,6 +102,9 @@ extension Agent {
         if let low = server.filling.first(where: { !$0.isHolding }) {
             warnings.append(Wait(kind: .storeLow, since: low.since, nodes: [own.node]))
         }
+        if let (nodes, since) = refusedNodes {
+            warnings.append(Wait(kind: .admissionsFull, since: since, nodes: nodes))
+        }
         if let stranger = foreignGroupMember {
             warnings.append(Wait(kind: .foreignGroup, since: stranger.since, nodes: [stranger.node]))
         }
@@ -178,6 +181,7 @@ extension Agent {
             // Resumed, but the lease has run out: nobody answers.
             let since = node.resumed && node.leaseUntil != .distantPast ? node.leaseUntil : node.suspendedSince
             waits.append(Wait(kind: .suspended, since: since, nodes: [own.node]))
+            if let since = refusedSince { waits.append(Wait(kind: .notAdmitted, since: since, nodes: [own.node])) }
             if node.clients.values.contains(where: { $0.suspendedIn == node.adopted && $0.writesInFlight > 0 }) {
                 diskSince.append(since)
             }

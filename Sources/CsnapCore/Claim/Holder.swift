@@ -20,6 +20,7 @@ struct Holder: Equatable, Sendable {
     /// Requests that are answered with the next Renew.
     var waitingLeases = SortedTable<NodeID, WaitingLease>()
     var admitted = SortedTable<NodeID, Boot>()
+    var refused = SortedTable<NodeID, AdmissionRefusal>()
     var evictions = SortedTable<NodeID, PendingEviction>()
     /// Resume not yet acknowledged: when to send it again.
     var resuming = SortedTable<NodeID, Instant>()

@@ -146,5 +146,9 @@ package struct Wait: Equatable, Sendable {
         case votersRefuse = 25
         /// No server process is loaded here, and none has said why.
         case serverLoad = 26
+        /// The group cannot admit this node: its admission table is full.
+        case notAdmitted = 27
+        /// The holder cannot admit these nodes. A warning.
+        case admissionsFull = 28
     }
 }

@@ -61,7 +61,7 @@ extension Agent {
             guard request.tenure == current.tenure, current.evictions[process.node] == nil else { return }
             acknowledge(lease)
         } else if request.suspended {
-            admit(process)
+            admit(process, asked: request)
         }
     }
 
@@ -78,7 +78,7 @@ extension Agent {
     }
 
     /// A joined boot with its clients suspended: on a voter majority first, then at the server, then resumed.
-    private mutating func admit(_ process: NodeBoot) {
+    private mutating func admit(_ process: NodeBoot, asked request: ClientLease) {
         guard let current = holder else { return }
         let entry = current.table.table[process.node]
         if let entry, entry.process.boot > process.boot || entry.process == process { return }
@@ -86,7 +86,7 @@ extension Agent {
         if entry == nil {
             var table = current.table.table
             table.merge(new)
-            guard table.fitsDatagramsForEver else { return tellOnce(of: process.node, .admissionRefused(process)) }
+            guard table.fitsDatagramsForEver else { return refuseAdmission(of: process, asked: request) }
         }
         let old = entry.flatMap { $0.status.isAdmitted ? $0.process : nil }
         writeTable([new], then: .admitted(process, replacing: old))

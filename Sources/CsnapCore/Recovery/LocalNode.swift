@@ -27,6 +27,7 @@ struct LocalNode: Equatable, Sendable {
     var reconnectOwed = false
     /// The ClientLease under way.
     var requests: [Lease.Renewal] = []
+    var refusal: AdmissionRefusal?
     var nextRequest: Instant
     /// When the newest request that was answered was sent.
     var answeredRequest = Instant.distantPast
@@ -192,6 +193,7 @@ extension Agent {
         node.readyOwed = nil
         node.reconnectOwed = false
         node.requests = []
+        node.refusal = nil
         node.nextRequest = now
         node.leaseUntil = .distantPast
         node.allToldUntil = .distantPast
@@ -355,6 +357,7 @@ extension Agent {
     }
 
     mutating func receiveClientLeaseAck(_ ack: ClientLeaseAck, from holder: NodeBoot) {
+        if ack.remaining == .zero, ack.tenure > node.adopted { return noteRefusal(ack, from: holder) }
         guard ack.tenure == node.adopted, node.holder == holder, !node.isLeaving,
             let sentAt = node.requests.last(where: { $0.nonce == ack.nonce })?.sentAt
         else { return }

@@ -40,10 +40,10 @@ extension Wait.Kind {
     /// Nothing waits for it now; it may become trouble.
     package var isWarning: Bool {
         switch self {
-        case .singleVoter, .voterDown, .noVote, .disabled, .foreignGroup, .storeLow: true
+        case .singleVoter, .voterDown, .noVote, .disabled, .foreignGroup, .storeLow, .admissionsFull: true
         case .notInGroup, .noQuorum, .promise, .noEligible, .ready, .table, .serverStart, .reconnect, .leaseEnd,
             .suspended, .notConnected, .localClients, .serverStop, .idConflict, .stateFile, .store, .clientDisk,
-            .recovering, .storeFull, .votersRefuse, .serverLoad:
+            .recovering, .storeFull, .votersRefuse, .serverLoad, .notAdmitted:
             false
         }
     }
@@ -82,6 +82,8 @@ struct WaitWords {
         case .stateFile: self = .stateFile
         case .store: self = .store(status)
         case .serverLoad: self = .serverLoad
+        case .notAdmitted: self = .notAdmitted
+        case .admissionsFull: self = .admissionsFull(nodes)
         case .singleVoter: self = .singleVoter(nodes, status)
         case .voterDown: self = .voterDown(wait.nodes, status)
         case .noVote: self = .noVote(nodes)
@@ -233,6 +235,20 @@ extension WaitWords {
     private static let suspended = WaitWords(
         "suspended", "The clients of this node are suspended; their requests wait, none fails.",
         "see what else is waited for; this ends with it.")
+
+    private static let notAdmitted = WaitWords(
+        "notAdmitted",
+        "The group admits no new node: the table of all ids that ever had clients is full. The clients of this node "
+            + "stay suspended.",
+        "stop this agent, set `node:` to the id of a machine that is gone for good, start it.")
+
+    private static func admissionsFull(_ nodes: String) -> WaitWords {
+        WaitWords(
+            "admissionsFull",
+            "The group admits no new node: the table of all ids that ever had clients is full. The clients of \(nodes) "
+                + "stay suspended.",
+            "there stop the agent, set `node:` to the id of a machine that is gone for good, start it.")
+    }
 
     private static func clientDisk(_ status: AgentStatus, at now: Instant) -> WaitWords {
         let volumes = status.clients.compactMap { client -> String? in
