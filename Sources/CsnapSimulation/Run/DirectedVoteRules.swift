@@ -70,6 +70,7 @@ enum DirectedVoteRules {
     /// before its state file was lost (§6).
     private static func hearsay(_ timing: Timing) -> String? {
         var lone = LoneAgent(node: 1, voters: [1], timing: timing)
+        lone.answers = [2, 3]
         lone.run(for: .seconds(10))
         guard let tenure = lone.tenure else { return "nobody serves" }
         for suspended in [true, false] {
