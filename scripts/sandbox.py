@@ -76,7 +76,7 @@ class Sandbox:
             keys = ("role", "phase", "server", "epoch", "round", "adoptedEpoch", "adoptedRound", "clientsResumed", "voters")
             yield f"node {node}: " + ", ".join(f"{key} {status.get(key)}" for key in keys)
             yield from (f"    waits {wait['seconds']:.1f} s: {wait['text']}" for wait in status["waits"])
-            events = self.call(node, "Events")["events"]
+            events = self.events(node)
             yield from (f"    {event['at'] / 1e9:.3f} {event['text']}" for event in events[-25:])
 
     def stop(self):
@@ -130,6 +130,15 @@ class Sandbox:
 
     def call(self, node, method, /, **parameters):
         return varlink(self.nodes[node]["controlSocket"], method, parameters)
+
+    def events(self, node):
+        """All that its agent has kept."""
+        events, more = [], True
+        while more:
+            after = {"since": events[-1]["cursor"]} if events else {}
+            page = self.call(node, "Events", **after)
+            events, more = events + page["events"], page["hasMore"]
+        return events
 
     def status(self, node):
         """None while its agent does not answer."""

@@ -22,7 +22,13 @@ private final class FakeHost: ControlHost {
 
     func why(_ answer: @escaping @Sendable ([WaitReport]) -> Void) { status { answer($0.waits) } }
 
-    func metrics(_ answer: @escaping @Sendable (String) -> Void) { answer("csnap_test 1\n") }
+    let metricsText = Mutex("csnap_test 1\n")
+    let metricsCalls = Atomic(0)
+
+    func metrics(_ answer: @escaping @Sendable (String) -> Void) {
+        metricsCalls.add(1, ordering: .relaxed)
+        answer(metricsText.withLock { $0 })
+    }
 
     func perform(_ command: ControlCommand, _ answer: @escaping @Sendable (OperatorOutcome) -> Void) {
         commands.withLock { $0.append(command) }
@@ -42,7 +48,8 @@ private final class FakeHost: ControlHost {
     func events(after cursor: UInt64?, limit: Int) -> EventPage {
         let all = log.withLock { $0 }
         let missed = cursor.map { cursor in all.first.map { $0.cursor > cursor + 1 } ?? false } ?? false
-        return EventPage(events: Array(all.filter { $0.cursor > cursor ?? 0 }.prefix(limit)), missed: missed)
+        let wanted = all.filter { $0.cursor > cursor ?? 0 }
+        return EventPage(events: Array(wanted.prefix(limit)), missed: missed, hasMore: wanted.count > limit)
     }
 
     func watchEvents(_ notify: @escaping @Sendable () -> Void) -> Int {
@@ -86,10 +93,8 @@ private final class Fixture {
     }
 }
 
-/// Talks bytes, for what a well-behaved client never says.
-private func exchange(_ path: String, _ bytes: [UInt8]) throws -> [UInt8] {
+private func connected(to path: String) throws -> Int32 {
     let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
-    defer { close(descriptor) }
     var address = try #require(sockaddr_un(path: path))
     let connected = withUnsafePointer(to: &address) {
         $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
@@ -97,6 +102,13 @@ private func exchange(_ path: String, _ bytes: [UInt8]) throws -> [UInt8] {
         }
     }
     try #require(connected == 0)
+    return descriptor
+}
+
+/// Talks bytes, for what a well-behaved client never says.
+private func exchange(_ path: String, _ bytes: [UInt8]) throws -> [UInt8] {
+    let descriptor = try connected(to: path)
+    defer { close(descriptor) }
     var sent = 0
     while sent < bytes.count {
         let count = bytes.withUnsafeBytes { buffer in
@@ -257,6 +269,49 @@ struct ControlServerTests {
         let answer = try exchange(fixture.path, [UInt8](repeating: 0x20, count: ControlLimits.call + 1000))
         #expect(String(decoding: answer, as: UTF8.self).contains("longer than"))
         #expect(try AgentCaller(path: fixture.path).status().node == 7)
+    }
+
+    @Test func aCallerThatDoesNotReadIsNotAnswered() throws {
+        let fixture = try Fixture()
+        fixture.host.metricsText.withLock { $0 = String(repeating: "x", count: 10_000) }
+        let descriptor = try connected(to: fixture.path)
+        defer { close(descriptor) }
+        let padding = String(repeating: " ", count: 4000)
+        let call = Array(#"{"method":"io.csnap.Agent.GetMetrics"\#(padding)}"#.utf8) + [0]
+        let calls = [UInt8]((0..<400).map { _ in call }.joined())
+        var sent = 0
+        func send(within milliseconds: Int32) -> Bool {
+            var polled = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+            guard sent < calls.count, poll(&polled, 1, milliseconds) > 0 else { return false }
+            let rest = Array(calls[sent...])
+            sent += max(0, Glibc.send(descriptor, rest, rest.count, Int32(MSG_DONTWAIT)))
+            return true
+        }
+        while send(within: 2000) {}
+        #expect(sent < calls.count, "it is not read either")
+        #expect(fixture.host.metricsCalls.load(ordering: .relaxed) < 100)
+        #expect(try AgentCaller(path: fixture.path).status().node == 7, "others are answered")
+        // It reads after all.
+        var answers = 0
+        var buffer = [UInt8](repeating: 0, count: 65_536)
+        while answers < 400 {
+            var polled = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+            try #require(poll(&polled, 1, 30_000) > 0)
+            let count = recv(descriptor, &buffer, buffer.count, 0)
+            try #require(count > 0)
+            answers += buffer[0..<count].count { $0 == 0 }
+            _ = send(within: 0)
+        }
+        #expect(fixture.host.metricsCalls.load(ordering: .relaxed) == 400)
+    }
+
+    @Test func manyCallsAtOnceAreAnsweredOneAfterTheOther() throws {
+        let fixture = try Fixture()
+        let quiet = #"{"method":"org.varlink.service.GetInfo","oneway":true}"# + "\0"
+        let loud = #"{"method":"io.csnap.Agent.GetMetrics"}"# + "\0"
+        let calls = String(repeating: quiet, count: 2000) + String(repeating: loud, count: 100)
+        let answer = try exchange(fixture.path, Array(calls.utf8))
+        #expect(answer.count { $0 == 0 } == 100)
     }
 
     @Test func onewayCallsGetNoReply() throws {

@@ -43,10 +43,13 @@ package enum ControlCommand: Equatable, Sendable {
 package struct EventPage: Equatable, Sendable {
     package var events: [EventItem]
     package var missed: Bool
+    /// There are events after the last one.
+    package var hasMore: Bool
 
-    package init(events: [EventItem], missed: Bool) {
+    package init(events: [EventItem], missed: Bool, hasMore: Bool) {
         self.events = events
         self.missed = missed
+        self.hasMore = hasMore
     }
 }
 

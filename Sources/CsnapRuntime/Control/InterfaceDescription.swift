@@ -63,8 +63,8 @@ package enum InterfaceDescription {
         method GetSessions() -> (clients: []Client, admissions: []Admission)
         # In Prometheus' text form.
         method GetMetrics() -> (text: string)
-        # Events after `since`, oldest first; `follow` needs `more` and never ends.
-        method Events(since: ?int, follow: ?bool) -> (events: []Event)
+        # Events after `since`, oldest first, a page at a time; `follow` needs `more` and never ends.
+        method Events(since: ?int, follow: ?bool) -> (events: []Event, hasMore: bool)
 
         # Snapshots with numbers above `after`, a page at a time.
         method ListSnapshots(volume: string, after: ?int) -> (snapshots: []Snapshot, hasMore: bool)

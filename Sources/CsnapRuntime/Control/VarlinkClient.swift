@@ -249,8 +249,13 @@ package struct AgentCaller {
     }
 
     package func events(since: UInt64?) throws -> [EventItem] {
-        let reply = try client.call("io.csnap.Agent.Events", AgentCaller.parameters(since, follow: false))
-        return try JSON.convert(reply["events"] ?? .array([]), to: [EventItem].self)
+        var items: [EventItem] = []
+        while true {
+            let after = items.last?.cursor ?? since
+            let reply = try client.call("io.csnap.Agent.Events", AgentCaller.parameters(after, follow: false))
+            items += try JSON.convert(reply["events"] ?? .array([]), to: [EventItem].self)
+            if reply["hasMore"]?.bool != true { return items }
+        }
     }
 
     /// Hands over each event as it comes, until `take` returns false or the connection ends (which throws).

@@ -5,9 +5,11 @@ import NIOCore
 
 /// One caller: its calls are answered one after the other, in order.
 ///
-/// It does not read further calls while one is being answered, and sends no events while the socket is full.
-final class VarlinkConnection: ChannelInboundHandler {
+/// While calls wait it reads no more, and while the socket is full it answers none and sends no events: a caller that
+/// does not read holds what its socket buffers hold, and one reply.
+final class VarlinkConnection: ChannelDuplexHandler {
     typealias InboundIn = ByteBuffer
+    typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
     private let host: any ControlHost
@@ -15,6 +17,10 @@ final class VarlinkConnection: ChannelInboundHandler {
     private var framer = VarlinkFramer(limit: ControlLimits.call)
     private var waiting: [[UInt8]] = []
     private var answering = false
+    /// Calls are being taken from `waiting`: a reply at once is no reason to begin again inside.
+    private var isTaking = false
+    /// The channel wants to read, and calls wait.
+    private var readIsDue = false
     /// The call in hand takes no reply.
     private var quiet = false
     private var following: Following?
@@ -34,7 +40,6 @@ final class VarlinkConnection: ChannelInboundHandler {
         let buffer = unwrapInboundIn(data)
         do {
             waiting += try framer.feed(buffer.readableBytesView)
-            guard waiting.count <= ControlLimits.waitingCalls else { throw ControlError.busy }
         } catch {
             fail(error, context: context)
             return
@@ -50,8 +55,17 @@ final class VarlinkConnection: ChannelInboundHandler {
     }
 
     func channelWritabilityChanged(context: ChannelHandlerContext) {
-        if context.channel.isWritable { sendEvents(context: context) }
+        if context.channel.isWritable {
+            sendEvents(context: context)
+            answerNext(context: context)
+            closeIfDone(context: context)
+        }
         context.fireChannelWritabilityChanged()
+    }
+
+    func read(context: ChannelHandlerContext) {
+        guard waiting.isEmpty else { return readIsDue = true }
+        context.read()
     }
 
     /// A caller may end its side after its last call; it still gets its answers. A follower that does so is gone.
@@ -64,8 +78,12 @@ final class VarlinkConnection: ChannelInboundHandler {
     }
 
     private func closeIfDone(context: ChannelHandlerContext) {
-        guard inputEnded, following != nil || (!answering && waiting.isEmpty) else { return }
-        context.close(promise: nil)
+        guard inputEnded else { return }
+        if following != nil { return context.close(promise: nil) }
+        guard !answering, waiting.isEmpty else { return }
+        // What is still in the socket's queue is read first.
+        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+        context.writeAndFlush(wrapOutboundOut(ByteBuffer())).whenComplete { _ in bound.value.close(promise: nil) }
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -75,8 +93,11 @@ final class VarlinkConnection: ChannelInboundHandler {
     // MARK: Calls
 
     private func answerNext(context: ChannelHandlerContext) {
+        guard !isTaking else { return }
+        isTaking = true
+        defer { isTaking = false }
         // A follower's replies never end: what it calls afterwards is never answered.
-        while !answering, !waiting.isEmpty {
+        while !answering, !waiting.isEmpty, context.channel.isWritable {
             let bytes = waiting.removeFirst()
             do {
                 let call = try JSON.decode(VarlinkCall.self, from: bytes)
@@ -89,6 +110,9 @@ final class VarlinkConnection: ChannelInboundHandler {
                 fail(ControlError.malformed("no JSON object with a method"), context: context)
             }
         }
+        guard readIsDue, waiting.isEmpty else { return }
+        readIsDue = false
+        context.read()
     }
 
     private func answer(_ call: VarlinkCall, context: ChannelHandlerContext) throws {
@@ -221,18 +245,10 @@ final class VarlinkConnection: ChannelInboundHandler {
         sendEvents(context: context)
     }
 
-    /// All that is kept, as one reply: the log is bounded, so the reply is.
+    /// A page: to encode all that is kept would take long.
     private func replyWithEvents(_ since: UInt64?, context: ChannelHandlerContext) throws {
-        var cursor = since
-        var events: [EventItem] = []
-        while true {
-            let page = host.events(after: cursor, limit: ControlLimits.eventPage)
-            guard let last = page.events.last else { break }
-            events += VarlinkConnection.marked(page)
-            cursor = last.cursor
-        }
-        let parameters = JSONValue.object(["events": try JSON.value(events)])
-        reply(VarlinkReply(parameters: parameters), context: context)
+        let page = host.events(after: since, limit: ControlLimits.eventPage)
+        reply(VarlinkReply(parameters: try VarlinkConnection.parameters(page)), context: context)
     }
 
     /// The follower's place is a cursor in the agent's bounded log: one that is slow gets a resync marker, no queue.
@@ -241,9 +257,13 @@ final class VarlinkConnection: ChannelInboundHandler {
             let page = host.events(after: following?.cursor, limit: ControlLimits.eventPage)
             guard let last = page.events.last, last.cursor > cursor else { return }
             following?.cursor = last.cursor
-            guard let events = try? JSON.value(VarlinkConnection.marked(page)) else { return }
-            write(VarlinkReply(parameters: .object(["events": events]), continues: true), context: context)
+            guard let parameters = try? VarlinkConnection.parameters(page) else { return }
+            write(VarlinkReply(parameters: parameters, continues: true), context: context)
         }
+    }
+
+    private static func parameters(_ page: EventPage) throws -> JSONValue {
+        .object(["events": try JSON.value(marked(page)), "hasMore": .bool(page.hasMore)])
     }
 
     private static func marked(_ page: EventPage) -> [EventItem] {

@@ -63,8 +63,6 @@ package enum ControlLimits {
     /// Bytes of one reply, as the client accepts it.
     package static let reply = 4 * 1024 * 1024
     package static let connections = 64
-    /// Calls of one connection that wait for their turn.
-    package static let waitingCalls = 16
     /// Events in one reply.
     package static let eventPage = 64
 }

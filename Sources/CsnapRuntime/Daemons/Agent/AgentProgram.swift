@@ -69,6 +69,8 @@ package enum AgentProgram {
         signal(SIGPIPE, SIG_IGN)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let loop = group.next()
+        // Whatever callers do there, the core's loop does not wait for it.
+        let callers = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         let daemon: AgentDaemon
         do {
             Latency.lockMemory(logger)
@@ -77,8 +79,8 @@ package enum AgentProgram {
                 .wait()
             let host = AgentControl(daemon: daemon)
             let path = start.configuration.runtime.controlSocket
-            _ = try VarlinkServer.start(path: path, group: loop, host: host, access: .system()).wait()
-            startMetrics(start.configuration, host, group, logger)
+            _ = try VarlinkServer.start(path: path, group: callers, host: host, access: .system()).wait()
+            startMetrics(start.configuration, host, callers, logger)
             // Everybody may ask; who may change things is decided by their credentials.
             chmod(path, 0o666)
         } catch {

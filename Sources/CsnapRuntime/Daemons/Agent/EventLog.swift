@@ -53,10 +53,10 @@ package final class EventLog: Sendable {
             let wanted = cursor.map { $0 &+ 1 } ?? oldest
             let from = min(max(wanted, oldest), state.next)
             let skip = Int(from - oldest)
-            let items = (skip..<min(count, skip + max(0, limit))).map { offset in
-                state.items[(state.start + offset) % max(1, count)]
-            }
-            return EventPage(events: items, missed: cursor != nil && wanted < oldest && wanted != first)
+            let end = min(count, skip + max(0, limit))
+            let items = (skip..<end).map { offset in state.items[(state.start + offset) % max(1, count)] }
+            return EventPage(
+                events: items, missed: cursor != nil && wanted < oldest && wanted != first, hasMore: end < count)
         }
     }
 
