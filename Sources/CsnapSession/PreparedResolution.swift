@@ -11,6 +11,8 @@ package struct PreparedResolution: Equatable, Sendable {
     }
 
     private struct Open: Equatable, Sendable {
+        /// Whose store is asked.
+        var asked = 0
         var volume: Int
         var uuid: Bits128
     }
@@ -23,6 +25,9 @@ package struct PreparedResolution: Equatable, Sendable {
     package init(_ volumes: [SessionVolume]) { self.volumes = volumes }
 
     package var isDone: Bool { open.isEmpty }
+
+    /// The volume whose store is waited for.
+    package var waitsFor: Int? { open.first { _ in true }?.1.asked }
 
     /// The orders to begin with; none if nothing is prepared.
     package mutating func begin() -> [Step] {
@@ -58,7 +63,7 @@ package struct PreparedResolution: Equatable, Sendable {
 
     private mutating func step(_ volume: Int, _ order: StoreOrder, _ whose: Open) -> Step {
         lastTicket += 1
-        open[lastTicket] = whose
+        open[lastTicket] = Open(asked: volume, volume: whose.volume, uuid: whose.uuid)
         return Step(volume: volume, ticket: lastTicket, order: order)
     }
 }

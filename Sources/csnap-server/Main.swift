@@ -21,9 +21,13 @@ struct CsnapServer: ParsableCommand {
     @Flag(help: "Serve without the volumes whose stores fail, instead of ending.")
     var leaveOut = false
 
+    @Option(help: "A volume to serve without; its store is not opened.")
+    var without: [String] = []
+
     func run() throws {
         throw ExitCode(
             ServerDaemon.run(
-                configurationFile: config, flags: flags, leavesOut: leaveOut, agentDescriptor: agentDescriptor))
+                configurationFile: config, flags: flags, leavesOut: leaveOut, without: without,
+                agentDescriptor: agentDescriptor))
     }
 }

@@ -21,6 +21,8 @@ struct ServerProcess: Equatable, Sendable {
     var failedAt = Instant.distantPast
     /// The next one may leave out a volume whose store fails.
     var leavesOut = false
+    /// Volumes at which it failed while this node served, since then: the next server does without them.
+    var withheld: [String] = []
     /// The store shows a tenure that surpasses ours: how often in a row. This node claims above it.
     var surpassed = 0
     /// Stores of this server that are about to be full.
@@ -174,8 +176,18 @@ extension Agent {
         }
         // A server that fails at its load is loaded again and again: that makes the back-off no longer.
         if !isHolder, now < server.backOffUntil { return }
+        if isHolder, withhold(volume) { return }
         server.countFailure(at: now)
         if server.failures >= 2 || failure.isLasting { giveServiceUp() }
+    }
+
+    /// Whether the next server, in place, is another try: it leaves out one volume more (decision 101).
+    private mutating func withhold(_ volume: String) -> Bool {
+        guard server.leavesOut, !volume.isEmpty, server.withheld.count < Limits.claimedVolumes,
+            !server.withheld.contains(where: { $0.utf8.elementsEqual(volume.utf8) })
+        else { return false }
+        server.withheld.append(volume)
+        return true
     }
 
     /// This node cannot serve: another may, and this one is not eligible for a while, longer each time.
@@ -201,7 +213,8 @@ extension Agent {
 
     private mutating func noteFailure(_ failure: ServerFailure, volume: String) {
         server.lastFailure = failure
-        server.failedVolume = volume
+        // One that names no volume, of several in a row, takes back none.
+        if !volume.isEmpty || server.failures == 0 { server.failedVolume = volume }
         report(.serverFailed(failure, volume: volume))
     }
 
@@ -230,7 +243,10 @@ extension Agent {
     mutating func updateLeavesOut() {
         guard !isHolder else { return }
         let before = server.leavesOut
-        defer { if server.leavesOut != before, server.state == .absent { server.isReloading = true } }
+        defer {
+            if server.leavesOut != before, server.state == .absent { server.isReloading = true }
+            if !server.leavesOut { server.withheld = [] }
+        }
         guard server.failures >= 2, !server.failedVolume.isEmpty, claim?.phase != .active || !claimIsRunning else {
             server.leavesOut = false
             return

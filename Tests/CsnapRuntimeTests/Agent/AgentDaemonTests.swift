@@ -1,5 +1,7 @@
 import CsnapCore
 import CsnapRuntime
+import Foundation
+import Glibc
 import NIOCore
 import Testing
 
@@ -48,6 +50,49 @@ struct AgentDaemonTests {
         try await wait { hasJoined(sent) }
         #expect(lock.path.hasSuffix("client-b.lock"))
         try await daemon.close().get()
+    }
+
+    /// A server that notes its arguments when it is told START, and says then that b's store failed, unless it is to do
+    /// without b; where it is, and its notes.
+    private func failingServer(_ fixture: AgentFixture) throws -> (path: String, log: String) {
+        func frame(_ message: ServerToAgent) -> String {
+            let body = LocalCodec.encode(message)
+            return ([UInt8(body.count), 0, 0, 0] + body).map { String($0) }.joined(separator: ",")
+        }
+        let log = fixture.directory.path + "/started"
+        let server = fixture.directory.path + "/server"
+        try fixture.directory.write(
+            "server",
+            """
+            #!/usr/bin/python3
+            import os, sys, time
+            os.write(3, bytes([\(frame(.inert))]))
+            while data := os.read(3, 65536):
+                if data[4] != 0: continue
+                with open("\(log)", "a") as file: file.write(" ".join(sys.argv[1:]) + "\\n")
+                if "--without" in sys.argv: continue
+                time.sleep(0.2)
+                os.write(3, bytes([\(frame(.failed(.storeIO, volume: "b", epochSeen: .none)))]))
+                break
+            """)
+        #expect(chmod(server, 0o755) == 0)
+        return (server, log)
+    }
+
+    @Test func aServerThatLeavesOutIsRestartedWithoutWhatFailed() async throws {
+        let fixture = try AgentFixture()
+        let (server, log) = try failingServer(fixture)
+        let (daemon, _) = try await fixture.run(try fixture.prepare(timers: "profile: fast", server: server))
+        #expect(try await daemon.submit(.found(cluster: Bits128(high: 1, low: 1))).get() == .done)
+        try await wait { try lines(of: log).contains { $0.hasSuffix("--leave-out --without b") } }
+        let starts = try lines(of: log).map { $0.components(separatedBy: "--agent-descriptor 3").last ?? "" }
+        #expect(starts == ["", "", " --leave-out", " --leave-out --without b"])
+        try await daemon.close().get()
+    }
+
+    private func lines(of file: String) throws -> [String] {
+        guard let text = try? String(contentsOfFile: file, encoding: .utf8) else { return [] }
+        return text.split(separator: "\n").map(String.init)
     }
 
     @Test func withoutClientsItAsksAtOnce() async throws {

@@ -10,7 +10,7 @@ import Synchronization
 struct AgentFixture {
     let directory: TemporaryDirectory
     /// For up to a minute a client of the boot before may go on: nothing a test waits for takes as long.
-    static let timers = "{ promise: 70000, hard: 60000 }"
+    static let timers = "timers: { promise: 70000, hard: 60000 }"
 
     init() throws { directory = try TemporaryDirectory() }
 
@@ -20,7 +20,8 @@ struct AgentFixture {
 
     /// Another `runtime` is another runtime directory beside the same state directory.
     func prepare(
-        node: UInt32 = 1, runtime name: String = "run", timers: String = AgentFixture.timers
+        node: UInt32 = 1, runtime name: String = "run", timers: String = AgentFixture.timers,
+        server: String? = nil
     ) throws -> AgentStart {
         let file = "csnap-\(name).yaml"
         try directory.write(
@@ -31,17 +32,17 @@ struct AgentFixture {
             listen: 127.0.0.1:7411
             peers: [127.0.0.2:7411]
             insecure: true
-            serve: false
+            serve: \(server != nil)
             state-directory: \(state)
             runtime-directory: \(runtime(name).path)
-            timers: \(timers)
+            \(timers)
             volumes:
               a: { origin: a.origin, store: a.store }
               b: { origin: b.origin, store: b.store }
             """)
         let path = directory.path + "/" + file
         let configuration = try CsnapConfiguration.load(file: path, environment: [:])
-        return try AgentStart.prepare(configuration, file: path, logger: Self.logger)
+        return try AgentStart.prepare(configuration, file: path, server: server, logger: Self.logger)
     }
 
     /// A running agent whose packets go nowhere but into the answer.

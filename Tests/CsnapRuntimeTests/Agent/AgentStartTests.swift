@@ -32,14 +32,14 @@ struct AgentStartTests {
     @Test func shorterTimersWaitForEarlierPromises() throws {
         let fixture = try AgentFixture()
         let length = PromiseLength(stateDirectory: fixture.state)
-        let boot = try fixture.prepare(timers: "{ promise: 2500 }").settings.process.boot
+        let boot = try fixture.prepare(timers: "timers: { promise: 2500 }").settings.process.boot
         #expect(try length.excess(over: .milliseconds(2500)) == .zero)
         #expect(try length.excess(over: .milliseconds(2000)) == .milliseconds(2500))
         let before = BootClock.now()
-        #expect(try fixture.prepare(timers: "{ promise: 2000 }").settings.process.boot == boot.next)
+        #expect(try fixture.prepare(timers: "timers: { promise: 2000 }").settings.process.boot == boot.next)
         #expect(BootClock.now() - before >= .milliseconds(2500))
         #expect(try length.excess(over: .milliseconds(2000)) == .zero, "waited for once")
-        _ = try fixture.prepare(timers: "{ promise: 3000 }")
+        _ = try fixture.prepare(timers: "timers: { promise: 3000 }")
         #expect(try length.excess(over: .milliseconds(2000)) == .milliseconds(3000), "longer ones need not wait")
     }
 

@@ -21,10 +21,12 @@ final class ServerFixture {
     var storePath: String { directory + "/store" }
 
     /// Starts the server on the store `store`, made now unless given, and waits for `inert`. With a second volume if
-    /// `withLogs`, whose store lies beside that of the first; `leavesOut`: it serves without one whose store fails.
+    /// `withLogs`, whose store lies beside that of the first; `leavesOut`: it serves without one whose store fails,
+    /// and without those of `without`.
     init(
         store: String? = nil, environment: [String: String] = [:], prepared: Bool = true, withLogs: Bool = false,
-        leavesOut: Bool = false, originSize: Int = 1 << 20, whenFull: String = "hold"
+        leavesOut: Bool = false, without: [String] = [], logs otherLogs: String? = nil, originSize: Int = 1 << 20,
+        whenFull: String = "hold"
     ) throws {
         let number = Self.instances.add(1, ordering: .relaxed).newValue
         let scratch = "/tmp/csnap-server-test.\(getpid()).\(number)"
@@ -42,7 +44,7 @@ final class ServerFixture {
         if withLogs, store == nil {
             _ = try VolumeFormatter.create(path: logs, origin: origin, storeSize: 16 << 20)
         }
-        let second = withLogs ? ", logs: { origin: origin2, store: \(logs) }" : ""
+        let second = withLogs ? ", logs: { origin: origin2, store: \(otherLogs ?? logs) }" : ""
         if withLogs { try makeFile(directory + "/origin2", size: 1 << 20) }
         let text = """
             cluster: test
@@ -63,7 +65,7 @@ final class ServerFixture {
         process = try ServerProcess.spawn(
             executable: Self.executable,
             arguments: ["--config", directory + "/csnap.yaml", "--agent-descriptor", "3"]
-                + (leavesOut ? ["--leave-out"] : []),
+                + (leavesOut ? ["--leave-out"] : []) + without.flatMap { ["--without", $0] },
             whenEmpty: { end in ended.value.withLock { $0 = end } })
         self.ended = ended
     }

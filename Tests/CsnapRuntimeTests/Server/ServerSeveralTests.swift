@@ -97,6 +97,36 @@ struct ServerSeveralTests {
         #expect(try answer(15) == .failed(.storeTruncated, volume: "data", epochSeen: .none))
     }
 
+    @Test("what it is told to serve without is not opened")
+    func without() throws {
+        let server = try ServerFixture(withLogs: true, leavesOut: true, without: ["logs"], logs: "/nowhere")
+        #expect(try server.hear() == .inert)
+        server.start()
+        #expect(try server.hear() == .started(ServerFixture.tenure, port: 7001, volumes: ServerFixture.volumes))
+        let client = try TestSession(server.address)
+        #expect(try client.hello(volume: "logs") == .refused(.leftOut, tenure: ServerFixture.tenure))
+    }
+
+    @Test(
+        "a store that hangs while it is taken is left out in time, or ends the server by its name",
+        .enabled(if: StalledDisk.isPossible), arguments: [true, false])
+    func hangs(leavesOut: Bool) throws {
+        let made = try ServerFixture(withLogs: true)
+        #expect(try made.hear() == .inert)
+        try end(made)
+        let disk = try StalledDisk(of: made.storePath + ".logs", in: made.directory)
+        defer { disk.close() }
+        let server = try ServerFixture(store: made.storePath, withLogs: true, leavesOut: leavesOut, logs: disk.path)
+        #expect(try server.hear() == .inert)
+        disk.stall()
+        server.start()
+        let failed = ServerToAgent.failed(.storeUnreachable, volume: "logs", epochSeen: .none)
+        let alone = ServerToAgent.started(ServerFixture.tenure, port: 7001, volumes: ServerFixture.volumes)
+        #expect(try server.hear() == (leavesOut ? alone : failed))
+        disk.resume()
+        if leavesOut { try end(server) } else { #expect(try server.waitForEnd() == .exited(1)) }
+    }
+
     private func end(_ fixture: ServerFixture) throws {
         fixture.process.killGroup()
         #expect(try fixture.waitForEnd() == .signal(SIGKILL))

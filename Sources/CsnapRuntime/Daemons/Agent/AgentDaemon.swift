@@ -36,7 +36,8 @@ package final class AgentDaemon: Sendable {
                 executable: executable,
                 arguments: ["--config", start.configurationFile, "--agent-descriptor", "3"]
                     + start.flags.flatMap { ["--set", $0] },
-                patience: configuration.timing.hard, loop: loop, logger: logger)
+                volumes: configuration.volumes.map(\.name), patience: configuration.timing.hard, loop: loop,
+                logger: logger)
         }
         let clients = AgentClients(configuration: configuration, loop: loop, logger: logger)
         let agent = Agent(settings: start.settings, stored: start.stored, at: BootClock.now())

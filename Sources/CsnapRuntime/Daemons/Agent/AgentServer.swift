@@ -25,6 +25,13 @@ final class AgentServer {
 
     /// What `load` asked for last.
     private var leavesOut = false
+    /// All of this node.
+    private let volumes: [String]
+    /// Volumes at which servers that leave out failed after their START. The next ones do without them: to take such a
+    /// store may succeed again and again.
+    private var withheld: [String] = []
+    /// The process that runs was told START.
+    private var isStarted = false
     private var process: ServerProcess?
     private var channel: (any Channel)?
     /// Frames said before the channel was ready; at most a START and its followers.
@@ -38,10 +45,12 @@ final class AgentServer {
     private var closing = false
 
     init(
-        executable: String, arguments: [String], patience: Interval, loop: any EventLoop, logger: Logger
+        executable: String, arguments: [String], volumes: [String], patience: Interval, loop: any EventLoop,
+        logger: Logger
     ) {
         self.executable = executable
         self.arguments = arguments
+        self.volumes = volumes
         self.patience = patience
         self.loop = loop
         self.logger = logger
@@ -55,13 +64,14 @@ final class AgentServer {
         guard process == nil, !closing else { return }
         // The parent-death signal belongs to the thread that spawns: this loop's, which lives as long as we do.
         let bound = NIOLoopBound(self, eventLoop: loop)
+        let arguments =
+            arguments + (leavesOut ? ["--leave-out"] : []) + withheld.flatMap { ["--without", $0] }
         do {
-            let process = try ServerProcess.spawn(
-                executable: executable, arguments: arguments + (leavesOut ? ["--leave-out"] : [])
-            ) { [loop] end in
+            let process = try ServerProcess.spawn(executable: executable, arguments: arguments) { [loop] end in
                 loop.execute { bound.value.ended(end) }
             }
             self.process = process
+            isStarted = false
             unreadSince = nil
             isOverdue = false
             connect(process)
@@ -75,12 +85,14 @@ final class AgentServer {
     func load(leavingOut leavesOut: Bool) {
         guard leavesOut != self.leavesOut else { return }
         self.leavesOut = leavesOut
+        withheld = []
         pause = Self.shortestPause
         if let process { process.killGroup() } else { start() }
     }
 
     func send(_ message: AgentToServer) {
         guard process != nil else { return }
+        if case .start = message { isStarted = true }
         checkProgress(at: BootClock.now())
         let bytes = LocalCodec.encode(message)
         guard let channel else {
@@ -177,11 +189,20 @@ final class AgentServer {
         do {
             let message = try LocalCodec.serverToAgent(from: frame)
             if message == .inert { pause = Self.shortestPause }
+            if case .failed(let failure, let volume, _) = message { note(failure, volume) }
             onFrame(message)
         } catch {
             logger.error("the server says what cannot be understood, it is killed: \(error)")
             process.killGroup()
         }
+    }
+
+    /// Against a higher tenure only a higher claim helps. If none would be left, or none of the others loads, all are
+    /// tried again.
+    private func note(_ failure: ServerFailure, _ volume: String) {
+        guard leavesOut, failure != .storeTenure, volumes.contains(volume) else { return }
+        if !withheld.contains(volume) { withheld.append(volume) }
+        if !isStarted || withheld.count == volumes.count { withheld = [] }
     }
 
     /// The server closed its end: it is ending, or must.

@@ -10,9 +10,10 @@ package enum ServerDaemon {
     /// Runs until the process ends; returns only an exit code of a failed load.
     ///
     /// `agentDescriptor` is one end of a stream socket pair whose other end the agent holds. `leavesOut`: volumes whose
-    /// stores fail are not served; else such a one ends the server.
+    /// stores fail are not served; else such a one ends the server. Those of `without` are not even opened.
     package static func run(
-        configurationFile: String, flags: [String] = [], leavesOut: Bool = false, agentDescriptor: Int32
+        configurationFile: String, flags: [String] = [], leavesOut: Bool = false, without: [String] = [],
+        agentDescriptor: Int32
     ) -> Int32 {
         let plain = Log.plain(identifier: "csnap-server")
         // Only the agent's death counts: who is parent by now is asked again after the signal is set.
@@ -36,7 +37,8 @@ package enum ServerDaemon {
             return ServerExit.agentGone.rawValue
         }
         do {
-            let resources = try ServerResources(configuration: configuration, keys: keys, leavesOut: leavesOut)
+            let resources = try ServerResources(
+                configuration: configuration, keys: keys, leavesOut: leavesOut, without: without)
             let loop = try ServerLoop(resources, agent: agent, lock: lock, logger: logger)
             loop.run()
         } catch {

@@ -19,11 +19,11 @@ final class ServerLoop {
     private let lock: FileLock
     private let listener: ServerListener
     /// Those that are served, in the order of the session table's volumes.
-    private(set) var stores: [StoreKeeper]
+    var stores: [StoreKeeper]
     /// What the table has said since the first of it is being done; nil: nothing is.
     private var unperformed: [SessionAction]?
     /// Volumes that are not served: their stores failed, here and elsewhere.
-    private var leftOut: [String]
+    var leftOut: [String]
     private var turnBuffer = [UInt8](repeating: 0, count: SessionConnection.turn)
 
     /// How long a busy port is waited for.
@@ -37,12 +37,13 @@ final class ServerLoop {
         self.lock = lock
         self.logger = logger
         stores = resources.stores
-        leftOut = resources.missing.map(\.volume)
+        leftOut = resources.missing.map(\.volume) + resources.withheld
         listener = try ServerListener(resources.configuration.serviceListen)
     }
 
     func run() -> Never {
         for missing in resources.missing { logger.error("it is left out: \(missing)") }
+        for volume in resources.withheld { logger.error("\(volume) is left out: its store failed while it was served") }
         tell(.inert)
         logger.info("the server is loaded and inert, with \(stores.count) stores open")
         while true { turn() }
@@ -71,6 +72,7 @@ final class ServerLoop {
         if resources.gate.mustExit(BootClock.now()) { exitAtHardDeadline() }
         handleAgent(polled[0].revents)
         if polled[1].revents != 0 { handleStores() }
+        giveUpHanging()
         if case .listening = phase { tryToListen() }
         guard polled.count > 2 else { return }
         if polled[2].revents != 0 { acceptOne() }
@@ -84,6 +86,7 @@ final class ServerLoop {
         if case .listening = phase { return 10 }
         var deadline = wasServing ? resources.gate.softDeadline : resources.gate.hardDeadline
         if wasServing, case .serving(let table) = phase, let wake = table.nextWake { deadline = min(deadline, wake) }
+        if case .taking(let taking) = phase { deadline = min(deadline, taking.deadline) }
         let wait = min(max(deadline - now, .zero), .seconds(1))
         return Int32(wait.nanoseconds / 1_000_000 + 1)
     }
@@ -147,7 +150,9 @@ final class ServerLoop {
             fail(.storeIO, error.description)
         }
         resources.record.begin(start.tenure, at: now)
-        phase = .taking(TakingServer(start: start))
+        // Before the agent gives this server up, which knows no volume.
+        let patience = resources.configuration.timing.reconnect * 3 / 4
+        phase = .taking(TakingServer(start: start, deadline: now + patience))
         logger[metadataKey: LogField.epoch] = "\(start.tenure.epoch.value)"
         logger[metadataKey: LogField.round] = "\(start.tenure.round.value)"
         logger.notice("START of epoch \(start.tenure.epoch.value) round \(start.tenure.round.value)")
@@ -182,25 +187,7 @@ final class ServerLoop {
         }
         // Answers leave now, all of one connection together, not with the next turn.
         for id in connections.filter({ $0.value.wantsToSend }).keys { flush(id) }
-        guard case .taking(let taking) = phase, taking.volumes.count == stores.count else { return }
-        if taking.resolution == nil {
-            // The table numbers the volumes as we number the stores.
-            resolve(PreparedResolution(stores.compactMap { taking.volume($0.volume) })) { $0.begin() }
-        }
-    }
-
-    /// What an earlier server left prepared is decided before anybody is heard.
-    private func resolve(
-        _ resolution: PreparedResolution, _ step: (inout PreparedResolution) -> [PreparedResolution.Step]
-    ) {
-        guard case .taking(var taking) = phase else { return }
-        var resolution = resolution
-        for step in step(&resolution) { stores[step.volume].submit(step.order, ticket: step.ticket) }
-        taking.resolution = resolution
-        phase =
-            resolution.isDone
-            ? .listening(ListeningServer(start: taking.start, volumes: resolution.volumes, kept: taking.kept))
-            : .taking(taking)
+        resolveIfTaken()
     }
 
     private func heard(_ news: StoreNews, of store: StoreKeeper, _ index: Int) {
@@ -231,13 +218,6 @@ final class ServerLoop {
         case .failed(let failure, let reason, let epochSeen):
             fail(failure, reason, volume: store.volume, epochSeen: epochSeen)
         }
-    }
-
-    /// Its clients wait, by name; the others are served.
-    private func leaveOut(_ store: StoreKeeper, _ reason: String) {
-        logger.error("\(store.volume) is left out: \(reason)", metadata: [LogField.volume: "\(store.volume)"])
-        stores.removeAll { $0 === store }
-        leftOut.append(store.volume)
     }
 
     private func tryToListen() {

@@ -57,12 +57,17 @@ enum ServerPhase {
 /// The stores are being taken, each by its own thread.
 struct TakingServer {
     let start: StartServer
+    /// Whoever is not taken by then hangs.
+    var deadline: Instant
     private(set) var volumes: [SessionVolume] = []
     /// Once all are taken.
     var resolution: PreparedResolution?
     var kept: [ServerPhase.Change] = []
 
-    init(start: StartServer) { self.start = start }
+    init(start: StartServer, deadline: Instant) {
+        self.start = start
+        self.deadline = deadline
+    }
 
     mutating func taken(_ volume: SessionVolume) { volumes.append(volume) }
 

@@ -17,9 +17,13 @@ struct ServerResources {
     let leavesOut: Bool
     /// Volumes whose devices could not be opened; only if they may be left out.
     let missing: [ServerLoadError]
+    /// Volumes that the agent says are to be left out: an earlier server failed while it served them.
+    let withheld: [String]
 
     /// Throws `SystemError`, or `ServerLoadError` for the devices of a volume.
-    init(configuration: CsnapConfiguration, keys: KeySource, leavesOut: Bool = false) throws {
+    init(
+        configuration: CsnapConfiguration, keys: KeySource, leavesOut: Bool = false, without withheld: [String] = []
+    ) throws {
         self.configuration = configuration
         self.leavesOut = leavesOut
         self.keys = keys
@@ -28,7 +32,7 @@ struct ServerResources {
         let doorbell = try Doorbell(blocking: false)
         var stores: [StoreKeeper] = []
         var missing: [ServerLoadError] = []
-        for volume in configuration.volumes {
+        for volume in configuration.volumes where !withheld.contains(volume.name) {
             do throws(SystemError) {
                 stores.append(try StoreKeeper(volume, gate: gate, record: record, done: doorbell))
             } catch {
@@ -37,6 +41,7 @@ struct ServerResources {
         }
         if let first = missing.first, !leavesOut || stores.isEmpty { throw first }
         self.missing = missing
+        self.withheld = withheld
         self.gate = gate
         self.record = record
         self.doorbell = doorbell

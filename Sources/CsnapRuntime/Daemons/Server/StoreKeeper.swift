@@ -35,6 +35,8 @@ final class StoreKeeper: Sendable {
 
     private struct Inbox {
         var claim: StoreClaim?
+        /// Nobody waits for the taking any more.
+        var isLeftOut = false
         /// Not begun yet.
         var orders: [Order] = []
 
@@ -90,6 +92,9 @@ final class StoreKeeper: Sendable {
         inbox.withLock { $0.claim = claim }
         work.ring()
     }
+
+    /// It hangs: should the taking come to its end, nothing follows.
+    func leaveOut() { inbox.withLock { $0.isLeftOut = true } }
 
     /// For a store that is taken. Orders are carried out in their order.
     func submit(_ order: StoreOrder, ticket: UInt64) {
@@ -155,6 +160,7 @@ final class StoreKeeper: Sendable {
                 if busySince.load(ordering: .relaxed) != 0 { noteBusy() }
             }
             var store = try VolumeStore(claim, about, store: devices.store, origin: devices.origin, gate: gate)
+            if inbox.withLock({ $0.isLeftOut }) { return }
             tell([.taken(store.about)])
             serve(&store)
         } catch {

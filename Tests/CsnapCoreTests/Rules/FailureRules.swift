@@ -1,0 +1,54 @@
+import CsnapCore
+import Testing
+
+/// What fails again and again: servers and their stores, and the disk of the state (docs/protocol.md §5.8).
+@Suite struct FailureRules {
+    private func founder(starts: Bool = true) -> DrivenAgent { ServiceRules().founder(starts: starts) }
+
+    /// The server says that it failed (or ends without a word), and the next one is loaded.
+    private func endServer(_ node: inout DrivenAgent, _ failure: ServerFailure? = nil) {
+        if let failure { node.step(.server(.failed(failure, volume: "data", epochSeen: .none))) }
+        node.step(.serverGone)
+        node.step(.server(.inert))
+    }
+
+    private func startServer(_ node: inout DrivenAgent) {
+        if let start = node.starts.last { node.step(.server(.started(start.tenure, port: 7412))) }
+    }
+
+    @Test("While it leaves out, the first failure of each volume is another try in place; the next one is counted")
+    func withheldInPlace() {
+        var node = founder(starts: false)
+        for _ in 1...2 {
+            startServer(&node)
+            endServer(&node, .storeIO)
+            node.pass(.milliseconds(100))
+        }
+        #expect(node.status.waits.contains { $0.kind == .store })
+        let before = node.starts.count
+        for _ in 0..<2000 where node.starts.count == before { node.pass(.milliseconds(10)) }
+        let epoch = node.starts.last?.tenure.epoch
+        #expect(node.agent.leavesOut == nil && node.starts.count == before + 1, "it serves, leaving out")
+        for (count, volume) in ["data", "logs"].enumerated() {
+            startServer(&node)
+            node.step(.server(.failed(.storeIO, volume: volume, epochSeen: .none)))
+            endServer(&node)
+            node.pass(.milliseconds(100))
+            #expect(node.starts.count == before + 2 + count && node.starts.last?.tenure.epoch == epoch, "in place")
+            #expect(node.status.members.first?.record.eligible == true)
+        }
+        startServer(&node)
+        endServer(&node, .storeIO)
+        node.pass(.milliseconds(100))
+        #expect(node.status.members.first?.record.eligible == false)
+        #expect(node.status.waits.contains { $0.kind == .store })
+    }
+
+    @Test("A failure that names no volume takes the name of the one before it not back")
+    func failureWithoutName() {
+        var node = founder(starts: false)
+        for _ in 1...2 { endServer(&node, .storeIO) }
+        node.step(.server(.failed(.storeUnreachable, volume: "", epochSeen: .none)))
+        #expect(node.status.failedVolume == "data")
+    }
+}
