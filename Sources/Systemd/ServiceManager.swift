@@ -39,10 +39,37 @@ package enum ServiceManager {
         if isPresent { _ = poll(nil, 0, 2000) }
     }
 
-    /// Sends the notices in one datagram; whether a service manager took it.
+    /// Sends the notices in one datagram; whether a service manager took it. Waits while its queue is full: not for an
+    /// event loop.
     @discardableResult
     package static func notify(_ notices: Notice...) -> Bool {
         sd_notify(0, notices.map(\.text).joined(separator: "\n")) > 0
+    }
+
+    /// The same, without waiting: false if the queue is full.
+    @discardableResult
+    package static func notifyAtOnce(_ notices: Notice...) -> Bool {
+        guard isPresent, let name = getenv("NOTIFY_SOCKET") else { return false }
+        var path = Array(String(cString: name).utf8)
+        // A name in the abstract space begins with NUL.
+        if path.first == UInt8(ascii: "@") { path[0] = 0 }
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        guard path.count < MemoryLayout.size(ofValue: address.sun_path) else { return false }
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path) }
+        let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
+        guard descriptor >= 0 else { return false }
+        defer { close(descriptor) }
+        let bytes = Array(notices.map(\.text).joined(separator: "\n").utf8)
+        let length = (MemoryLayout<sockaddr_un>.offset(of: \.sun_path) ?? 2) + path.count
+        let sent = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                sendto(
+                    descriptor, bytes, bytes.count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL), $0,
+                    socklen_t(length))
+            }
+        }
+        return sent == bytes.count
     }
 
     /// RELOADING=1 with the present instant of CLOCK_MONOTONIC, as `Type=notify-reload` wants it.

@@ -108,6 +108,32 @@ struct HostServiceManagerTests {
         #expect(receive(socket) == "STOPPING=1\nEXTEND_TIMEOUT_USEC=5")
     }
 
+    /// The agent says how things stand on its event loop.
+    @Test(.timeLimit(.minutes(1)), arguments: [false, true]) func aFullQueueIsNotWaitedFor(isAbstract: Bool) throws {
+        let directory = try TemporaryDirectory()
+        let path = directory.path + "/notify"
+        let socket = Glibc.socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue), 0)
+        defer { close(socket) }
+        var name = try #require(sockaddr_un(path: path))
+        var length = MemoryLayout<sockaddr_un>.size
+        if isAbstract {
+            name.sun_path.0 = 0
+            length = 2 + path.utf8.count
+        }
+        let bound = withUnsafePointer(to: &name) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(socket, $0, socklen_t(length)) }
+        }
+        try #require(bound == 0)
+        #expect(!ServiceManager.notifyAtOnce(.ready), "nobody listens")
+        setenv("NOTIFY_SOCKET", isAbstract ? "@" + path.dropFirst() : path, 1)
+        defer { unsetenv("NOTIFY_SOCKET") }
+        var taken = 0
+        while taken < 100_000, ServiceManager.notifyAtOnce(.status("two\nlines")) { taken += 1 }
+        #expect(taken > 0 && taken < 100_000)
+        for _ in 0..<taken { #expect(receive(socket) == "STATUS=two lines") }
+        #expect(ServiceManager.notifyAtOnce(.watchdog) && receive(socket) == "WATCHDOG=1")
+    }
+
     /// Whoever logs on an event loop must not wait for a journal that stands still.
     @Test func aFullQueueIsSeenBeforeItIsWaitedFor() throws {
         let path = "/tmp/csnap-queue-\(getpid())"

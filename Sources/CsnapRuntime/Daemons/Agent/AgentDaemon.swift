@@ -173,7 +173,7 @@ package final class AgentDaemon: Sendable {
         let half = Interval.microseconds(Int64(clamping: interval / 2))
         let period = TimeAmount.nanoseconds(half.nanoseconds / 2)
         loop.scheduleRepeatedTask(initialDelay: .zero, delay: period) { _ in
-            if core.value.makesProgress(at: BootClock.now(), within: half) { ServiceManager.notify(.watchdog) }
+            if core.value.makesProgress(at: BootClock.now(), within: half) { ServiceManager.notifyAtOnce(.watchdog) }
         }
     }
 }

@@ -94,8 +94,8 @@ final class AgentLoop {
         guard ServiceManager.isPresent else { return }
         let line = StatusLine.text(agent, at: BootClock.now())
         guard line != statusLine else { return }
-        statusLine = line
-        ServiceManager.notify(.status(line))
+        // One that was not taken is said again.
+        statusLine = ServiceManager.notifyAtOnce(.status(line)) ? line : ""
     }
 
     private func scheduleWake() {

@@ -52,7 +52,7 @@ final class AgentSignals: Sendable {
         let limit = BootClock.now() + stopLimit
         daemon.loop.scheduleRepeatedTask(initialDelay: stopPeriod, delay: stopPeriod) { task in
             guard BootClock.now() < limit else { return task.cancel() }
-            ServiceManager.notify(.extendTimeout(microseconds: stopMicroseconds))
+            ServiceManager.notifyAtOnce(.extendTimeout(microseconds: stopMicroseconds))
         }
         daemon.submit(.stop).whenSuccess { outcome in
             if case .refused(let code) = outcome { daemon.logger.warning("the stop is refused: \(code)") }
