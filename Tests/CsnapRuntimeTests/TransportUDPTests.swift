@@ -72,6 +72,29 @@ import Testing
         Issue.record("the condition did not come true in a minute")
     }
 
+    @Test func theLogIsToldOnceOfAStranger() {
+        let peers = (1...20).map { Address.ipv4(192, 0, 2, UInt8($0), port: 7411) }
+        var table = StrangerTable(peers: peers)
+        var now = Instant(nanoseconds: 1_000_000_000)
+        var told: [Address] = []
+        // Forged packets between real ones, from all of them, and a look each second.
+        for _ in 0..<60 {
+            now = now + .seconds(1)
+            for peer in peers {
+                table.understood(peer)
+                table.refused(.stranger, from: peer, at: now)
+            }
+            if let news = table.takeNews(at: now) { told.append(news.address) }
+        }
+        #expect(told == Array(peers[..<16]), "each once, one a second, and no more than the table holds")
+        for peer in peers { table.understood(peer) }
+        #expect(table.takeNews(at: now) == nil)
+        table.refused(.version, from: peers[1], at: now + .seconds(40))
+        #expect(table.takeNews(at: now + .seconds(40))?.reason == .version)
+        table.refused(.stranger, from: peers[1], at: now + .seconds(41))
+        #expect(table.takeNews(at: now + .seconds(41))?.reason == .stranger, "it was quiet for long")
+    }
+
     @Test func aPeerWithAnotherKeyIsNamedUntilItIsMended() async throws {
         let bob = try await Node.start(node: 2)
         let alice = try await Node.start(node: 1, peers: [bob.address])

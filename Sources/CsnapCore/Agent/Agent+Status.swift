@@ -161,7 +161,11 @@ extension Agent {
         }
         let eligible =
             membership.own.eligible || membership.others.contains { $0.eligible && isReachable($0.process.node) }
-        guard eligible else { return [Wait(kind: .noEligible, since: since, nodes: [])] }
+        guard eligible else {
+            let others = membership.others.filter { isReachable($0.process.node) }
+            let able = ([membership.own] + others).filter { $0.hasVolumes }.map { $0.process.node }
+            return [Wait(kind: .noEligible, since: since, nodes: able.sorted())]
+        }
         return now - voter.servedAt > timing.promise * 2 ? [refuse] : []
     }
 

@@ -98,7 +98,7 @@ package struct Wait: Equatable, Sendable {
         case noQuorum = 1
         /// An earlier promise, or the mute time after our start, has not run out.
         case promise = 2
-        /// No eligible node can serve.
+        /// No eligible node can serve; `nodes` are reachable and have volumes.
         case noEligible = 3
         /// The holder waits for these nodes to answer Recover.
         case ready = 4

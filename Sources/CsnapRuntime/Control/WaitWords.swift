@@ -36,6 +36,14 @@ extension WaitReport {
     }
 }
 
+extension WaitReport {
+    /// This node would serve, if it could.
+    static let serverProgram = WaitReport(
+        kind: "serverProgram", seconds: 0, nodes: [],
+        text: "This node cannot serve: the program csnap-server is not beside csnap-agent, or cannot be executed.",
+        remedy: "install it, and restart the agent; or `serve: false`.", warning: true)
+}
+
 extension Wait.Kind {
     /// Nothing waits for it now; it may become trouble.
     package var isWarning: Bool {
@@ -68,7 +76,7 @@ struct WaitWords {
         case .noQuorum: self = .noQuorum(nodes, status)
         case .votersRefuse: self = .votersRefuse(wait.nodes, status)
         case .promise: self = .promise(wait.nodes, status)
-        case .noEligible: self = .noEligible
+        case .noEligible: self = .noEligible(nodes)
         case .ready: self = .ready(nodes, status)
         case .table: self = .table(nodes, status)
         case .serverStart: self = .serverStart(status)
@@ -138,9 +146,13 @@ extension WaitWords {
         return WaitWords("promise", text, "none needed; it takes at most one promise time.")
     }
 
-    private static let noEligible = WaitWords(
-        "noEligible", "No server: no reachable member may serve (disabled, `serve: false`, or no store).",
-        "`csnapctl enable` on a member that reaches the stores.")
+    private static func noEligible(_ nodes: String) -> WaitWords {
+        let text = "No server: no reachable member may serve (disabled, `serve: false`, no store, or its server fails)."
+        if nodes.isEmpty { return WaitWords("noEligible", text, "start a node that reaches the stores.") }
+        return WaitWords(
+            "noEligible", text + " These have volumes: \(nodes).",
+            "`csnapctl why` on each of them; `csnapctl enable` on one that is disabled.")
+    }
 
     private static func idConflict(_ status: AgentStatus) -> WaitWords {
         let place = status.namesake.map { " at \($0.text)" } ?? ""

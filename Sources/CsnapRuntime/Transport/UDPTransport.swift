@@ -79,6 +79,9 @@ package final class UDPTransport: Sendable {
     /// Whom we refuse and a person may want to correct.
     package func strangers(at now: Instant) -> [Stranger] { state.value.strangers.current(at: now) }
 
+    /// One of them of which the log was not told.
+    package func takeNewStranger(at now: Instant) -> Stranger? { state.value.strangers.takeNews(at: now) }
+
     /// What was dropped since the last call, for one log line; nil if nothing was. Call it at most once a second.
     package func takeDropSummary() -> DropCounts? { state.value.takeDropSummary() }
 

@@ -51,4 +51,18 @@ import Testing
         node.step(.server(.failed(.storeUnreachable, volume: "", epochSeen: .none)))
         #expect(node.status.failedVolume == "data")
     }
+
+    @Test func whoHasVolumesAndMayNotServeIsNamed() {
+        var group = AgentGroup(nodes: [1, 2, 3])
+        for node in group.nodes { group.start(node) }
+        group.command(.found(cluster: DrivenAgent.cluster), at: 1)
+        let ready = group.run(.seconds(30)) { $0.status(3)?.committed?.voters.count == 3 && $0.activeServers == [1] }
+        #expect(ready)
+        for node in group.nodes { group.command(.disable, at: node) }
+        let all = group.nodes.map { NodeID($0) }
+        let isNamed = group.run(.seconds(30)) { group in
+            group.status(1)?.waits.contains { $0.kind == .noEligible && $0.nodes == all } == true
+        }
+        #expect(isNamed)
+    }
 }

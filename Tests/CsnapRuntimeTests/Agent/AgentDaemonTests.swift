@@ -95,6 +95,14 @@ struct AgentDaemonTests {
         return text.split(separator: "\n").map(String.init)
     }
 
+    @Test func aServerProgramThatIsMissingIsNamed() async throws {
+        let fixture = try AgentFixture()
+        let (daemon, _) = try await fixture.run(try fixture.prepare(server: "/nowhere/csnap-server"))
+        let report = try await daemon.loop.submit { daemon.statusReport() }.get()
+        #expect(report.waits.contains { $0.kind == "serverProgram" && $0.warning && !$0.remedy.isEmpty })
+        try await daemon.close().get()
+    }
+
     @Test func withoutClientsItAsksAtOnce() async throws {
         let fixture = try AgentFixture()
         let (daemon, sent) = try await fixture.run(try fixture.prepare())

@@ -75,6 +75,7 @@ private struct SilentTransport: PacketTransport {
     func pin(cluster: Bits128) {}
     func use(keys: KeyRing, peers: [Address]) {}
     func strangers(at now: Instant) -> [Stranger] { [] }
+    func takeNewStranger(at now: Instant) -> Stranger? { nil }
     var drops: DropCounts { DropCounts() }
     func takeDropSummary() -> String? { nil }
     func close() {}

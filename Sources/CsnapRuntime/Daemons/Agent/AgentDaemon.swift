@@ -135,10 +135,11 @@ package final class AgentDaemon: Sendable {
     var isFounded: Bool { core.value.agent.status(at: BootClock.now()).cluster != .zero }
 
     /// The status for people, with what the shell alone knows. On the loop only.
-    func statusReport() -> StatusReport {
+    package func statusReport() -> StatusReport {
         let now = BootClock.now()
         var report = StatusReport(core.value.agent.status(at: now), cluster: configuration.cluster, at: now)
         report.waits += transport.value.strangers(at: now).map { WaitReport($0, at: now) }
+        if start.lacksServer { report.waits.append(.serverProgram) }
         report.agentPid = getpid()
         report.serverPid = serverProcessID
         report.volumes = configuration.volumes.map {
@@ -168,6 +169,10 @@ package final class AgentDaemon: Sendable {
         loop.scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { _ in
             core.value.sayStatus()
             if let summary = transport.value.takeDropSummary() { logger.debug("packets dropped: \(summary)") }
+            let now = BootClock.now()
+            guard let stranger = transport.value.takeNewStranger(at: now) else { return }
+            let wait = WaitReport(stranger, at: now)
+            logger.warning("\(wait.text) \(wait.remedy)")
         }
         guard let interval = ServiceManager.watchdogMicroseconds else { return }
         let half = Interval.microseconds(Int64(clamping: interval / 2))

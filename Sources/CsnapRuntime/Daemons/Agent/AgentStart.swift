@@ -27,6 +27,9 @@ package struct AgentStart: Sendable {
     /// Absolute; nil if this node runs no server.
     package let serverExecutable: String?
 
+    /// It is to serve, but has no program to do it.
+    var lacksServer: Bool { serverExecutable == nil && configuration.serve && !configuration.volumes.isEmpty }
+
     /// The start sequence of docs/protocol.md §1 and §5.8. Blocks on the state file's disk.
     package static func prepare(
         _ configuration: CsnapConfiguration, file: String, flags: [String] = [], server executable: String? = nil,

@@ -30,6 +30,8 @@ struct AgentTransport: PacketTransport {
 
     func strangers(at now: Instant) -> [Stranger] { transport.strangers(at: now) }
 
+    func takeNewStranger(at now: Instant) -> Stranger? { transport.takeNewStranger(at: now) }
+
     var drops: DropCounts { transport.drops }
 
     func takeDropSummary() -> String? { transport.takeDropSummary()?.description }

@@ -10,6 +10,8 @@ package protocol PacketTransport {
     func use(keys: KeyRing, peers: [Address])
     /// Whom we refuse and a person may want to correct.
     func strangers(at now: Instant) -> [Stranger]
+    /// One of them of which the log was not told.
+    func takeNewStranger(at now: Instant) -> Stranger?
     /// All that was dropped.
     var drops: DropCounts { get }
     /// What was dropped since the last call, in words; nil if nothing was.
