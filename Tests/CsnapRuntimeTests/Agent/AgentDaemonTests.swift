@@ -79,6 +79,20 @@ struct AgentDaemonTests {
         return (server, log)
     }
 
+    @Test func theLastWordOfAServerComesBeforeItsEnd() async throws {
+        let fixture = try AgentFixture()
+        let (server, log) = try failingServer(fixture)
+        let (daemon, _) = try await fixture.run(try fixture.prepare(timers: "profile: fast", server: server))
+        #expect(try await daemon.submit(.found(cluster: Bits128(high: 1, low: 1))).get() == .done)
+        try await wait { try lines(of: log).count == 1 }
+        // Meanwhile it says why it ends, and ends.
+        try await daemon.loop.submit { _ = usleep(1_000_000) }.get()
+        try await wait { try lines(of: log).count >= 2 }
+        let events = daemon.eventLog.events(after: nil, limit: .max).events
+        #expect(events.first { $0.kind == "serverFailed" }?.text.contains("volume b") == true)
+        try await daemon.close().get()
+    }
+
     @Test func aServerThatLeavesOutIsRestartedWithoutWhatFailed() async throws {
         let fixture = try AgentFixture()
         let (server, log) = try failingServer(fixture)

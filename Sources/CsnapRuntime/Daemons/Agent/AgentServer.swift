@@ -34,6 +34,10 @@ final class AgentServer {
     private var isStarted = false
     private var process: ServerProcess?
     private var channel: (any Channel)?
+    /// The process's end of the channel was not seen yet: what it said last may still be to be read.
+    private var isHeard = false
+    /// How it ended.
+    private var end: ProcessEnd?
     /// Frames said before the channel was ready; at most a START and its followers.
     private var early: [[UInt8]] = []
     private var pause = AgentServer.shortestPause
@@ -72,6 +76,7 @@ final class AgentServer {
             }
             self.process = process
             isStarted = false
+            isHeard = true
             unreadSince = nil
             isOverdue = false
             connect(process)
@@ -91,7 +96,7 @@ final class AgentServer {
     }
 
     func send(_ message: AgentToServer) {
-        guard process != nil else { return }
+        guard process != nil, isHeard else { return }
         if case .start = message { isStarted = true }
         checkProgress(at: BootClock.now())
         let bytes = LocalCodec.encode(message)
@@ -172,14 +177,14 @@ final class AgentServer {
     }
 
     private func connected(_ result: Result<any Channel, any Error>, _ process: ServerProcess) {
-        guard process === self.process else { return }
+        guard process === self.process, isHeard else { return }
         switch result {
         case .success(let channel):
             self.channel = channel
             for frame in early { _ = channel.sendLocalFrame(frame) }
         case .failure(let error):
             logger.error("no connection to the server: \(error)")
-            process.killGroup()
+            lost(process, nil)
         }
         early = []
     }
@@ -209,12 +214,22 @@ final class AgentServer {
     private func lost(_ process: ServerProcess, _ error: (any Error)?) {
         if let error { logger.debug("the connection to the server broke: \(error)") }
         process.killGroup()
+        guard process === self.process else { return }
+        isHeard = false
+        channel = nil
+        endIfAllIsHeard()
     }
 
     private func ended(_ end: ProcessEnd) {
         logger.info("the server process \(end)")
-        channel?.close(promise: nil)
-        channel = nil
+        self.end = end
+        endIfAllIsHeard()
+    }
+
+    /// Its last word comes before its end, whichever the loop learns of first.
+    private func endIfAllIsHeard() {
+        guard end != nil, !isHeard else { return }
+        end = nil
         process = nil
         early = []
         onGone()
