@@ -8,6 +8,8 @@ struct Persistence: Equatable, Sendable {
     var retryAt = Instant.distantFuture
     /// Since when no write has succeeded, if the newest one failed.
     private(set) var failingSince: Instant?
+    /// When that was last reported.
+    private var toldAt = Instant.distantPast
     /// What the failed write held back.
     var parked: [HeldBack] = []
 
@@ -17,6 +19,9 @@ struct Persistence: Equatable, Sendable {
         var promise: Promise?
         var then: [HeldBack]
     }
+
+    /// A disk that goes on failing is reported no more often.
+    private static let reportPeriod = Interval.seconds(30)
 
     init(durablePromise: Promise?) { self.durablePromise = durablePromise }
 
@@ -58,6 +63,7 @@ struct Persistence: Equatable, Sendable {
     mutating func finish(_ token: UInt64) -> [HeldBack] {
         var effects: [HeldBack] = []
         failingSince = nil
+        toldAt = .distantPast
         while let first = writes.first, first.token <= token {
             durablePromise = first.promise
             effects += first.then
@@ -75,6 +81,13 @@ struct Persistence: Equatable, Sendable {
             writes.removeFirst()
         }
         return effects
+    }
+
+    /// Whether a failed write is news.
+    mutating func tellsOfFailure(at now: Instant) -> Bool {
+        guard toldAt == .distantPast || now - toldAt >= Self.reportPeriod else { return false }
+        toldAt = now
+        return true
     }
 }
 
@@ -140,7 +153,7 @@ extension Agent {
 
     mutating func didFailToPersist(_ token: UInt64) {
         let waiting = answerFailed(persistence.fail(token))
-        report(.stateWriteFailed)
+        if persistence.tellsOfFailure(at: now) { report(.stateWriteFailed) }
         if persistence.isIdle {
             persistence.retryAt = now + .seconds(1)
             persistence.parked += waiting

@@ -16,6 +16,9 @@ struct ServerProcess: Equatable, Sendable {
     var lastFailure: ServerFailure?
     /// The volume whose store it was; empty: none, or unknown.
     var failedVolume = ""
+    /// What was reported last, and when.
+    var toldVolume = ""
+    var toldAt = Instant.distantPast
     /// The first and the last of the failures in a row.
     var failingSince = Instant.distantPast
     var failedAt = Instant.distantPast
@@ -64,6 +67,8 @@ struct ServerProcess: Equatable, Sendable {
 
     init(at now: Instant) { absentSince = now }
 
+    /// A server that fails at each load, again and again, is reported no more often.
+    static let reportPeriod = Interval.seconds(30)
     static let firstBackOff = Interval.seconds(1)
     static let longestBackOff = Interval.seconds(60)
 }
@@ -212,9 +217,15 @@ extension Agent {
     }
 
     private mutating func noteFailure(_ failure: ServerFailure, volume: String) {
+        let isNews =
+            isHolder || now >= server.backOffUntil || failure != server.lastFailure
+            || !volume.utf8.elementsEqual(server.toldVolume.utf8) || now - server.toldAt >= ServerProcess.reportPeriod
         server.lastFailure = failure
         // One that names no volume, of several in a row, takes back none.
         if !volume.isEmpty || server.failures == 0 { server.failedVolume = volume }
+        guard isNews else { return }
+        server.toldAt = now
+        server.toldVolume = volume
         report(.serverFailed(failure, volume: volume))
     }
 

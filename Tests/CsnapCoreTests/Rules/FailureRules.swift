@@ -65,4 +65,33 @@ import Testing
         }
         #expect(isNamed)
     }
+
+    @Test("A disk that goes on failing is reported when it begins, and then each 30 s") func failingDiskIsTold() {
+        var node = founder()
+        func told(_ node: DrivenAgent) -> Int { node.reports.count { $0 == .stateWriteFailed } }
+        node.diskIsQuick = false
+        node.step(.command(id: Bits128(high: 0, low: 5), .disable))
+        node.failWrites()
+        node.pass(.seconds(65)) { $0.failWrites() }
+        #expect(told(node) == 3)
+        node.diskIsQuick = true
+        node.pass(.seconds(2))
+        node.diskIsQuick = false
+        node.step(.command(id: Bits128(high: 0, low: 6), .enable))
+        node.failWrites()
+        #expect(told(node) == 4)
+    }
+
+    @Test("A server that fails at each load is not told of each time") func failingLoadsAreTold() {
+        var node = DrivenAgent(node: 1, voters: [1, 2, 3])
+        for _ in 1...200 {
+            node.step(.server(.failed(.storeUnreachable, volume: "data", epochSeen: .none)))
+            node.step(.serverGone)
+            node.pass(.milliseconds(100))
+        }
+        let told = node.reports.count { $0 == .serverFailed(.storeUnreachable, volume: "data") }
+        #expect((2...6).contains(told))
+        node.step(.server(.failed(.storeUnreachable, volume: "logs", epochSeen: .none)))
+        #expect(node.reports.contains(.serverFailed(.storeUnreachable, volume: "logs")), "that is news")
+    }
 }

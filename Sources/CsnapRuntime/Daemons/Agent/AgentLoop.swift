@@ -11,6 +11,8 @@ final class AgentLoop {
     private static let shortestWait = Interval.microseconds(100)
     /// Commands of people that wait for their answer.
     private static let commandLimit = 256
+    /// The same error is said no more often.
+    private static let repetition = Interval.seconds(30)
 
     private(set) var agent: Agent
     private(set) var metrics = AgentMetrics()
@@ -33,6 +35,8 @@ final class AgentLoop {
     /// Something was reported since the line was written.
     private var statusMayBeOld = false
     private var cluster: Bits128?
+    /// Why the last write of the state failed.
+    private var storeError: (error: SystemError, saidAt: Instant)?
 
     init(
         agent: Agent, start: AgentStart, loop: any EventLoop, timer: BootTimer, transport: any PacketTransport,
@@ -129,11 +133,20 @@ final class AgentLoop {
     private func persist(_ state: StoredState, _ token: UInt64) {
         let bound = NIOLoopBound(self, eventLoop: loop)
         let loop = loop
-        let logger = logger
         stateFile.write(state) { error in
-            if let error { logger.error("the state is not stored: \(error)") }
-            loop.execute { bound.value.handle(error == nil ? .persisted(token: token) : .persistFailed(token: token)) }
+            loop.execute { bound.value.persisted(token, error) }
         }
+    }
+
+    /// A disk that fails is written to each second; the same error is said once in a while.
+    private func persisted(_ token: UInt64, _ error: SystemError?) {
+        let now = BootClock.now()
+        if let error, error != storeError?.error || now - (storeError?.saidAt ?? now) >= Self.repetition {
+            storeError = (error, now)
+            logger.error("the state is not stored: \(error)")
+        }
+        if error == nil { storeError = nil }
+        handle(error == nil ? .persisted(token: token) : .persistFailed(token: token))
     }
 
     private func killServer() {
