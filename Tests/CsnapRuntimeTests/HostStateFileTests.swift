@@ -1,6 +1,8 @@
 import CsnapCore
 import CsnapRuntime
+import Dispatch
 import Glibc
+import Synchronization
 import Testing
 
 private let machine = Bits128(high: 1, low: 2)
@@ -127,6 +129,27 @@ struct HostStateFileTests {
             }
         }
         #expect(try read() == .intact(state(boot: 20)))
+    }
+
+    @Test func oneStateWaitsWhileTheDiskIsSlow() throws {
+        let isBusy = DispatchSemaphore(value: 0)
+        let isOver = DispatchSemaphore(value: 0)
+        let ended = Mutex<[Int]>([])
+        file.write(state(boot: 1)) { _ in
+            ended.withLock { $0.append(1) }
+            isBusy.wait()
+        }
+        while ended.withLock({ $0.isEmpty }) { usleep(1000) }
+        for boot in 2...1000 {
+            file.write(state(boot: UInt64(boot))) { error in
+                ended.withLock { $0.append(error == nil ? boot : 0) }
+                isOver.signal()
+            }
+        }
+        isBusy.signal()
+        #expect(isOver.wait(timeout: .now() + 30) == .success)
+        #expect(ended.withLock { $0 } == [1, 1000])
+        #expect(try read() == .intact(state(boot: 1000)))
     }
 
     @Test func aDirectoryThatCannotBeWrittenIsNamed() {

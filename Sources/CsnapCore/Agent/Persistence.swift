@@ -20,6 +20,8 @@ struct Persistence: Equatable, Sendable {
         var then: [HeldBack]
     }
 
+    /// One under way and one that waits for it.
+    private static let writeLimit = 2
     /// A disk that goes on failing is reported no more often.
     private static let reportPeriod = Interval.seconds(30)
 
@@ -36,7 +38,15 @@ struct Persistence: Equatable, Sendable {
 
     mutating func begin(promise: Promise?, then: [HeldBack], at now: Instant) -> UInt64 {
         lastToken += 1
-        writes.append(Write(token: lastToken, begunAt: now, promise: promise, then: then))
+        if writes.count == Self.writeLimit {
+            // The last one has not begun, and the new one says all that it would.
+            let last = writes.count - 1
+            writes[last].token = lastToken
+            writes[last].promise = promise
+            for effect in then { writes[last].then.hold(effect) }
+        } else {
+            writes.append(Write(token: lastToken, begunAt: now, promise: promise, then: then))
+        }
         return lastToken
     }
 

@@ -1,6 +1,7 @@
 package import CsnapCore
 import Dispatch
 import Glibc
+import Synchronization
 
 /// What the state file held at the start of an agent.
 package enum StoredStateReading: Equatable, Sendable {
@@ -16,6 +17,13 @@ package enum StoredStateReading: Equatable, Sendable {
 package final class StateFile: Sendable {
     package let path: String
     private let queue = DispatchQueue(label: "csnap.state", qos: .userInteractive)
+    /// What has not begun.
+    private let waiting = Mutex<Order?>(nil)
+
+    private struct Order: Sendable {
+        var state: StoredState
+        var done: @Sendable (SystemError?) -> Void
+    }
 
     /// The largest state: 64 nodes need some 6 KiB; a file a hundred times that is none of ours.
     private static let limit = 1 << 20
@@ -59,16 +67,25 @@ package final class StateFile: Sendable {
         try DurableFile.replace(path, with: StoredStateCodec.encode(state))
     }
 
-    /// Writes after all earlier writes; `done` is called on the queue, with nil when the state is durable.
+    /// Writes after the write that is under way; `done` is called on the queue, with nil when the state is durable.
+    ///
+    /// One state waits at most, however long the disk takes: the next one says all that it says, so it takes its place,
+    /// and the `done` of the former is never called.
     package func write(_ state: StoredState, done: @escaping @Sendable (SystemError?) -> Void) {
-        queue.async { [path] in
+        let isFirst = waiting.withLock { waiting in
+            defer { waiting = Order(state: state, done: done) }
+            return waiting == nil
+        }
+        guard isFirst else { return }
+        queue.async { [self] in
+            guard let order = waiting.withLock({ $0.take() }) else { return }
             do throws(SystemError) {
                 try Self.reach(.before, path)
-                try DurableFile.replace(path, with: StoredStateCodec.encode(state))
+                try DurableFile.replace(path, with: StoredStateCodec.encode(order.state))
                 try Self.reach(.after, path)
-                done(nil)
+                order.done(nil)
             } catch {
-                done(error)
+                order.done(error)
             }
         }
     }

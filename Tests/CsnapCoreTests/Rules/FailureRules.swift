@@ -82,6 +82,21 @@ import Testing
         #expect(told(node) == 4)
     }
 
+    @Test("A write that waits for a disk is the next one's; nothing happens before that is durable")
+    func waitingWritesAreOne() {
+        var node = founder()
+        node.diskIsQuick = false
+        for id: UInt64 in 1...10 {
+            node.step(.command(id: Bits128(high: 1, low: id), id % 2 == 1 ? .disable : .enable))
+        }
+        let tokens = node.actions.compactMap { if case .persist(_, let token) = $0 { token } else { nil } }.suffix(10)
+        let replies = node.replies.count
+        for token in tokens.dropLast() { node.step(.persisted(token: token)) }
+        #expect(node.replies.count == replies + 1, "of the one that was under way")
+        if let last = tokens.last { node.step(.persisted(token: last)) }
+        #expect(node.replies.count == replies + 10)
+    }
+
     @Test("A server that fails at each load is not told of each time") func failingLoadsAreTold() {
         var node = DrivenAgent(node: 1, voters: [1, 2, 3])
         for _ in 1...200 {
