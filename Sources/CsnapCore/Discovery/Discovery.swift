@@ -227,8 +227,8 @@ extension Agent {
         send(.bootTooOld(BootTooOld(nonce: join.nonce, highest: boot)), at: join.record.address)
     }
 
-    /// Whether an earlier boot of that node surely stored a higher epoch than its file tells of: it runs on an old copy,
-    /// and what its vote once counted for may be on its disk no more.
+    /// Whether an earlier boot of that node surely stored a higher epoch than its file tells of: it runs on an old
+    /// copy, and what its vote once counted for may be on its disk no more.
     private func runsOnOldFile(_ join: Join, after known: MemberRecord) -> Bool {
         let process = join.record.process
         // Who was told so has no vote any more, and may know of no epoch yet.
@@ -260,15 +260,20 @@ extension Agent {
             known.process.boot == identity.boot, identity.startBits != sender.startBits
         else { return false }
         let sameKernel = identity.machineID == join.machineID && identity.kernelBootID == join.kernelBootID
-        return sameKernel || !isLive(identity, of: sender.process.node)
+        // What the group believes is of that boot, and both have it: only who was heard can be told from the other.
+        return sameKernel || !isHeard(identity)
     }
 
     /// Heard by ourselves of late, or believed to be there: members that do not serve hear each other rarely. A machine
     /// that reboots looks like a clone that kept its machine id; it is missed in some seconds.
     private func isLive(_ identity: Discovery.ProcessIdentity, of node: NodeID) -> Bool {
-        if now - identity.heardAt < timing.suspicionMinimum * 3 { return true }
+        if isHeard(identity) { return true }
         let process = NodeBoot(node: node, boot: identity.boot)
         return membership.record(of: process.node)?.process == process && isReachable(process.node)
+    }
+
+    private func isHeard(_ identity: Discovery.ProcessIdentity) -> Bool {
+        now - identity.heardAt < timing.suspicionMinimum * 3
     }
 
     /// Another machine, or another start of the same one, under an id whose known process still answers.

@@ -13,8 +13,8 @@ extension Agent {
 
     // MARK: At the holder
 
-    /// The answer is an acknowledgement of nothing, in a tenure that the node is not in: to a node that does not know of
-    /// refusals it says nothing.
+    /// The answer is an acknowledgement of nothing, in a tenure that the node is not in: whoever knows of no refusals
+    /// drops it.
     mutating func refuseAdmission(of process: NodeBoot, asked request: ClientLease) {
         guard let current = holder else { return }
         tellOnce(of: process.node, .admissionRefused(process))

@@ -60,6 +60,30 @@ import Testing
         #expect(known()?.process.boot == Boot(2))
     }
 
+    /// It lost its file and was rebooted: its boot is the one that the group believes to be there.
+    @Test("A process of the boot in use is told so when the one that was heard under it is silent")
+    func bootInUse() {
+        var node = DrivenAgent(node: 1, voters: [1, 2, 3])
+        node.meet(2)
+        node.pass(node.timing.suspicionMinimum * 3 + .milliseconds(10))
+        // Another member hears the new process, and takes it for the old one.
+        node.meet(3)
+        var heard = DrivenAgent.record(2)
+        heard.incarnation = Incarnation(boot: Boot(1), refutations: 5)
+        node.hear(.news([.member(heard)]), from: 3)
+        let state = node.status.members.first { $0.record.process.node == NodeID(2) }?.state
+        #expect(state == .alive)
+        let join = Join(
+            nonce: 5, record: DrivenAgent.record(2), machineID: Bits128(high: 6, low: 2), kernelBootID: .zero,
+            configurationVersion: 0, highestEpoch: .none)
+        let sender = Sender(
+            process: join.record.process, startBits: .zero, cluster: DrivenAgent.cluster,
+            source: join.record.address)
+        node.forgetSent()
+        node.step(.packet(sender, [.join(join)]))
+        #expect(node.messages(to: 2).contains(.bootTooOld(BootTooOld(nonce: 5, highest: Boot(1)))))
+    }
+
     /// Machine 9 was set up anew as node 3 while machine 3 was cut off.
     @Test("Two machines that live under one id come to rest: one is a member, the other names the conflict")
     func twoClaimants() {
