@@ -22,29 +22,37 @@ extension SnapshotStore {
     }
 
     /// The window to open next: a free one, if then at least `kept` are left, or the sealed one of this kind with the
-    /// most room. Nil: none. `besides` is being opened just now.
-    func pick(_ kind: WindowKind, besides: UInt32? = nil, leaving kept: Int = 0) -> UInt32? {
+    /// most room. Nil: none. `besides` is being opened just now. `isReadable`: for data only one whose part of the
+    /// space map may be read.
+    func pick(
+        _ kind: WindowKind, besides: UInt32? = nil, leaving kept: Int = 0, isReadable: Bool = true
+    ) -> UInt32? {
+        let mayBeBarred = kind == .data && isReadable && !damagedPages.isEmpty
         let free = state.windows.indices.filter {
-            isFree($0) && UInt32($0) != besides && !(kind == .data && isBarred($0))
+            isFree($0) && UInt32($0) != besides && !(mayBeBarred && isBarred($0))
         }
         let isAmple = free.count > kept
-        let partial = kind == .journal ? nil : roomiest(kind)
+        let partial = kind == .journal ? nil : roomiest(kind, mayBeBarred)
         // Nodes fill holes first: the tree would otherwise scatter over the store.
         if kind == .nodes, let partial, partial.room >= geometry.nodesPerWindow / 4 { return partial.window }
         if isAmple, let first = free.first { return UInt32(first) }
         return partial?.window
     }
 
-    private func isBarred(_ index: Int) -> Bool { barredWindows.contains(UInt32(index)) }
+    private func isBarred(_ index: Int) -> Bool {
+        let units = units(of: UInt32(index))
+        let pages = state.space.page(of: units.lowerBound)...state.space.page(of: units.upperBound - 1)
+        return damagedPages.contains { pages.contains($0) }
+    }
 
-    private func roomiest(_ kind: WindowKind) -> (window: UInt32, room: Int)? {
+    private func roomiest(_ kind: WindowKind, _ mayBeBarred: Bool) -> (window: UInt32, room: Int)? {
         let capacity = kind == .data ? geometry.unitsPerWindow : geometry.nodesPerWindow
         var best: (window: UInt32, room: Int)?
         for index in state.windows.indices {
             let window = state.windows[index]
             let room = capacity - Int(window.used)
             guard window.kind == kind, window.used > 0, room > (best?.room ?? 0), isSettled(index) else { continue }
-            if kind == .data, isBarred(index) { continue }
+            if mayBeBarred, isBarred(index) { continue }
             best = (UInt32(index), room)
         }
         return best
@@ -72,6 +80,7 @@ extension SnapshotStore {
                 freeUnits = free
             }
             if let unit = freeUnits.popLast() { return unit }
+            try expectReadableRoom()
             isShort = true
             throw .full
         }
@@ -82,26 +91,28 @@ extension SnapshotStore {
         return unit
     }
 
-    /// With its part of the space map in memory. Where that cannot be read nothing is saved; it is an error only when
-    /// there is no room elsewhere.
+    /// With its part of the space map in memory. Where that cannot be read nothing is saved.
     private mutating func pickForData() throws(StoreError) -> UInt32? {
-        let kept = StoreMutants.active(.reserveUsed) ? 0 : reserve
-        let isSecondLook = barredWindows.isEmpty
-        var damage: StoreError?
-        while let window = pick(.data, leaving: kept) {
+        while let window = pick(.data, leaving: unreserved) {
             do throws(StoreError) {
                 try loadSpace(ofWindow: window)
                 return window
             } catch {
                 guard case .damaged = error, !StoreMutants.active(.onePageStopsCopies) else { throw error }
-                damage = error
-                barredWindows.append(window)
             }
         }
-        // It may have been of a moment.
-        barredWindows = []
-        if let damage { throw damage }
-        return isSecondLook ? nil : try pickForData()
+        return nil
+    }
+
+    /// Windows that copies leave.
+    private var unreserved: Int { StoreMutants.active(.reserveUsed) ? 0 : reserve }
+
+    /// There is room, but all of it where the space map cannot be read.
+    private func expectReadableRoom() throws(StoreError) {
+        guard let page = damagedPages.first, let pointer = state.space.pointers[page],
+            pick(.data, leaving: unreserved, isReadable: false) != nil
+        else { return }
+        throw .damaged(offset: pointer.offset)
     }
 
     private mutating func loadSpace(ofWindow window: UInt32) throws(StoreError) {

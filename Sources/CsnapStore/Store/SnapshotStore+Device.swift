@@ -61,16 +61,24 @@ extension SnapshotStore {
     mutating func loadSpace(of unit: UInt64) throws(StoreError) {
         let index = state.space.page(of: unit)
         guard let pointer = state.space.missing(index) else { return }
+        // Each try may take long.
+        if damagedPages.contains(index) { throw .damaged(offset: pointer.offset) }
         let words = state.space.unitsPerPage / 64
         let payload: [UInt8]
         do throws(StoreError) {
             payload = try page(pointer, .space).payload
         } catch {
-            guard noteDamage(error) else { throw error }
+            guard noteDamage(error) else {
+                if !error.isFatal { damagedPages.append(index) }
+                throw error
+            }
             state.space.load(index, [UInt64](repeating: 0, count: words))
             return
         }
-        guard payload.count == words * 8 else { throw .damaged(offset: pointer.offset) }
+        guard payload.count == words * 8 else {
+            damagedPages.append(index)
+            throw .damaged(offset: pointer.offset)
+        }
         state.space.load(
             index, payload.withUnsafeBytes { raw in (0..<words).map { raw.little64($0 * 8) } })
     }

@@ -2,9 +2,11 @@ extension SnapshotStore {
     /// Entries that one step of the sweep looks at.
     private static var sweepPart: Int { 512 }
 
+    private static var stepsBetweenLooks: Int { 64 }
+
     /// Whether `maintain` has something to do.
     package var needsMaintenance: Bool {
-        !isEnded && (checkpoint != nil || needsCheckpoint && (mayCheckpoint || vain?.damage != nil) || maySweep)
+        !isEnded && (checkpoint != nil || needsCheckpoint && mayCheckpoint || maySweep || hasDamage)
     }
 
     /// A sweep is under way, and nobody reads what it would free.
@@ -39,6 +41,9 @@ extension SnapshotStore {
     /// One step of checkpoint or sweep: some ten milliseconds at most.
     package mutating func maintain() throws(StoreError) -> MaintenanceStep {
         try expectAlive()
+        steps &+= 1
+        // Writers wait for what is in the way, or fail: they do not wait for the whole of a sweep besides.
+        if vain?.damage != nil, steps % Self.stepsBetweenLooks == 0 { try lookAtDamage() }
         if checkpoint != nil {
             // Without room for it: what deleted snapshots leave makes some, and is swept next.
             try stepCheckpoint()
@@ -46,7 +51,7 @@ extension SnapshotStore {
             beginCheckpoint()
         } else if maySweep {
             try stepSweep()
-        } else if needsCheckpoint {
+        } else if hasDamage {
             try lookAtDamage()
         }
         return needsMaintenance ? .more : .idle
@@ -68,13 +73,12 @@ extension SnapshotStore {
             let next: Entry?
             do throws(StoreError) { next = try entry(from: cursor?.successor ?? .first, to: last) } catch {
                 guard case .damaged = error, !StoreMutants.active(.sweepStopsAtDamage) else { throw error }
-                if records.isEmpty { try passDamage() }
-                guard !records.isEmpty else { throw error }
-                break
+                guard records.isEmpty else { break }
+                try passDamage()
+                throw error
             }
             guard let entry = next else {
-                let isOver = !isSweptInPart || StoreMutants.active(.leftoverForgotten)
-                try commit(records + [.sweepEnded] + (isOver ? [] : [.overwritten]))
+                try commit(records + endOfSweep)
                 // A smaller tree may do with less.
                 if vain?.damage == nil { vain = nil }
                 return
@@ -100,13 +104,22 @@ extension SnapshotStore {
         }
     }
 
-    /// The sweep goes on behind a node that it cannot read, and behind the first entry there: whether that serves
+    private var endOfSweep: [StoreRecord] {
+        isSweptInPart && !StoreMutants.active(.leftoverForgotten) ? [.sweepEnded, .overwritten] : [.sweepEnded]
+    }
+
+    /// The sweep goes on behind a node that it cannot read twice, and behind the first entry there: whether that serves
     /// anybody, what lies before it would say.
     private mutating func passDamage() throws(StoreError) {
+        guard sweepMetDamage == lookedFrom else {
+            sweepMetDamage = lookedFrom
+            return
+        }
+        sweepMetDamage = nil
         switch try lastDamage() {
         case .none: return
         case .upTo(let upper): state.sweep?.cursor = upper
-        case .toTheEnd: try commit([.sweepEnded])
+        case .toTheEnd: try commit(endOfSweep)
         }
     }
 

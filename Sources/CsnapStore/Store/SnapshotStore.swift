@@ -24,8 +24,12 @@ package struct SnapshotStore<Device: BlockDevice> {
     var damagedNode: DamagedNode?
     /// Where the last look into the tree began.
     var lookedFrom = EntryKey.first
-    /// Windows whose space map could not be read, so that nothing is saved there; empty: all are looked at again.
-    var barredWindows: [UInt32] = []
+    /// Pages of the space map that could not be read: nothing is saved or freed there before one is.
+    var damagedPages: [Int] = []
+    /// Where a sweep met what it could not read, the first time.
+    var sweepMetDamage: EntryKey?
+    /// Steps of the store's own work.
+    var steps = 0
     var journal: JournalWriter
     /// The last anchor of this tenure; while loading: of the base.
     var anchor: StoreAnchor

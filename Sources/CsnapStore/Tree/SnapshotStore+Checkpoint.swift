@@ -19,11 +19,19 @@ extension SnapshotStore {
         return nodePlaces > vain.places || journal.window != vain.window
     }
 
-    /// What was in the way of a checkpoint may have been unreadable for a moment.
+    /// Something could not be read, in the way of a checkpoint or of the space map.
+    var hasDamage: Bool { vain?.damage != nil || !damagedPages.isEmpty }
+
+    /// It may have been unreadable for a moment.
     mutating func lookAtDamage() throws(StoreError) {
-        guard let damage = vain?.damage, !StoreMutants.active(.damageRemembered) else { return }
-        _ = try node(damage.pointer, level: damage.level)
-        vain = nil
+        if StoreMutants.active(.damageRemembered) { return }
+        if let damage = vain?.damage {
+            _ = try node(damage.pointer, level: damage.level)
+            vain = nil
+        } else if let page = damagedPages.first {
+            damagedPages.removeFirst()
+            try loadSpace(of: UInt64(page) * UInt64(state.space.unitsPerPage))
+        }
     }
 
     /// All of a checkpoint in one call: before a planned end, and in tests.

@@ -36,10 +36,10 @@ extension ServerLoop {
         guard case .taking(let taking) = phase, BootClock.now() >= taking.deadline else { return }
         if let resolution = taking.resolution {
             guard let index = resolution.waitsFor else { return }
-            fail(.storeUnreachable, "\(stores[index].path) does not answer", volume: stores[index].volume)
+            fail(.storeUnreachable, "\(stores[index].path) or its origin does not answer", volume: stores[index].volume)
         }
         for store in stores where taking.volume(store.volume) == nil {
-            let reason = "\(store.path) does not answer: it is not taken in time"
+            let reason = "\(store.path) or its origin does not answer: it is not taken in time"
             guard resources.leavesOut, stores.count > 1 else {
                 fail(.storeUnreachable, reason, volume: store.volume)
             }
