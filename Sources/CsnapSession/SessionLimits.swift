@@ -6,6 +6,8 @@ package struct SessionLimits: Equatable, Sendable {
     package var sessions = 1024
     /// Connections that have not said hello.
     package var strangers = 64
+    /// A client has said hello by then, also from far away.
+    package var hello = Interval.milliseconds(500)
     /// Queries of one session that wait for their grant: eight NBD connections of 128 requests.
     package var waitingQueries = 1024
     /// Snapshot reads of one session that have not ended: as many as requests.

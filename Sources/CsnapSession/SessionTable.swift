@@ -48,7 +48,7 @@ package struct SessionTable: Equatable, Sendable {
     }
 
     enum Connection: Equatable, Sendable {
-        case stranger
+        case stranger(since: Instant)
         /// Its hello is good; it waits for its writer's record or for the end of a barrier.
         case greeting(SessionHello, volume: Int)
         case session(Session)
@@ -150,12 +150,20 @@ package struct SessionTable: Equatable, Sendable {
 
     // MARK: What connections do
 
-    /// Who has been a stranger for longest makes room: a client says hello at once.
-    package mutating func opened(_ id: ConnectionID) -> [SessionAction] {
-        let strangers = connections.filter { $0.1 == .stranger }.map { $0.0 }
-        connections[id] = .stranger
-        guard strangers.count >= limits.strangers, let oldest = strangers.first else { return [] }
-        return end(oldest, .tooManyStrangers)
+    /// Who has been a stranger for longest makes room, if a client would have said hello by then. Else whoever comes
+    /// has to come again: after a fail-over many come at once, and those that are there are to be greeted first.
+    package mutating func opened(_ id: ConnectionID, at now: Instant) -> [SessionAction] {
+        self.now = now
+        let strangers: [(id: ConnectionID, since: Instant)] = connections.compactMap { id, connection in
+            if case .stranger(let since) = connection { (id, since) } else { nil }
+        }
+        guard strangers.count >= limits.strangers, let oldest = strangers.first else {
+            connections[id] = .stranger(since: now)
+            return []
+        }
+        guard now - oldest.since >= limits.hello else { return [.close(id, .tooManyStrangers)] }
+        connections[id] = .stranger(since: now)
+        return end(oldest.id, .tooManyStrangers)
     }
 
     /// The connection is gone, whoever ended it.
@@ -207,7 +215,9 @@ package struct SessionTable: Equatable, Sendable {
     }
 
     package var sessionCount: Int {
-        connections.values.reduce(0) { $0 + ($1 == .stranger ? 0 : 1) }
+        connections.values.reduce(0) { sum, connection in
+            if case .stranger = connection { sum } else { sum + 1 }
+        }
     }
 
     func isAdmitted(_ process: NodeBoot) -> Bool {

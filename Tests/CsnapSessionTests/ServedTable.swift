@@ -35,7 +35,7 @@ struct ServedTable {
         obey(table.strike(process, isFenced: isFenced))
     }
     mutating func activate(_ tenure: Tenure) -> [SessionAction] { obey(table.activate(tenure, at: now)) }
-    mutating func opened(_ id: ConnectionID) -> [SessionAction] { obey(table.opened(id)) }
+    mutating func opened(_ id: ConnectionID) -> [SessionAction] { obey(table.opened(id, at: now)) }
     mutating func closed(_ id: ConnectionID) -> [SessionAction] { obey(table.closed(id, at: now)) }
     mutating func received(_ frame: ClientFrame, on id: ConnectionID) -> [SessionAction] {
         obey(table.received(frame, on: id, at: now))

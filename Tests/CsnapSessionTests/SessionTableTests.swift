@@ -213,23 +213,26 @@ struct SessionTableTests {
         }
         #expect(table.received(Self.query, on: Self.first).first == .close(Self.first, .tooManyQueries))
         for id in 2...4 as ClosedRange<UInt64> { #expect(table.opened(ConnectionID(id)) == []) }
-        #expect(table.opened(ConnectionID(5)) == [.close(ConnectionID(2), .tooManyStrangers)])
+        #expect(table.opened(ConnectionID(5)) == [.close(ConnectionID(5), .tooManyStrangers)])
+        _ = table.received(Self.hello(volume: "", image: "commands"), on: ConnectionID(2))
         _ = table.received(Self.hello(volume: "", image: "commands"), on: ConnectionID(3))
-        _ = table.received(Self.hello(volume: "", image: "commands"), on: ConnectionID(4))
-        let third = table.received(Self.hello(client: 4), on: ConnectionID(5))
-        #expect(third.first == .send(.refused(.tooManySessions, tenure: Self.tenure), to: ConnectionID(5)))
+        let third = table.received(Self.hello(client: 4), on: ConnectionID(4))
+        #expect(third.first == .send(.refused(.tooManySessions, tenure: Self.tenure), to: ConnectionID(4)))
     }
 
-    @Test("a flood of strangers keeps no client out: who says nothing for longest makes room")
+    @Test("a flood of strangers keeps no client out: who has said nothing for long makes room, and nobody else")
     func flood() {
         var table = Self.table()
-        for id in 1...200 as ClosedRange<UInt64> {
-            let closed = table.opened(ConnectionID(id))
-            #expect(closed == (id <= 64 ? [] : [.close(ConnectionID(id - 64), .tooManyStrangers)]))
+        for id in 1...64 as ClosedRange<UInt64> { #expect(table.opened(ConnectionID(id)) == []) }
+        #expect(table.opened(ConnectionID(65)) == [.close(ConnectionID(65), .tooManyStrangers)])
+        table.now = table.now + .milliseconds(500)
+        for id in 66..<130 as Range<UInt64> {
+            #expect(table.opened(ConnectionID(id)) == [.close(ConnectionID(id - 65), .tooManyStrangers)])
         }
-        _ = table.opened(ConnectionID(1000))
-        for id in 1001..<1064 as Range<UInt64> { _ = table.opened(ConnectionID(id)) }
-        let greeted = table.received(Self.hello(), on: ConnectionID(1000))
-        #expect(greeted.contains { if case .send(.welcome, ConnectionID(1000)) = $0 { true } else { false } })
+        #expect(table.opened(ConnectionID(130)) == [.close(ConnectionID(130), .tooManyStrangers)])
+        table.now = table.now + .milliseconds(500)
+        #expect(table.opened(ConnectionID(131)) == [.close(ConnectionID(66), .tooManyStrangers)])
+        let greeted = table.received(Self.hello(), on: ConnectionID(131))
+        #expect(greeted.contains { if case .send(.welcome, ConnectionID(131)) = $0 { true } else { false } })
     }
 }

@@ -74,7 +74,7 @@ struct AllOrNoneTests {
             tenure: Self.tenure, volumes: servers.map(\.about),
             admitted: [NodeBoot(node: NodeID(1), boot: Boot(1))])
         let now = Instant(nanoseconds: 0)
-        var actions = table.activate(Self.tenure, at: now) + table.opened(Self.commander)
+        var actions = table.activate(Self.tenure, at: now) + table.opened(Self.commander, at: now)
         let hello = SessionHello(
             versions: SessionWire.versions, process: NodeBoot(node: NodeID(1), boot: Boot(1)), client: .zero,
             machineID: .zero, kernelBootID: .zero, volume: "", image: SessionHello.commands, tenure: Self.tenure)

@@ -130,7 +130,7 @@ final class ServerShell {
 
     func accept(_ connection: Connection) {
         connections[connection.id] = connection
-        with { $0.opened(connection.id) }
+        with { $0.opened(connection.id, at: world.instant) }
     }
 
     func lost(_ connection: Connection) {

@@ -252,7 +252,7 @@ final class ServerLoop {
         lastConnection += 1
         let id = ConnectionID(lastConnection)
         connections[id] = SessionConnection(descriptor: descriptor, keys: resources.keys.current, now: now)
-        withTable { $0.opened(id) }
+        withTable { $0.opened(id, at: now) }
         flush(id)
     }
 
