@@ -15,7 +15,8 @@ extension Agent {
             clientsResumed: node.resumed && now < node.leaseUntil, clients: clientStatus,
             admissions: (holder?.table.table ?? stored.admissions).entries,
             isLeaving: departure != nil, namesake: discovery.conflict,
-            serverFailure: now < server.backOffUntil || serverStaysAway ? server.lastFailure : nil,
+            serverFailure: now < server.backOffUntil || (serverStaysAway && server.failures >= 2)
+                ? server.lastFailure : nil,
             failedVolume: server.failedVolume, filling: server.filling, waits: waits)
     }
 

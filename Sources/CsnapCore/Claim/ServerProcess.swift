@@ -217,6 +217,7 @@ extension Agent {
     }
 
     private mutating func noteFailure(_ failure: ServerFailure, volume: String) {
+        server.forgetOldFailures(at: now)
         let isNews =
             isHolder || now >= server.backOffUntil || failure != server.lastFailure
             || !volume.utf8.elementsEqual(server.toldVolume.utf8) || now - server.toldAt >= ServerProcess.reportPeriod
@@ -253,6 +254,7 @@ extension Agent {
     /// when somebody serves, so that this node's next server sees whether its store is back.
     mutating func updateLeavesOut() {
         guard !isHolder else { return }
+        server.forgetOldFailures(at: now)
         let before = server.leavesOut
         defer {
             if server.leavesOut != before, server.state == .absent { server.isReloading = true }

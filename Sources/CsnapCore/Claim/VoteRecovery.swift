@@ -94,6 +94,8 @@ extension Agent {
 
     mutating func receiveVoteRecoverAck(_ ack: VoteRecoverAck, from voter: NodeBoot) {
         guard !stored.mayVote, ack.nonce == voteRecovery.nonce else { return }
+        let epochs = [ack.highestEpoch, ack.floor, ack.promise?.epoch ?? .none]
+        guard epochs.allSatisfy({ $0.isReachable }) else { return }
         voteRecovery.answers[voter.node] = ack
         learn(committed: ack.committed)
         if let pending = ack.pending { learn(pending: pending) }

@@ -202,7 +202,7 @@ extension Agent {
     // MARK: Renew, Release, Transfer
 
     mutating func receiveRenew(_ renew: Renew, from holder: NodeBoot) {
-        guard voter.answers, stored.mayVote else { return }
+        guard voter.answers, stored.mayVote, renew.epoch.isReachable else { return }
         // Gossip will name its volumes; until then it counts for all.
         if renew.phase == .active { noteActive(renew.epoch, volumes: nil) }
         let ack = RenewAck(epoch: renew.epoch, nonce: renew.nonce)

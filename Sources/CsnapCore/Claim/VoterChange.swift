@@ -276,7 +276,7 @@ extension Agent {
     /// Of several pending sets that of the highest epoch counts.
     mutating func learn(pending news: PendingVoterSet) {
         guard news.set.version > (stored.committed?.version ?? 0), news.set.isReachable,
-            news.epoch > (stored.pending?.epoch ?? .none)
+            news.epoch.isReachable, news.epoch > (stored.pending?.epoch ?? .none)
         else { return }
         stored.pending = news
         persist()

@@ -233,13 +233,14 @@ extension Agent {
         let process = join.record.process
         // Who was told so has no vote any more, and may know of no epoch yet.
         if let refused = discovery.refusedBoots[process.node], process.boot > refused { return false }
+        guard known.process.boot < process.boot else { return false }
         // It asked for votes only when that epoch was on its disk.
         if let promise = stored.promise, promise.holder.node == process.node, promise.holder.boot < process.boot,
             promise.epoch > join.highestEpoch
         {
             return true
         }
-        guard let holder, known.process.boot < process.boot, voters.contains(process.node) else { return false }
+        guard let holder, voters.contains(process.node) else { return false }
         return holder.lease.acknowledged[process.node] != nil && holder.epoch > join.highestEpoch
     }
 
@@ -247,6 +248,9 @@ extension Agent {
     /// acknowledged: it gets the table anew.
     private mutating func renewTable(of node: NodeID) {
         guard holder?.table.acknowledged[node] != nil, !Mutants.active(.tableNotRenewed) else { return }
+        // What its earlier life acknowledged may be on no disk any more.
+        holder?.table.forget(node)
+        holder?.change.forget(node)
         writeTable([], then: nil)
     }
 
@@ -264,12 +268,12 @@ extension Agent {
         return sameKernel || !isHeard(identity)
     }
 
-    /// Heard by ourselves of late, or believed to be there: members that do not serve hear each other rarely. A machine
-    /// that reboots looks like a clone that kept its machine id; it is missed in some seconds.
-    private func isLive(_ identity: Discovery.ProcessIdentity, of node: NodeID) -> Bool {
+    /// Heard by ourselves of late, or believed to be there: members that do not serve hear each other rarely. One that
+    /// comes from the same address, with the same machine id, is that machine after a reboot; a clone has another one.
+    private func isLive(_ identity: Discovery.ProcessIdentity, of known: MemberRecord, against join: Join) -> Bool {
         if isHeard(identity) { return true }
-        let process = NodeBoot(node: node, boot: identity.boot)
-        return membership.record(of: process.node)?.process == process && isReachable(process.node)
+        if identity.machineID == join.machineID, known.address == join.record.address { return false }
+        return known.process.boot == identity.boot && isReachable(known.process.node)
     }
 
     private func isHeard(_ identity: Discovery.ProcessIdentity) -> Bool {
@@ -283,7 +287,7 @@ extension Agent {
         // The process that we know has a successor, and this is it: gossip was faster than its own Join.
         if known.process == sender.process { return false }
         let sameMachine = identity.machineID == join.machineID && identity.kernelBootID == join.kernelBootID
-        return !sameMachine && isLive(identity, of: sender.process.node)
+        return !sameMachine && isLive(identity, of: known, against: join)
     }
 
     // MARK: Answers
@@ -352,6 +356,8 @@ extension Agent {
     /// Neither of the two grants a new epoch while both are there; this one does not even answer (§1).
     private mutating func receiveIdConflict(_ answer: IdConflict) {
         guard discovery.nonces.contains(answer.nonce), answer.node == own.node else { return }
+        // At our own address nobody else can be: it is we, before this machine was started again.
+        if answer.address == settings.address { return }
         if discovery.conflict == nil { report(.idConflict(own.node, other: answer.address)) }
         meetNamesake(at: answer.address)
     }

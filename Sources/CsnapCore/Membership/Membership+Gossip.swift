@@ -104,6 +104,7 @@ extension Membership {
 
     /// Keeps and gossips the claim if it is the highest; says whether it is.
     mutating func adopt(_ claim: Claim) -> Bool {
+        guard claim.tenure.epoch.isReachable else { return false }
         if let known = self.claim, known >= claim { return false }
         self.claim = claim
         news.add(.claim)

@@ -210,7 +210,7 @@ extension Agent {
     // MARK: Recover, Started, Resume
 
     mutating func receiveRecover(_ recover: Recover, from holder: NodeBoot) {
-        guard node.mayTalk, recover.tenure >= node.adopted else { return }
+        guard node.mayTalk, recover.tenure >= node.adopted, recover.tenure.epoch.isReachable else { return }
         if let own = self.holder, recover.tenure.epoch > own.epoch { loseLease() }
         if recover.tenure > node.adopted {
             adopt(recover.tenure, from: holder)
@@ -268,7 +268,9 @@ extension Agent {
 
     /// Only this opens the gates, never gossip.
     mutating func receiveResume(_ resume: Resume, from holder: NodeBoot) {
-        guard node.mayTalk, !node.isLeaving, resume.tenure >= node.adopted, resume.process == own else { return }
+        guard node.mayTalk, !node.isLeaving, resume.tenure >= node.adopted, resume.process == own,
+            resume.tenure.epoch.isReachable
+        else { return }
         if resume.tenure > node.adopted {
             // Admitted into a running tenure: we asked with our clients suspended, and they have been since.
             guard !node.resumed else { return }

@@ -56,6 +56,27 @@ import Testing
         #expect(disk.highestEpoch == Epoch(1))
     }
 
+    @Test("No node follows a tenure that nobody reaches by counting, and passes none on")
+    func extremeTenure() {
+        var node = DrivenAgent(node: 1, voters: [1, 2, 3])
+        node.meet(2)
+        let tenure = Tenure(epoch: Epoch(Limits.epoch), round: Round(1))
+        let other = NodeBoot(node: NodeID(2), boot: Boot(1))
+        let claim = Claim(
+            tenure: tenure, phase: .active, server: other, serviceAddress: DrivenAgent.address(2),
+            configurationVersion: 1)
+        node.hear(.news([.claim(claim)]), from: 2)
+        node.hear(.recover(Recover(tenure: tenure, setHash: 1)), from: 2)
+        #expect(node.status.adopted != tenure)
+        node.forgetSent()
+        node.pass(.seconds(3))
+        let isPassedOn = node.sent.contains { _, message, _ in
+            guard case .news(let items) = message else { return false }
+            return items.contains { if case .claim(let passed) = $0 { passed.tenure == tenure } else { false } }
+        }
+        #expect(!isPassedOn)
+    }
+
     private func invented(_ part: UInt32, epoch: UInt64) -> [AdmissionEntry] {
         (0..<UInt32(60)).map { index in
             let process = NodeBoot(node: NodeID(1_000_000 * (part + 1) + index), boot: Boot(1))

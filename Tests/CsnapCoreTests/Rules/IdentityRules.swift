@@ -60,6 +60,29 @@ import Testing
         #expect(known()?.process.boot == Boot(2))
     }
 
+    @Test("A machine that was rebooted is let in before it is missed, and has met no namesake") func reboot() {
+        var node = DrivenAgent(node: 1, voters: [1, 2, 3])
+        node.meet(2)
+        node.pass(node.timing.suspicionMinimum * 3 + .milliseconds(10))
+        node.meet(3)
+        var heard = DrivenAgent.record(2)
+        heard.incarnation = Incarnation(boot: Boot(1), refutations: 5)
+        node.hear(.news([.member(heard)]), from: 3)
+        for (address, isLetIn) in [(DrivenAgent.address(9), false), (DrivenAgent.address(2), true)] {
+            var record = DrivenAgent.record(2, boot: 2)
+            record.address = address
+            let join = Join(
+                nonce: 5, record: record, machineID: Bits128(high: 6, low: 2), kernelBootID: Bits128(high: 8, low: 8),
+                configurationVersion: 0, highestEpoch: .none)
+            let sender = Sender(
+                process: record.process, startBits: Bits128(high: 9, low: 9), cluster: DrivenAgent.cluster,
+                source: address)
+            node.step(.packet(sender, [.join(join)]))
+            let known = node.status.members.first { $0.record.process.node == NodeID(2) }?.record.process.boot
+            #expect(known == (isLetIn ? Boot(2) : Boot(1)))
+        }
+    }
+
     /// It lost its file and was rebooted: its boot is the one that the group believes to be there.
     @Test("A process of the boot in use is told so when the one that was heard under it is silent")
     func bootInUse() {
