@@ -136,41 +136,6 @@ extension StoreRules {
         return "it has no end"
     }
 
-    private static func copyUntilFull(_ world: inout StoreWorld) throws {
-        do {
-            for _ in 0..<2000 {
-                try world.perform(.create)
-                try world.perform(.write([0..<StoreWorld.chunks]))
-            }
-        } catch StoreWorldError.store(.full) {}
-    }
-
-    /// What a checkpoint frees in the open window of nodes is used by the next one: where there was room for one there
-    /// is for all.
-    package static func openNodesRefilled() throws -> String? {
-        var tried = 0
-        for (windows, dead) in (20..<26).flatMap({ windows in (0..<3).map { (windows, $0) } }) {
-            var world = try StoreWorld(
-                StoreWorld.format(windows: windows, slots: 64, windowSize: 128 << 10, nodeSize: 16384))
-            do {
-                try copyUntilFull(&world)
-                for _ in 0..<dead {
-                    try world.perform(.takeOver)
-                    try copyUntilFull(&world)
-                }
-                try world.perform(.checkpoint)
-            } catch StoreWorldError.store(.full) { continue }
-            tried += 1
-            for round in 0..<200 {
-                do {
-                    try world.perform(.writer)
-                    try world.perform(.checkpoint)
-                } catch { return "\(windows) windows, \(dead) dead, round \(round): \(error)" }
-            }
-        }
-        return tried > 0 ? nil : "no store had room for a checkpoint"
-    }
-
     /// A repair that dies at any moment leaves a store that can be taken again and again, however long its journal was.
     package static func deadRepair() throws -> String? {
         var world = try StoreWorld(StoreWorld.format(windows: 80, slots: 64))

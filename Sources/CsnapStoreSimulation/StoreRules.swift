@@ -25,7 +25,6 @@ package enum StoreRules {
         ("a page of the space map that cannot be read is no room, elsewhere there is", onePage),
         ("a repair marks what it lost, and nothing else", lossOfOne),
         ("settling offline may be cut short", settlingInterrupted),
-        ("what a checkpoint frees where nodes go is used again", openNodesRefilled),
         ("nothing is copied that cannot be recorded", copiesInVain),
         ("a repair that died is a dead tenure like any other", deadRepair),
         ("what is freed where copies go is used again", openWindowRefilled),

@@ -74,8 +74,6 @@ package enum StoreMutant: String, CaseIterable, Sendable {
     case onePageStopsCopies
     /// A node is joined with the one behind it, or not written.
     case damagedNeighbourStops
-    /// What is free in the open window of nodes is used by later tenures alone.
-    case openNodesNotRefilled
     /// Who settles all takes one piece of a journal more than others, and never another one.
     case settledOnce
     /// What is lost of a branch is lost of each snapshot and of each later branch, too.

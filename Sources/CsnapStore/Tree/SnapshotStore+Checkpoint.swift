@@ -269,22 +269,10 @@ extension SnapshotStore {
         for page in work.state.space.pointers.indices {
             if let pointer = work.state.space.pointers[page] { state.space.written(page, pointer) }
         }
-        giveBack(work.freed)
+        for offset in work.freed { setNode(offset, used: false) }
         journal.begin(at: work.piece, bytes: work.bytes)
         freePassedJournals(needed: journal.piece.windows)
         work.phase = .done
-    }
-
-    /// Whoever takes the store from now on starts at the new anchor, which reaches none of these: in the window that is
-    /// open they are used again at once, after those that are free already.
-    private mutating func giveBack(_ passed: [UInt64]) {
-        var free: [UInt64] = []
-        for offset in passed {
-            guard let (window, index) = geometry.node(at: offset), state.nodes.isUsed(window, index) else { continue }
-            setNode(offset, used: false)
-            if window == state.open.nodes, !StoreMutants.active(.openNodesNotRefilled) { free.append(offset) }
-        }
-        freeNodes = free + freeNodes
     }
 
     /// The last page first, so that each can name the next.
