@@ -79,7 +79,7 @@ extension StoreRules {
         var requests = world.path.requests - before
         if requests > 3 * 300 { return "\(requests) writes and flushes for 300 records" }
         before = world.path.requests
-        try maintain(&world, 1000)
+        try maintain(&world, 200)
         requests = world.path.requests - before
         return requests > 0 ? "\(requests) writes and flushes far above the cap" : nil
     }
@@ -94,7 +94,7 @@ extension StoreRules {
         try world.perform(.takeOver)
         do { for _ in 0..<10_000 { try world.perform(.rename) } } catch StoreWorldError.store(.damaged) {}
         world.disk.unreadable = []
-        try maintain(&world, 1000)
+        try maintain(&world, 200)
         do { try world.perform(.write([all])) } catch { return "when it can be read: \(error)" }
         return world.problem()
     }
@@ -111,7 +111,7 @@ extension StoreRules {
             try world.perform(.takeOver)
             let used = world.store.space.used
             for _ in 0..<deleted { try world.perform(.deleteOldest) }
-            try maintain(&world, 10_000)
+            try maintain(&world, 300)
             if world.store.awaitsSpace { return "chunk \(chunk): the sweep has no end" }
             do { try world.perform(.checkpoint) } catch { return "chunk \(chunk): the checkpoint: \(error)" }
             let freed = (used - world.store.space.used) / UInt64(StoreWorld.chunkSize)
@@ -136,7 +136,7 @@ extension StoreRules {
         do { try world.perform(.write([0..<StoreWorld.chunks])) } catch { return "a write: \(error)" }
         let used = world.store.space.used
         for _ in 0..<31 { try world.perform(.deleteOldest) }
-        try maintain(&world, 10_000)
+        try maintain(&world, 300)
         if world.store.awaitsSpace { return "the sweep has no end" }
         return world.store.space.used < used ? nil : "nothing is free"
     }

@@ -119,7 +119,7 @@ extension StoreRules {
         var world = try servedStore()
         guard try die(40, &world) == .unsettled else { return "the store can be taken" }
         let origin = SimulatedDevice(world.originDisk)
-        for requests in stride(from: 1, to: 400, by: 3) {
+        for requests in stride(from: 1, to: 400, by: 9) {
             let disk = SimulatedDisk(world.disk.image)
             let dying = SimulatedDevice(disk)
             dying.path.requestsLeft = requests
