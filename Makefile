@@ -72,7 +72,7 @@ canary: build
 	CSNAP_MUTANTS=1 $(SWIFT) build -c release --scratch-path .build-mutants --product csnap-server
 	scripts/canary $(BIN) .build-mutants/release/csnap-server
 
-# Each durable step of a server fails in every way, in the mutants' build; all of them, or with LONG=rotate a fifth.
+# Each durable step of a server fails in every way, in the mutants' build; all of them, or with LONG=rotate a tenth.
 failpoints:
 	CSNAP_MUTANTS=1 $(SWIFT) build -c release --scratch-path .build-mutants
 	scripts/failpoints .build-mutants/release $(LONG)
