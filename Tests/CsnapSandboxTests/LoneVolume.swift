@@ -101,6 +101,16 @@ final class LoneVolume {
         }
     }
 
+    /// One that is the same but for one block in front.
+    func restartClientWithOtherDisk() throws {
+        let other = directory + "/other"
+        try FileManager.default.copyItem(atPath: origin, toPath: other)
+        let file = try FileHandle(forWritingTo: URL(fileURLWithPath: other))
+        try file.write(contentsOf: Data(repeating: 1, count: 4096))
+        try file.close()
+        try restartClient(origin: other)
+    }
+
     /// What a program of it has said since it was started; "csnap-agent": its servers' lines too.
     func log(_ program: String) -> String {
         String(decoding: FileManager.default.contents(atPath: "\(directory)/\(program).log") ?? Data(), as: UTF8.self)

@@ -13,13 +13,7 @@ struct OtherDiskTests {
         try volume.write([0..<64 << 10], &model)
         try volume.snapshot("monday")
 
-        // The same but for one block in front.
-        let other = volume.directory + "/other"
-        try FileManager.default.copyItem(atPath: volume.origin, toPath: other)
-        let file = try FileHandle(forWritingTo: URL(fileURLWithPath: other))
-        try file.write(contentsOf: Data(repeating: 1, count: 4096))
-        try file.close()
-        try volume.restartClient(origin: other)
+        try volume.restartClientWithOtherDisk()
         let create = ["snapshot", "create", "tuesday", LoneVolume.name, "--socket", volume.socket]
         let refused = try Program.csnapctl(create)
         #expect(refused.code == 4 && refused.output.contains("the origin of node 1 is another disk"), "\(refused)")

@@ -15,8 +15,7 @@ extension Agent {
             clientsResumed: node.resumed && now < node.leaseUntil, clients: clientStatus,
             admissions: (holder?.table.table ?? stored.admissions).entries,
             isLeaving: departure != nil, namesake: discovery.conflict,
-            serverFailure: now < server.backOffUntil || (serverStaysAway && server.failures >= 2)
-                ? server.lastFailure : nil,
+            serverFailure: now < server.backOffUntil || serverKeepsFailing ? server.lastFailure : nil,
             failedVolume: server.failedVolume, filling: server.filling, waits: waits)
     }
 
@@ -82,7 +81,7 @@ extension Agent {
         if let since = persistence.stuckSince(at: now, patience: timing.promise) {
             waits.append(Wait(kind: .stateFile, since: since, nodes: [own.node]))
         }
-        if now < server.backOffUntil || (serverStaysAway && server.failures >= 2) {
+        if now < server.backOffUntil || serverKeepsFailing {
             waits.append(Wait(kind: .store, since: server.failingSince, nodes: [own.node]))
         } else if settings.serves, stored.enabled, serverDoesNotLoad {
             waits.append(Wait(kind: .serverLoad, since: server.absentSince, nodes: [own.node]))

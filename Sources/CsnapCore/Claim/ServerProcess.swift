@@ -235,10 +235,13 @@ extension Agent {
         settings.serves && stored.enabled && departure == nil && now >= server.backOffUntil && !serverStaysAway
     }
 
-    /// A server that is not loaded now, after failing again and again, or because its loading does not end: a store's
-    /// path hangs, an earlier server holds the lock, no process can be made. Nothing else tells of that.
-    var serverStaysAway: Bool { server.state == .absent && (server.failures >= 2 || serverDoesNotLoad) }
+    var serverStaysAway: Bool { serverKeepsFailing || serverDoesNotLoad }
 
+    /// A server that failed again and again and is not loaded now.
+    var serverKeepsFailing: Bool { server.failures >= 2 && server.state == .absent }
+
+    /// A server whose loading does not end: a store's path hangs, an earlier server holds the lock, no process can be
+    /// made. Nothing else tells of that.
     var serverDoesNotLoad: Bool { server.state == .absent && now >= serverLoadEnd }
 
     /// By then a server that is being loaded should be there.

@@ -248,17 +248,18 @@ extension WaitWords {
         "suspended", "The clients of this node are suspended; their requests wait, none fails.",
         "see what else is waited for; this ends with it.")
 
+    private static let admitsNobody =
+        "The group admits no new node: the table of all ids that ever had clients is full."
+
     private static let notAdmitted = WaitWords(
         "notAdmitted",
-        "The group admits no new node: the table of all ids that ever had clients is full. The clients of this node "
-            + "stay suspended.",
+        admitsNobody + " The clients of this node stay suspended.",
         "stop this agent, set `node:` to the id of a machine that is gone for good, start it.")
 
     private static func admissionsFull(_ nodes: String) -> WaitWords {
         WaitWords(
             "admissionsFull",
-            "The group admits no new node: the table of all ids that ever had clients is full. The clients of \(nodes) "
-                + "stay suspended.",
+            admitsNobody + " The clients of \(nodes) stay suspended.",
             "there stop the agent, set `node:` to the id of a machine that is gone for good, start it.")
     }
 

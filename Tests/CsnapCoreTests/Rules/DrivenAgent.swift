@@ -153,6 +153,17 @@ struct DrivenAgent {
         actions.compactMap { if case .reply(_, let outcome) = $0 { outcome } else { nil } }
     }
 
+    mutating func startServer() {
+        if let start = starts.last { step(.server(.started(start.tenure, port: 7412))) }
+    }
+
+    /// The server says that it failed (or ends without a word), and the next one is loaded.
+    mutating func endServer(_ failure: ServerFailure? = nil) {
+        if let failure { step(.server(.failed(failure, volume: "data", epochSeen: .none))) }
+        step(.serverGone)
+        step(.server(.inert))
+    }
+
     func messages(to node: UInt32) -> [Message] { sent.filter { $0.to == node }.map(\.message) }
 
     /// What we asked that holder for our clients.

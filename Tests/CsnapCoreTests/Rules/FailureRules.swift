@@ -5,23 +5,12 @@ import Testing
 @Suite struct FailureRules {
     private func founder(starts: Bool = true) -> DrivenAgent { ServiceRules().founder(starts: starts) }
 
-    /// The server says that it failed (or ends without a word), and the next one is loaded.
-    private func endServer(_ node: inout DrivenAgent, _ failure: ServerFailure? = nil) {
-        if let failure { node.step(.server(.failed(failure, volume: "data", epochSeen: .none))) }
-        node.step(.serverGone)
-        node.step(.server(.inert))
-    }
-
-    private func startServer(_ node: inout DrivenAgent) {
-        if let start = node.starts.last { node.step(.server(.started(start.tenure, port: 7412))) }
-    }
-
     @Test("While it leaves out, the first failure of each volume is another try in place; the next one is counted")
     func withheldInPlace() {
         var node = founder(starts: false)
         for _ in 1...2 {
-            startServer(&node)
-            endServer(&node, .storeIO)
+            node.startServer()
+            node.endServer(.storeIO)
             node.pass(.milliseconds(100))
         }
         #expect(node.status.waits.contains { $0.kind == .store })
@@ -30,15 +19,15 @@ import Testing
         let epoch = node.starts.last?.tenure.epoch
         #expect(node.agent.leavesOut == nil && node.starts.count == before + 1, "it serves, leaving out")
         for (count, volume) in ["data", "logs"].enumerated() {
-            startServer(&node)
+            node.startServer()
             node.step(.server(.failed(.storeIO, volume: volume, epochSeen: .none)))
-            endServer(&node)
+            node.endServer()
             node.pass(.milliseconds(100))
             #expect(node.starts.count == before + 2 + count && node.starts.last?.tenure.epoch == epoch, "in place")
             #expect(node.status.members.first?.record.eligible == true)
         }
-        startServer(&node)
-        endServer(&node, .storeIO)
+        node.startServer()
+        node.endServer(.storeIO)
         node.pass(.milliseconds(100))
         #expect(node.status.members.first?.record.eligible == false)
         #expect(node.status.waits.contains { $0.kind == .store })
@@ -47,7 +36,7 @@ import Testing
     @Test("A failure that names no volume takes the name of the one before it not back")
     func failureWithoutName() {
         var node = founder(starts: false)
-        for _ in 1...2 { endServer(&node, .storeIO) }
+        for _ in 1...2 { node.endServer(.storeIO) }
         node.step(.server(.failed(.storeUnreachable, volume: "", epochSeen: .none)))
         #expect(node.status.failedVolume == "data")
     }

@@ -60,7 +60,9 @@ import Testing
         #expect(known()?.process.boot == Boot(2))
     }
 
-    @Test("A machine that was rebooted is let in before it is missed, and has met no namesake") func reboot() {
+    /// Node 1, which has not heard node 2 for long; another member hears a new process there, and takes it for the old
+    /// one.
+    private func believingInSilentTwo() -> DrivenAgent {
         var node = DrivenAgent(node: 1, voters: [1, 2, 3])
         node.meet(2)
         node.pass(node.timing.suspicionMinimum * 3 + .milliseconds(10))
@@ -68,6 +70,12 @@ import Testing
         var heard = DrivenAgent.record(2)
         heard.incarnation = Incarnation(boot: Boot(1), refutations: 5)
         node.hear(.news([.member(heard)]), from: 3)
+        #expect(node.status.members.first { $0.record.process.node == NodeID(2) }?.state == .alive)
+        return node
+    }
+
+    @Test("A machine that was rebooted is let in before it is missed, and has met no namesake") func reboot() {
+        var node = believingInSilentTwo()
         for (address, isLetIn) in [(DrivenAgent.address(9), false), (DrivenAgent.address(2), true)] {
             var record = DrivenAgent.record(2, boot: 2)
             record.address = address
@@ -86,16 +94,7 @@ import Testing
     /// It lost its file and was rebooted: its boot is the one that the group believes to be there.
     @Test("A process of the boot in use is told so when the one that was heard under it is silent")
     func bootInUse() {
-        var node = DrivenAgent(node: 1, voters: [1, 2, 3])
-        node.meet(2)
-        node.pass(node.timing.suspicionMinimum * 3 + .milliseconds(10))
-        // Another member hears the new process, and takes it for the old one.
-        node.meet(3)
-        var heard = DrivenAgent.record(2)
-        heard.incarnation = Incarnation(boot: Boot(1), refutations: 5)
-        node.hear(.news([.member(heard)]), from: 3)
-        let state = node.status.members.first { $0.record.process.node == NodeID(2) }?.state
-        #expect(state == .alive)
+        var node = believingInSilentTwo()
         let join = Join(
             nonce: 5, record: DrivenAgent.record(2), machineID: Bits128(high: 6, low: 2), kernelBootID: .zero,
             configurationVersion: 0, highestEpoch: .none)

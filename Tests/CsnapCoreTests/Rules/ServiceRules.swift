@@ -155,24 +155,13 @@ import Testing
         #expect(node.status.waits.contains { $0.kind == .store })
     }
 
-    /// The server says that it failed (or ends without a word), and the next one is loaded.
-    private func endServer(_ node: inout DrivenAgent, _ failure: ServerFailure? = nil) {
-        if let failure { node.step(.server(.failed(failure, volume: "data", epochSeen: .none))) }
-        node.step(.serverGone)
-        node.step(.server(.inert))
-    }
-
-    private func startServer(_ node: inout DrivenAgent) {
-        if let start = node.starts.last { node.step(.server(.started(start.tenure, port: 7412))) }
-    }
-
     @Test("A store that can be taken but not be written to makes its node back off, though its servers start")
     func startedAndFailed() {
         var node = founder(starts: false)
         for _ in 1...20 {
             let starts = node.starts.count
-            startServer(&node)
-            endServer(&node, .storeIO)
+            node.startServer()
+            node.endServer(.storeIO)
             if node.starts.count == starts { node.pass(.milliseconds(100)) }
         }
         #expect(node.starts.count < 4)
@@ -186,11 +175,11 @@ import Testing
         for _ in 1...5 {
             node.pass(node.timing.reconnect + .milliseconds(100))
             let starts = node.starts.count
-            endServer(&node, .storeIO)
+            node.endServer(.storeIO)
             node.pass(.milliseconds(100))
             #expect(node.starts.count == starts + 1, "at once")
             #expect(node.starts.last?.tenure.epoch == Epoch(1), "in place")
-            startServer(&node)
+            node.startServer()
         }
         #expect(!node.status.waits.contains { $0.kind == .store })
     }
@@ -199,10 +188,10 @@ import Testing
         var node = founder()
         for _ in 1...10 {
             let starts = node.starts.count
-            endServer(&node)
+            node.endServer()
             node.pass(.milliseconds(100))
             #expect(node.starts.count == starts + 1)
-            startServer(&node)
+            node.startServer()
         }
         #expect(node.starts.last?.tenure.epoch == Epoch(1))
     }
