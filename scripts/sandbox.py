@@ -41,6 +41,12 @@ def wait(what, condition, seconds=PATIENCE):
         time.sleep(0.005)
 
 
+def listens(path):
+    """A Unix socket's name is there before anybody may connect to it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        return probe.connect_ex(path) == 0
+
+
 class Sandbox:
     """`csnapctl sandbox --json` without a scenario; whoever uses it does the harm, by process id."""
 

@@ -36,6 +36,7 @@ final class HeldDisk {
 
     init(_ kind: Kind, of file: String, in directory: String) throws {
         let socket = directory + "/held.sock"
+        let listens = directory + "/held.pid"
         self.directory = directory
         control = directory + "/held.control"
         log = directory + "/held.log"
@@ -43,11 +44,10 @@ final class HeldDisk {
         let server = try SystemTool(
             "nbdkit",
             [
-                "-f", "-U", socket, "--filter=log", "--filter=pause", "file", file, "logfile=\(log)",
+                "-f", "-P", listens, "-U", socket, "--filter=log", "--filter=pause", "file", file, "logfile=\(log)",
                 "pause-control=\(control)",
             ])
-        let socketPaths = [socket, control]
-        try waitUntil("nbdkit listens", seconds: 30) { socketPaths.allSatisfy { access($0, F_OK) == 0 } }
+        try waitUntil("nbdkit listens", seconds: 30) { access(listens, F_OK) == 0 }
         _ = FileManager.default.createFile(atPath: mount, contents: nil)
         let fuse = try SystemTool("nbdfuse", [mount, "nbd+unix:///?socket=\(socket)"])
         programs = [server, fuse]

@@ -16,13 +16,14 @@ private final class FailingDisk {
         path = directory + "/failing.image"
         trigger = directory + "/failing.now"
         let socket = directory + "/failing.sock"
+        let listens = directory + "/failing.pid"
         let server = try SystemTool(
             "nbdkit",
             [
-                "-f", "-U", socket, "--filter=error", "file", file, "error=EIO", "error-rate=100%",
+                "-f", "-P", listens, "-U", socket, "--filter=error", "file", file, "error=EIO", "error-rate=100%",
                 "error-file=\(trigger)",
             ])
-        try waitUntil("nbdkit listens", seconds: 30) { access(socket, F_OK) == 0 }
+        try waitUntil("nbdkit listens", seconds: 30) { access(listens, F_OK) == 0 }
         _ = FileManager.default.createFile(atPath: path, contents: nil)
         programs = [server, try SystemTool("nbdfuse", [path, "nbd+unix:///?socket=\(socket)"])]
         try waitUntil("nbdfuse shows the file", seconds: 30) {

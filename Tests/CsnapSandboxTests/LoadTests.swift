@@ -3,24 +3,28 @@ import Foundation
 import Testing
 
 /// nbdkit with its memory plugin on a Unix socket; the test is skipped where it is not installed.
+/// Its pid file is written once it listens; the socket's name is there before.
 private final class MemoryDisk {
     static let program = "/usr/bin/nbdkit"
     let path = "/tmp/csnap-nbd-\(getpid())-\(UInt32.random(in: 0 ... .max)).sock"
+    private let pidFile: String
     private var process: pid_t = 0
 
     init(_ arguments: [String] = ["memory", "64M"]) throws {
-        let words = [MemoryDisk.program, "-f", "--exit-with-parent", "-U", path] + arguments
+        pidFile = path + ".pid"
+        let words = [MemoryDisk.program, "-f", "--exit-with-parent", "-P", pidFile, "-U", path] + arguments
         var pointers: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) }
         pointers.append(nil)
         defer { for pointer in pointers { free(pointer) } }
         try #require(posix_spawn(&process, MemoryDisk.program, nil, nil, pointers, environ) == 0)
-        try waitUntil("nbdkit listens", seconds: 30) { access(path, F_OK) == 0 }
+        try waitUntil("nbdkit listens", seconds: 30) { access(pidFile, F_OK) == 0 }
     }
 
     deinit {
         kill(process, SIGKILL)
         waitpid(process, nil, 0)
         unlink(path)
+        unlink(pidFile)
     }
 
     /// A client of its own connection; it gives up with the test's own time.
