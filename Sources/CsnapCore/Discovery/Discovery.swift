@@ -190,8 +190,13 @@ extension Agent {
             if known.process.boot > sender.process.boot || reusesBoot(join, from: sender, of: known) {
                 return refuse(join, boot: known.process.boot)
             }
-            if conflicts(join, from: sender, with: known) {
-                tellOnce(of: sender.process.node, .idConflict(sender.process.node, other: address))
+            let isSamePlace = comesFromThere(join, from: sender, as: known)
+            // It may be back so soon that it would be taken for its own namesake.
+            if isSamePlace, runsOnOldFile(join, after: known) { return refuse(join, boot: sender.process.boot) }
+            if conflicts(join, from: sender, with: known, isSamePlace: isSamePlace) {
+                if !isSamePlace {
+                    tellOnce(of: sender.process.node, .idConflict(sender.process.node, other: address))
+                }
                 send(
                     .idConflict(
                         IdConflict(nonce: join.nonce, node: sender.process.node, address: known.address)), at: address)
@@ -247,48 +252,16 @@ extension Agent {
     /// A voter has started again, perhaps on an old copy of its file, which tells of fewer admissions than it
     /// acknowledged: it gets the table anew.
     private mutating func renewTable(of node: NodeID) {
-        guard holder?.table.acknowledged[node] != nil, !Mutants.active(.tableNotRenewed) else { return }
+        if Mutants.active(.tableNotRenewed) { return }
         // What its earlier life acknowledged may be on no disk any more.
-        holder?.table.forget(node)
         holder?.change.forget(node)
+        guard holder?.table.acknowledged[node] != nil else { return }
+        holder?.table.forget(node)
         writeTable([], then: nil)
     }
 
     /// As many records as a JoinAck of one datagram holds beside the rest.
     private static let joinRecords = 12
-
-    /// The very boot that is known, under other start bits: its state file was lost, and it must take the next one.
-    /// While another machine still answers under that id it is a conflict instead.
-    private func reusesBoot(_ join: Join, from sender: Sender, of known: MemberRecord) -> Bool {
-        guard let identity = discovery.identities[sender.process.node], identity.boot == sender.process.boot,
-            known.process.boot == identity.boot, identity.startBits != sender.startBits
-        else { return false }
-        let sameKernel = identity.machineID == join.machineID && identity.kernelBootID == join.kernelBootID
-        // What the group believes is of that boot, and both have it: only who was heard can be told from the other.
-        return sameKernel || !isHeard(identity)
-    }
-
-    /// Heard by ourselves of late, or believed to be there: members that do not serve hear each other rarely. One that
-    /// comes from the same address, with the same machine id, is that machine after a reboot; a clone has another one.
-    private func isLive(_ identity: Discovery.ProcessIdentity, of known: MemberRecord, against join: Join) -> Bool {
-        if isHeard(identity) { return true }
-        if identity.machineID == join.machineID, known.address == join.record.address { return false }
-        return known.process.boot == identity.boot && isReachable(known.process.node)
-    }
-
-    private func isHeard(_ identity: Discovery.ProcessIdentity) -> Bool {
-        now - identity.heardAt < timing.suspicionMinimum * 3
-    }
-
-    /// Another machine, or another start of the same one, under an id whose known process still answers.
-    private func conflicts(_ join: Join, from sender: Sender, with known: MemberRecord) -> Bool {
-        guard let identity = discovery.identities[sender.process.node] else { return false }
-        if identity.boot == sender.process.boot { return identity.startBits != sender.startBits }
-        // The process that we know has a successor, and this is it: gossip was faster than its own Join.
-        if known.process == sender.process { return false }
-        let sameMachine = identity.machineID == join.machineID && identity.kernelBootID == join.kernelBootID
-        return !sameMachine && isLive(identity, of: known, against: join)
-    }
 
     // MARK: Answers
 

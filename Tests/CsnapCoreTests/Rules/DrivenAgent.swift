@@ -101,13 +101,16 @@ struct DrivenAgent {
     }
 
     /// That node's Join: from now on this agent knows it.
-    mutating func meet(_ node: UInt32, boot: UInt64 = 1, eligible: Bool = true, highestEpoch: Epoch = .none) {
+    mutating func meet(
+        _ node: UInt32, boot: UInt64 = 1, kernel: Bits128? = nil, eligible: Bool = true, highestEpoch: Epoch = .none
+    ) {
         let bits = Bits128(high: 6, low: UInt64(node))
         hear(
             .join(
                 Join(
                     nonce: 1, record: Self.record(node, boot: boot, eligible: eligible), machineID: bits,
-                    kernelBootID: bits, configurationVersion: 2, highestEpoch: highestEpoch)), from: node, boot: boot)
+                    kernelBootID: kernel ?? bits, configurationVersion: 2, highestEpoch: highestEpoch)),
+            from: node, boot: boot)
     }
 
     /// The answer of that node to our newest Join.

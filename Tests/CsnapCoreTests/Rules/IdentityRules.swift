@@ -76,7 +76,12 @@ import Testing
 
     @Test("A machine that was rebooted is let in before it is missed, and has met no namesake") func reboot() {
         var node = believingInSilentTwo()
-        for (address, isLetIn) in [(DrivenAgent.address(9), false), (DrivenAgent.address(2), true)] {
+        let elsewhere = DrivenAgent.address(9)
+        let there = DrivenAgent.address(2)
+        // A clone that has the configuration, too, says that it is there.
+        for (address, source, isLetIn) in [
+            (elsewhere, elsewhere, false), (there, elsewhere, false), (there, there, true),
+        ] {
             var record = DrivenAgent.record(2, boot: 2)
             record.address = address
             let join = Join(
@@ -84,7 +89,7 @@ import Testing
                 configurationVersion: 0, highestEpoch: .none)
             let sender = Sender(
                 process: record.process, startBits: Bits128(high: 9, low: 9), cluster: DrivenAgent.cluster,
-                source: address)
+                source: source)
             node.step(.packet(sender, [.join(join)]))
             let known = node.status.members.first { $0.record.process.node == NodeID(2) }?.record.process.boot
             #expect(known == (isLetIn ? Boot(2) : Boot(1)))

@@ -81,6 +81,19 @@ import Testing
         #expect(boot(of: 2, node) == Boot(7))
     }
 
+    @Test("A machine that is back before it is missed is no namesake, and is refused on an old file, too")
+    func quickReboot() {
+        var node = holder()
+        node.forgetSent()
+        let kernel = Bits128(high: 8, low: 8)
+        node.meet(2, boot: 6, kernel: kernel, highestEpoch: Epoch(10))
+        #expect(oldBoots(node, to: 2) == [Boot(6)])
+        node.meet(2, boot: 7, kernel: kernel)
+        #expect(boot(of: 2, node) == Boot(5), "it waits until its old kernel is missed")
+        #expect(node.messages(to: 2).contains { if case .idConflict = $0 { true } else { false } })
+        #expect(!node.reports.contains { if case .idConflict = $0 { true } else { false } })
+    }
+
     @Test("A delayed Join of the boot that acknowledged says nothing") func delayedJoin() {
         var node = holder()
         node.forgetSent()
