@@ -33,10 +33,13 @@ extension StoreRules {
 
     /// The store's own work, as far as there is some that damage does not stop.
     private static func maintain(_ world: inout StoreWorld, _ steps: Int) throws {
-        for _ in 0..<steps {
+        for step in 0..<steps {
             world.store.readersForgot(upTo: world.store.freeStamp)
-            guard world.store.needsMaintenance else { return }
-            do { try world.perform(.maintain) } catch StoreWorldError.store(.damaged) {}
+            let mayLook = world.store.hasDamage && (step % 64 == 63 || !world.store.needsMaintenance)
+            guard mayLook || world.store.needsMaintenance else { return }
+            do {
+                if mayLook { try world.store.lookAtDamage() } else { try world.perform(.maintain) }
+            } catch StoreWorldError.store(.damaged) {} catch StoreError.damaged {}
         }
     }
 
@@ -125,11 +128,7 @@ extension StoreRules {
     /// Where one page of the space map cannot be read nothing is saved and nothing is freed; elsewhere both.
     package static func onePage() throws -> String? {
         var world = try manyLeaves(windows: 600)
-        let image = world.disk.image
-        let pages = stride(from: Int(StoreLayout.dataOffset), to: image.size, by: 512).filter {
-            image.bytes(4, at: $0) == Array("CSPG".utf8) && image.bytes(1, at: $0 + 28) == [2]
-        }
-        guard let place = pages.last else { return "no page" }
+        guard let place = spacePages(of: world.disk.image).last else { return "no page" }
         world.disk.image.flip(place + 77, 4)
         try world.perform(.takeOver)
         try world.perform(.create)
@@ -139,6 +138,32 @@ extension StoreRules {
         try maintain(&world, 300)
         if world.store.awaitsSpace { return "the sweep has no end" }
         return world.store.space.used < used ? nil : "nothing is free"
+    }
+
+    private static func spacePages(of image: DiskImage) -> [Int] {
+        stride(from: Int(StoreLayout.dataOffset), to: image.size, by: 512).filter {
+            image.bytes(4, at: $0) == Array("CSPG".utf8) && image.bytes(1, at: $0 + 28) == [2]
+        }
+    }
+
+    /// What a sweep left under a page of the space map is freed when that can be read again, beside a leaf that cannot
+    /// and is in the way of each checkpoint.
+    package static func pageOfAMoment() throws -> String? {
+        var world = try manyLeaves(windows: 600)
+        guard let leaf = try leaf(of: StoreWorld.chunks - 1, in: world) else { return "no leaf" }
+        world.disk.image.flip(leaf + 77, 4)
+        world.disk.unreadable = spacePages(of: world.disk.image).map { $0..<$0 + 512 }
+        try world.perform(.takeOver)
+        for _ in 0..<30 { try world.perform(.deleteOldest) }
+        let used = world.store.space.used
+        try maintain(&world, 1000)
+        if world.store.awaitsSpace { return "the sweep has no end" }
+        let left = world.store.space.used
+        world.disk.unreadable = []
+        try maintain(&world, 1000)
+        let freed = (left - world.store.space.used) / UInt64(StoreWorld.chunkSize)
+        if freed < 10 * StoreWorld.chunks { return "of \(used / 512) and \(left / 512) only \(freed) are free" }
+        return wrongReads(&world)
     }
 
     /// What a repair finds lost of a branch is lost of no snapshot, and of no other branch.

@@ -23,6 +23,7 @@ package enum StoreRules {
         ("damage of a moment is in the way for no longer", damageOfAMoment),
         ("a sweep goes past what cannot be read", sweepPastDamage),
         ("a page of the space map that cannot be read is no room, elsewhere there is", onePage),
+        ("what lies under a page of the space map is freed when that can be read again", pageOfAMoment),
         ("a repair marks what it lost, and nothing else", lossOfOne),
         ("settling offline may be cut short", settlingInterrupted),
         ("nothing is copied that cannot be recorded", copiesInVain),

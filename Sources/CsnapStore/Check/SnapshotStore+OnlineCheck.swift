@@ -65,7 +65,10 @@ extension SnapshotStore {
         }
         let end = min(first + OnlineCheck.stepPages, state.space.pointers.count)
         check.page = end
-        for case .some(let pointer) in state.space.pointers[first..<end] { _ = try page(pointer, .space, &check) }
+        for index in first..<end {
+            guard let pointer = state.space.pointers[index], try page(pointer, .space, &check) != nil else { continue }
+            if damagedPages.contains(index) { try lookAtPage(index) }
+        }
     }
 
     /// Damage is a finding.

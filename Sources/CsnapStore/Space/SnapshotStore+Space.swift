@@ -80,8 +80,8 @@ extension SnapshotStore {
                 freeUnits = free
             }
             if let unit = freeUnits.popLast() { return unit }
-            try expectReadableRoom()
             isShort = true
+            try expectReadableRoom()
             throw .full
         }
         try sealBefore(.data)

@@ -2,11 +2,9 @@ extension SnapshotStore {
     /// Entries that one step of the sweep looks at.
     private static var sweepPart: Int { 512 }
 
-    private static var stepsBetweenLooks: Int { 64 }
-
     /// Whether `maintain` has something to do.
     package var needsMaintenance: Bool {
-        !isEnded && (checkpoint != nil || needsCheckpoint && mayCheckpoint || maySweep || hasDamage)
+        !isEnded && (checkpoint != nil || needsCheckpoint && mayCheckpoint || maySweep || isSweepDue)
     }
 
     /// A sweep is under way, and nobody reads what it would free.
@@ -29,6 +27,9 @@ extension SnapshotStore {
 
     private static var fewEntries: UInt64 { 1024 }
 
+    /// What sweeps left under a page of the space map can be freed.
+    private var isSweepDue: Bool { leftUnderPages == .readable && state.sweep == nil }
+
     /// The journal is half full, or in so many pieces that takeovers would soon have to wait for a checkpoint; or its
     /// last window is, and a checkpoint would give others back; or those of dead servers lie in the last windows.
     private var needsCheckpoint: Bool {
@@ -41,9 +42,6 @@ extension SnapshotStore {
     /// One step of checkpoint or sweep: some ten milliseconds at most.
     package mutating func maintain() throws(StoreError) -> MaintenanceStep {
         try expectAlive()
-        steps &+= 1
-        // Writers wait for what is in the way, or fail: they do not wait for the whole of a sweep besides.
-        if vain?.damage != nil, steps % Self.stepsBetweenLooks == 0 { try lookAtDamage() }
         if checkpoint != nil {
             // Without room for it: what deleted snapshots leave makes some, and is swept next.
             try stepCheckpoint()
@@ -51,8 +49,10 @@ extension SnapshotStore {
             beginCheckpoint()
         } else if maySweep {
             try stepSweep()
-        } else if hasDamage {
-            try lookAtDamage()
+        } else if isSweepDue {
+            // What a deletion of nothing says as well, to a successor, too.
+            try commit([.deleted(.none)])
+            leftUnderPages = .nothing
         }
         return needsMaintenance ? .more : .idle
     }
@@ -129,6 +129,7 @@ extension SnapshotStore {
         guard entry.key.end < .max, let unit = geometry.unit(at: entry.offset) else { return false }
         do throws(StoreError) { try loadSpace(of: unit) } catch {
             guard case .damaged = error, !StoreMutants.active(.sweepStopsAtDamage) else { throw error }
+            if leftUnderPages == .nothing { leftUnderPages = .unreadable }
             return false
         }
         let window = state.windows[geometry.window(ofUnit: unit)]

@@ -28,8 +28,7 @@ package struct SnapshotStore<Device: BlockDevice> {
     var damagedPages: [Int] = []
     /// Where a sweep met what it could not read, the first time.
     var sweepMetDamage: EntryKey?
-    /// Steps of the store's own work.
-    var steps = 0
+    var leftUnderPages = LeftUnderPages.nothing
     var journal: JournalWriter
     /// The last anchor of this tenure; while loading: of the base.
     var anchor: StoreAnchor
@@ -57,6 +56,14 @@ package struct SnapshotStore<Device: BlockDevice> {
     var damage: LoadDamage?
 
     var geometry: StoreGeometry { format.geometry }
+}
+
+/// What sweeps could free, but for a page of the space map that could not be read.
+enum LeftUnderPages {
+    case nothing
+    case unreadable
+    /// One of the pages can be read again.
+    case readable
 }
 
 /// A tree by its root.

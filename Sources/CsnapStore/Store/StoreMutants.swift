@@ -64,6 +64,8 @@ package enum StoreMutant: String, CaseIterable, Sendable {
     case damageTriedAgain
     /// What a checkpoint once could not read is never looked at again.
     case damageRemembered
+    /// What a sweep could not free under a page of the space map waits for the next deletion.
+    case leftUnderPage
     /// Where damage is in its way a checkpoint is tried again when room comes.
     case roomAgainstDamage
     /// The sweep goes on however long the journal gets.

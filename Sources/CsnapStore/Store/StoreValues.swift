@@ -8,6 +8,9 @@ package struct SnapshotNumber: Equatable, Comparable, Sendable {
     /// Exact in every reader of JSON.
     package static let branches: UInt64 = 1 << 52
 
+    /// No snapshot's.
+    static let none = SnapshotNumber(0)
+
     package init(_ value: UInt64) { self.value = value }
 
     init(branch: UInt32) { value = Self.branches + UInt64(branch) }

@@ -19,19 +19,34 @@ extension SnapshotStore {
         return nodePlaces > vain.places || journal.window != vain.window
     }
 
-    /// Something could not be read, in the way of a checkpoint or of the space map.
-    var hasDamage: Bool { vain?.damage != nil || !damagedPages.isEmpty }
+    /// Something could not be read, in the way of a checkpoint or of the space map: writers wait for it, or fail.
+    package var hasDamage: Bool { !isEnded && (vain?.damage != nil || !damagedPages.isEmpty) }
 
-    /// It may have been unreadable for a moment.
-    mutating func lookAtDamage() throws(StoreError) {
+    /// It may have been unreadable for a moment. Call it now and then as long as there is some: a bad disk may take
+    /// long for each look.
+    package mutating func lookAtDamage() throws(StoreError) {
+        try expectAlive()
         if StoreMutants.active(.damageRemembered) { return }
+        var seen: StoreError?
         if let damage = vain?.damage {
-            _ = try node(damage.pointer, level: damage.level)
-            vain = nil
-        } else if let page = damagedPages.first {
-            damagedPages.removeFirst()
-            try loadSpace(of: UInt64(page) * UInt64(state.space.unitsPerPage))
+            do throws(StoreError) {
+                _ = try node(damage.pointer, level: damage.level)
+                vain = nil
+            } catch {
+                if error.isFatal { throw error }
+                seen = error
+            }
         }
+        // If it still cannot be read it comes last.
+        if let page = damagedPages.first { try lookAtPage(page) }
+        if let seen { throw seen }
+    }
+
+    /// Of the space map.
+    mutating func lookAtPage(_ index: Int) throws(StoreError) {
+        damagedPages.removeAll { $0 == index }
+        try loadSpace(of: UInt64(index) * UInt64(state.space.unitsPerPage))
+        if leftUnderPages == .unreadable, !StoreMutants.active(.leftUnderPage) { leftUnderPages = .readable }
     }
 
     /// All of a checkpoint in one call: before a planned end, and in tests.

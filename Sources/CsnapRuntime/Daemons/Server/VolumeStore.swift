@@ -23,6 +23,8 @@ struct VolumeStore {
     private var lastFull: Instant?
     private var dropped: [Snapshot] = []
     private var damage = DamageWatch()
+    /// When damage in the way is looked at again.
+    private var nextLook = Instant.distantPast
 
     /// Takes the store for this tenure.
     init(
@@ -55,19 +57,24 @@ struct VolumeStore {
     }
 
     var freeStamp: UInt64 { store.freeStamp }
-    var needsMaintenance: Bool { isChecking || mayWork }
+    var needsMaintenance: Bool { isChecking || mayWork || mayLook }
     private var mayWork: Bool { store.needsMaintenance && !damage.isResting(BootClock.now()) }
+    private var mayLook: Bool { store.hasDamage && nextLook <= BootClock.now() }
 
     /// Milliseconds until work that rests goes on, for poll(2).
     var rest: Int32 {
-        let left = damage.restsUntil - BootClock.now()
-        return store.needsMaintenance && left > .zero ? Int32(clamping: left.nanoseconds / 1_000_000 + 1) : -1
+        var next = Instant.distantFuture
+        if store.needsMaintenance { next = damage.restsUntil }
+        if store.hasDamage { next = min(next, nextLook) }
+        if next == .distantFuture { return -1 }
+        return Int32(clamping: max(.zero, next - BootClock.now()).nanoseconds / 1_000_000 + 1)
     }
 
     private var isChecking: Bool { check?.work.isDone == false }
 
     /// One step of the store's own work or, in turn with it, of the check.
     mutating func maintain() throws(StoreError) {
+        if mayLook { return try look() }
         do throws(StoreError) {
             if var check, isChecking, isCheckNext || !mayWork {
                 isCheckNext = false
@@ -81,6 +88,17 @@ struct VolumeStore {
             if error.isFatal { throw error }
             damage.met(error, isWork: true, at: BootClock.now())
         }
+    }
+
+    /// A bad disk may take long to say that it cannot read: it gets a twentieth of the time, and a look a minute.
+    private mutating func look() throws(StoreError) {
+        let begun = BootClock.now()
+        do throws(StoreError) { try store.lookAtDamage() } catch {
+            if error.isFatal { throw error }
+            damage.met(error, at: BootClock.now())
+        }
+        let now = BootClock.now()
+        nextLook = now + min(.seconds(60), max(.seconds(1), (now - begun) * 20))
     }
 
     /// One result for each, for one flush.
