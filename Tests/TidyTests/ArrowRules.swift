@@ -10,9 +10,8 @@ enum ArrowRules {
         "Systemd": ["CSystemd", "Glibc"],
         "CsnapRuntime": [
             "CsnapCore", "CsnapSession", "CsnapStore", "NBDProtocol", "Systemd", "CShims", "Crypto", "Logging",
-            "NIOConcurrencyHelpers", "NIOCore", "NIOHTTP1", "NIOPosix", "Yams", "Dispatch", "Foundation",
-            "FoundationEssentials",
-            "Glibc", "Synchronization",
+            "DequeModule", "NIOConcurrencyHelpers", "NIOCore", "NIOHTTP1", "NIOPosix", "Yams", "Dispatch", "Foundation",
+            "FoundationEssentials", "Glibc", "Synchronization",
         ],
         "CsnapSandbox": [
             "CsnapRuntime", "CsnapCore", "CShims", "ArgumentParser", "FoundationEssentials", "Glibc",

@@ -175,6 +175,7 @@ final class OriginDevice: Sendable {
         if dataStart > position { return (min(dataStart, end), true) }
         let hole = csnap_next_hole(descriptor, data)
         if hole < 0 { return (end, false) }
-        return (min((UInt64(hole) + block - 1) / block * block, end), false)
+        // What was data a moment ago may be a hole by now; no extent is empty.
+        return (min(max((UInt64(hole) + block - 1) / block * block, position + block), end), false)
     }
 }

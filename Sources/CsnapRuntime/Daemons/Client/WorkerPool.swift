@@ -1,3 +1,4 @@
+import DequeModule
 import Glibc
 
 /// A few threads for calls that block: trims, extents, snapshot reads, and all disk I/O where no ring may be had.
@@ -12,9 +13,7 @@ package final class WorkerPool: @unchecked Sendable {
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let added = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
     private let maximumThreads: Int
-    private var jobs: [@Sendable () -> Void] = []
-    /// Jobs before it are done; the array is emptied when all are.
-    private var first = 0
+    private var jobs: Deque<@Sendable () -> Void> = []
     private var threads = 0
     private var idle = 0
 
@@ -36,9 +35,8 @@ package final class WorkerPool: @unchecked Sendable {
     package func run(_ job: @escaping @Sendable () -> Void) {
         pthread_mutex_lock(mutex)
         jobs.append(job)
-        let waiting = jobs.count - first
         if idle > 0 { pthread_cond_signal(added) }
-        let isNeeded = waiting > idle && threads < maximumThreads
+        let isNeeded = jobs.count > idle && threads < maximumThreads
         if isNeeded { threads += 1 }
         pthread_mutex_unlock(mutex)
         if isNeeded { startThread() }
@@ -48,7 +46,7 @@ package final class WorkerPool: @unchecked Sendable {
         if Threads.start(stackSize: Self.stackSize, { [self] in work() }) { return }
         pthread_mutex_lock(mutex)
         threads -= 1
-        let job = threads == 0 ? take() : nil
+        let job = threads == 0 ? jobs.popFirst() : nil
         pthread_mutex_unlock(mutex)
         job?()
     }
@@ -57,24 +55,11 @@ package final class WorkerPool: @unchecked Sendable {
         while true {
             pthread_mutex_lock(mutex)
             idle += 1
-            while first == jobs.count { pthread_cond_wait(added, mutex) }
+            while jobs.isEmpty { pthread_cond_wait(added, mutex) }
             idle -= 1
-            let job = take()
+            let job = jobs.popFirst()
             pthread_mutex_unlock(mutex)
             job?()
         }
-    }
-
-    /// Under the lock.
-    private func take() -> (@Sendable () -> Void)? {
-        guard first < jobs.count else { return nil }
-        let job = jobs[first]
-        jobs[first] = {}
-        first += 1
-        if first == jobs.count {
-            jobs.removeAll(keepingCapacity: true)
-            first = 0
-        }
-        return job
     }
 }
