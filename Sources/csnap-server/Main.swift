@@ -18,6 +18,9 @@ struct CsnapServer: ParsableCommand {
     @Option(name: .customLong("set"), help: "As the agent's.")
     var flags: [String] = []
 
+    @Option(help: "The volumes in JSON, instead of the file's.")
+    var volumes: String?
+
     @Flag(help: "Serve without the volumes whose stores fail, instead of ending.")
     var leaveOut = false
 
@@ -27,7 +30,7 @@ struct CsnapServer: ParsableCommand {
     func run() throws {
         throw ExitCode(
             ServerDaemon.run(
-                configurationFile: config, flags: flags, leavesOut: leaveOut, without: without,
+                configurationFile: config, flags: flags, volumes: volumes, leavesOut: leaveOut, without: without,
                 agentDescriptor: agentDescriptor))
     }
 }

@@ -51,6 +51,31 @@ import Testing
         #expect(!placement.refusals.contains { $0.contains("runtime-directory") }, "/proc is on no disk")
     }
 
+    @Test func oneDiskUnderTwoNamesIsRefused() throws {
+        let directory = try TemporaryDirectory()
+        try directory.write("origin", "x")
+        #expect(link(directory.path + "/origin", directory.path + "/store") == 0)
+        let text = """
+            cluster: a
+            node: 1
+            listen: 127.0.0.1:7411
+            insecure: true
+            volumes:
+              data: { origin: \(directory.path)/origin, store: \(directory.path)/store }
+            """
+        let placement = VolumePlacement(try ConfigurationFixture(text).load())
+        #expect(
+            placement.refusals == [
+                "volumes.data.store and volumes.data.origin are on one disk: give each its own device"
+            ])
+        #expect {
+            _ = try VolumeFormatter.create(
+                path: directory.path + "/store", origin: directory.path + "/origin", force: true)
+        } throws: { error in
+            if case VolumeFormatterError.isOrigin = error { true } else { false }
+        }
+    }
+
     @Test func aRingOfDevicesEnds() throws {
         let directory = try TemporaryDirectory()
         let blocks = try TemporaryDirectory()

@@ -25,4 +25,19 @@ struct OtherDiskTests {
         let made = try Program.csnapctl(create)
         #expect(made.code == 0, "\(made)")
     }
+
+    /// Whatever the file says by now.
+    @Test func aServerHasTheDisksThatItsAgentStartedWith() throws {
+        let volume = try LoneVolume()
+        var model = Data(count: LoneVolume.size)
+        try volume.write([0..<64 << 10], &model)
+        let file = volume.directory + "/csnap.yaml"
+        let text = try String(contentsOfFile: file, encoding: .utf8)
+        let other = volume.directory + "/other"
+        try Data(repeating: 1, count: LoneVolume.size).write(to: URL(fileURLWithPath: other))
+        try text.replacing(volume.origin, with: other).write(toFile: file, atomically: true, encoding: .utf8)
+        try volume.killServer()
+        let made = try Program.csnapctl(["snapshot", "create", "monday", LoneVolume.name, "--socket", volume.socket])
+        #expect(made.code == 0, "\(made)")
+    }
 }

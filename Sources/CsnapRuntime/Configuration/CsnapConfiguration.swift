@@ -33,7 +33,7 @@ package struct CsnapConfiguration: Equatable, Sendable {
     package var volumes: [Volume]
 
     /// One shared disk and the store of its snapshots.
-    package struct Volume: Equatable, Sendable {
+    package struct Volume: Equatable, Codable, Sendable {
         package var name: String
         package var origin: String
         package var store: String
@@ -48,7 +48,7 @@ package struct CsnapConfiguration: Equatable, Sendable {
     }
 
     /// What becomes of a write whose chunk finds no room in the store.
-    package enum WhenFull: String, CaseIterable, Sendable {
+    package enum WhenFull: String, CaseIterable, Codable, Sendable {
         /// It waits until there is room.
         case hold
         /// The snapshot of lowest priority that nobody reads is deleted for it.

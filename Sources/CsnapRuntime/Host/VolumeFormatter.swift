@@ -9,6 +9,7 @@ package enum VolumeFormatterError: Error, Sendable, CustomStringConvertible {
     case format(StoreFormatError)
     /// There is something already.
     case notBlank(path: String, isStore: Bool)
+    case isOrigin(path: String, origin: String)
     /// A server of this machine has it open.
     case inUse(path: String)
     /// The store may be half made; it is refused by servers until it is made again.
@@ -21,6 +22,8 @@ package enum VolumeFormatterError: Error, Sendable, CustomStringConvertible {
         case .notBlank(let path, let isStore):
             "\(path) holds \(isStore ? "a snapshot store" : "data") already; nothing was written. "
                 + "Give another path, or --force to lose what is there"
+        case .isOrigin(let path, let origin):
+            "\(path) is the origin \(origin) itself; nothing was written. Give the store a device or file of its own"
         case .inUse(let path): "\(path) is in use by a server on this node; stop csnap first"
         case .write(let path, let code):
             "\(path) cannot be written: \(String(cString: strerror(code))); it is no store now, make it again"
@@ -44,6 +47,7 @@ package enum VolumeFormatter {
         path: String, origin: String, storeSize: UInt64? = nil, chunkSize: UInt32 = StoreLayout.defaultChunkSize,
         force: Bool = false
     ) throws(VolumeFormatterError) -> Outcome {
+        if VolumePlacement.isOne(path, origin) { throw .isOrigin(path: path, origin: origin) }
         let originSize = try device(origin, writable: false).size
         let wanted = (storeSize ?? max(64 << 20, originSize / 10)) / 4096 * 4096
         let isNew = try makeFile(path, size: wanted)

@@ -1,6 +1,7 @@
 package import Glibc
 
-/// Whether what csnap needs to live lies on a volume that csnap serves: then it would wait for itself.
+/// Whether what csnap needs to live lies on a volume that csnap serves: then it would wait for itself. And whether two
+/// volumes, or origin and store, are one disk under two names: the second would overwrite the first.
 package struct VolumePlacement: Sendable {
     /// Reasons not to start.
     package private(set) var refusals: [String] = []
@@ -27,10 +28,34 @@ package struct VolumePlacement: Sendable {
                 Self.identity(of: path).map { ("volumes.\(volume.name).\(use)", $0) }
             }
         }
+        refuseOneDiskTwice()
         judge("state-directory", configuration.stateDirectory, isVital: true)
         judge("runtime-directory", configuration.runtimeDirectory, isVital: true)
         if let program = Files.ownExecutable { judge("the program", program, isVital: true) }
         judge("the system's logs", "/var/log", isVital: false)
+    }
+
+    private mutating func refuseOneDiskTwice() {
+        for (index, one) in volumes.enumerated() {
+            for other in volumes[..<index] where shareDisk(one.identity, other.identity) {
+                refusals.append("\(one.use) and \(other.use) are on one disk: give each its own device")
+            }
+        }
+    }
+
+    private func shareDisk(_ one: Identity, _ other: Identity) -> Bool {
+        func all(_ identity: Identity) -> [Identity] {
+            switch identity {
+            case .device(let number): identities(under: number, depth: Self.depth)
+            case .file: [identity]
+            }
+        }
+        return all(one).contains(other) || all(other).contains(one)
+    }
+
+    /// Whether two paths name one device or file.
+    static func isOne(_ path: String, _ other: String) -> Bool {
+        identity(of: path).map { $0 == identity(of: other) } ?? false
     }
 
     private mutating func judge(_ what: String, _ path: String, isVital: Bool) {

@@ -109,7 +109,7 @@ struct VolumeCommand: ParsableCommand {
                 _ = try VolumeFormatter.create(path: store, origin: origin, storeSize: size?.value, force: force)
             } catch {
                 switch error {
-                case .notBlank, .inUse: throw CommandFailure(text: "\(error)", code: 4)
+                case .notBlank, .isOrigin, .inUse: throw CommandFailure(text: "\(error)", code: 4)
                 case .system, .format, .write: throw CommandFailure.failed("\(error)")
                 }
             }

@@ -99,7 +99,7 @@ struct AgentDaemonTests {
         let (daemon, _) = try await fixture.run(try fixture.prepare(timers: "profile: fast", server: server))
         #expect(try await daemon.submit(.found(cluster: Bits128(high: 1, low: 1))).get() == .done)
         try await wait { try lines(of: log).contains { $0.hasSuffix("--leave-out --without b") } }
-        let starts = try lines(of: log).map { $0.components(separatedBy: "--agent-descriptor 3").last ?? "" }
+        let starts = try lines(of: log).map { $0.components(separatedBy: "}]").last ?? "" }
         #expect(starts == ["", "", " --leave-out", " --leave-out --without b"])
         try await daemon.close().get()
     }

@@ -35,7 +35,7 @@ package final class AgentDaemon: Sendable {
             AgentServer(
                 executable: executable,
                 arguments: ["--config", start.configurationFile, "--agent-descriptor", "3"]
-                    + start.flags.flatMap { ["--set", $0] },
+                    + start.flags.flatMap { ["--set", $0] } + ServerDaemon.arguments(of: configuration.volumes),
                 volumes: configuration.volumes.map(\.name), patience: configuration.timing.hard, loop: loop,
                 logger: logger)
         }

@@ -10,20 +10,24 @@ package enum ServerDaemon {
     /// Runs until the process ends; returns only an exit code of a failed load.
     ///
     /// `agentDescriptor` is one end of a stream socket pair whose other end the agent holds. `leavesOut`: volumes whose
-    /// stores fail are not served; else such a one ends the server. Those of `without` are not even opened.
+    /// stores fail are not served; else such a one ends the server. Those of `without` are not even opened. `volumes`:
+    /// those that the agent started with, in JSON; the file may have others by now, which clients do not use.
     package static func run(
-        configurationFile: String, flags: [String] = [], leavesOut: Bool = false, without: [String] = [],
-        agentDescriptor: Int32
+        configurationFile: String, flags: [String] = [], volumes: String? = nil, leavesOut: Bool = false,
+        without: [String] = [], agentDescriptor: Int32
     ) -> Int32 {
         let plain = Log.plain(identifier: "csnap-server")
         // Only the agent's death counts: who is parent by now is asked again after the signal is set.
         guard csnap_die_with_parent(getppid()) == 0 else { return ServerExit.agentGone.rawValue }
-        let configuration: CsnapConfiguration
+        var configuration: CsnapConfiguration
         let keys: KeySource
         do {
             configuration = try CsnapConfiguration.load(
                 file: configurationFile, environment: ProcessInfo.processInfo.environment,
                 flags: flags)
+            if let volumes {
+                configuration.volumes = try JSON.decode([CsnapConfiguration.Volume].self, from: Array(volumes.utf8))
+            }
             keys = try KeySource(configuration)
         } catch {
             plain.critical("\(error)")
@@ -48,6 +52,12 @@ package enum ServerDaemon {
                 .failed(load?.failure ?? .storeUnreachable, volume: load?.volume ?? "", epochSeen: .none))
             return ServerExit.failed.rawValue
         }
+    }
+
+    package static func arguments(of volumes: [CsnapConfiguration.Volume]) -> [String] {
+        // Strings are always encoded.
+        guard let text = try? JSON.text(volumes) else { return [] }
+        return ["--volumes", text]
     }
 
     /// `server.lock` from before `inert` until the end (docs/protocol.md §5.8). The server before us may be on its way
