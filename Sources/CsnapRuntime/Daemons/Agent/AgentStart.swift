@@ -116,16 +116,28 @@ package struct AgentStart: Sendable {
         }
     }
 
+    /// A disk that has not answered by then is not waited for: this node's vote may be needed.
+    private static let diskPatience = Interval.seconds(2)
+
     /// Volumes whose client of an earlier boot may still write: its process lives, or its requests outlive it.
     private static func livingClients(
         _ configuration: CsnapConfiguration, locked: [String], _ logger: Logger
     ) -> [String] {
         var living = locked
-        for volume in configuration.volumes where !living.contains(volume.name) {
-            do {
-                if try OriginLock.isHeld(volume.origin, node: configuration.node) { living.append(volume.name) }
-            } catch {
+        let node = configuration.node
+        let questions = configuration.volumes.filter { !living.contains($0.name) }.map { volume in
+            (volume, Threads.ask { Result { try OriginLock.isHeld(volume.origin, node: node) } })
+        }
+        let end = BootClock.now() + diskPatience
+        for (volume, question) in questions {
+            switch question.wait(until: end) {
+            case .success(false): break
+            case .success(true): living.append(volume.name)
+            case .failure(let error):
                 logger.warning("only its lock file tells whether a client of \(volume.name) is gone: \(error)")
+            case .none:
+                logger.warning("\(volume.origin) does not answer: whether a client of \(volume.name) is gone is unknown")
+                living.append(volume.name)
             }
         }
         return living
