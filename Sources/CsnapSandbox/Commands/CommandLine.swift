@@ -1,4 +1,5 @@
 package import ArgumentParser
+import Glibc
 
 /// `csnapctl`: the declarations from which usage, man page and completion come.
 package struct ControlCommandLine: ParsableCommand {
@@ -22,6 +23,16 @@ package struct ControlCommandLine: ParsableCommand {
 
     /// Parses, runs, and returns the exit code; every error is one or two lines on stderr.
     package static func execute(_ arguments: [String]) -> Int32 {
+        let code = obey(arguments)
+        guard let failure = Terminal.failure else { return code }
+        // Whoever closed a pipe has read enough.
+        if failure != EPIPE {
+            Terminal.complain("csnapctl: standard output: \(String(cString: strerror(failure)))")
+        }
+        return code == 0 ? 1 : code
+    }
+
+    private static func obey(_ arguments: [String]) -> Int32 {
         do {
             var command = try parseAsRoot(arguments)
             try command.run()

@@ -23,10 +23,13 @@ struct StatusCommand: ParsableCommand {
                 if watch { Terminal.clear() }
                 Terminal.say(StatusScreen.text(status))
             }
-            if watch { for _ in 0..<10 where !Interruption.isRequested { pause(milliseconds: 100) } }
-        } while watch && !Interruption.isRequested
+            if watch { for _ in 0..<10 where !isOver() { pause(milliseconds: 100) } }
+        } while watch && !isOver()
     }
 }
+
+/// A person ended it, or nobody reads any more.
+private func isOver() -> Bool { Interruption.isRequested || !Terminal.isHeard }
 
 struct WhyCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -123,15 +126,14 @@ struct EventsCommand: ParsableCommand {
             return
         }
         do {
-            try AgentCaller(path: try agent.path(), cancelled: { Interruption.isRequested })
-                .follow(since: since) { event in
-                    try show(event)
-                    return !Interruption.isRequested
-                }
-        } catch let error as ControlError where !Interruption.isRequested {
-            throw CommandFailure(text: "csnapctl: \(error)", code: error.exitCode)
+            try AgentCaller(path: try agent.path(), cancelled: isOver).follow(since: since) { event in
+                try show(event)
+                return !isOver()
+            }
         } catch {
-            guard Interruption.isRequested else { throw error }
+            if isOver() { return }
+            guard let error = error as? ControlError else { throw error }
+            throw CommandFailure(text: "csnapctl: \(error)", code: error.exitCode)
         }
     }
 }

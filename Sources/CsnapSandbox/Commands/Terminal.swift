@@ -1,9 +1,26 @@
 import Glibc
+import Synchronization
 
 /// The terminal, or what stands in for it.
 package enum Terminal {
     package static func say(_ text: String) { put(text + "\n", to: 1) }
     package static func complain(_ text: String) { put(text + "\n", to: 2) }
+
+    /// Of the first write to standard output that failed; 0: none has.
+    private static let errorNumber = Atomic<Int32>(0)
+
+    /// The errno of that write. From then on nothing is written there: a list may end early, never have a hole.
+    static var failure: Int32? {
+        let code = errorNumber.load(ordering: .relaxed)
+        return code == 0 ? nil : code
+    }
+
+    /// False, for good, when a write to standard output failed or its reader has gone.
+    static var isHeard: Bool {
+        var entry = pollfd(fd: 1, events: 0, revents: 0)
+        if failure == nil, poll(&entry, 1, 0) > 0 { errorNumber.store(EPIPE, ordering: .relaxed) }
+        return failure == nil
+    }
 
     /// Colour only on a terminal, and not with NO_COLOR set (no-color.org).
     package static var hasColour: Bool {
@@ -33,15 +50,29 @@ package enum Terminal {
     }
 
     static func put(_ text: String, to descriptor: Int32) {
+        guard descriptor != 1 || failure == nil else { return }
         let bytes = Array(text.utf8)
         var sent = 0
         while sent < bytes.count {
             let count = bytes.withUnsafeBytes { buffer in
                 write(descriptor, buffer.baseAddress.map { $0 + sent }, bytes.count - sent)
             }
-            if count < 0 && errno == EINTR { continue }
-            guard count > 0 else { return }
+            let code = count < 0 ? errno : EIO
+            if count < 0, code == EINTR || code == EAGAIN && waitForRoom(descriptor) { continue }
+            guard count > 0 else {
+                if descriptor == 1 { errorNumber.store(code, ordering: .relaxed) }
+                return
+            }
             sent += count
         }
+    }
+
+    /// As if the descriptor were a blocking one; false if a person ends the command meanwhile.
+    private static func waitForRoom(_ descriptor: Int32) -> Bool {
+        var entry = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        while poll(&entry, 1, 200) <= 0 {
+            if Interruption.isRequested { return false }
+        }
+        return true
     }
 }
