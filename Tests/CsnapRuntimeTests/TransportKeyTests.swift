@@ -1,6 +1,8 @@
 import CsnapCore
 import CsnapRuntime
+import Dispatch
 import Glibc
+import Synchronization
 import Testing
 
 @Suite struct TransportKeyTests {
@@ -62,6 +64,53 @@ import Testing
             #expect(KeyRing(old).mayBecome(begun) && begun.mayBecome(switched))
             #expect(!KeyRing(old).mayBecome(KeyRing(.generate(id: 255))), "one id, two keys")
             #expect(!KeyRing(old).mayBecome(.insecure))
+        }
+    }
+
+    @Test func aStepIsNotDoneTwiceAndNoneIsLeftOut() throws {
+        try withFile(ClusterKey.generate(id: 7).line) { path in
+            func refusal(_ step: KeyRotation) throws -> String? {
+                let before = try KeyRing.load(path)
+                let error = #expect(throws: KeyRotationError.self) { try step.apply(to: path) }
+                #expect(try KeyRing.load(path) == before)
+                return error?.description
+            }
+            try KeyRotation.begin.apply(to: path)
+            #expect(try refusal(.finish)?.contains("key 7, the older one, still seals: `switch` first") == true)
+            try KeyRotation.switch.apply(to: path)
+            #expect(try refusal(.switch)?.contains("go on with `finish`") == true)
+            try KeyRotation.finish.apply(to: path)
+            #expect(try KeyRing.load(path).sealing.id == 8)
+        }
+    }
+
+    @Test func aDraftThatOthersMayReadBecomesNoKey() throws {
+        try withFile(ClusterKey.generate().line) { path in
+            let draft = path + ".new"
+            let descriptor = open(draft, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+            defer { close(descriptor) }
+            #expect(fchmod(descriptor, 0o644) == 0)
+            try KeyRotation.begin.apply(to: path)
+            #expect(try KeyRing.load(path).other != nil, "its mode is that of the key")
+            #expect(lseek(descriptor, 0, SEEK_END) == 0, "who had the draft open sees nothing")
+        }
+    }
+
+    @Test func ofTwoRunsAtOnceOneIsRefused() throws {
+        for _ in 1...20 {
+            try withFile(ClusterKey.generate().line) { path in
+                let refused = Atomic(0)
+                DispatchQueue.concurrentPerform(iterations: 2) { _ in
+                    do {
+                        try KeyRotation.begin.apply(to: path)
+                    } catch {
+                        #expect(error is KeyRotationError, "\(error)")
+                        refused.add(1, ordering: .relaxed)
+                    }
+                }
+                let ring = try KeyRing.load(path)
+                #expect(refused.load(ordering: .relaxed) == 1 && ring.other != nil)
+            }
         }
     }
 

@@ -5,17 +5,21 @@ package enum DurableFile {
     /// Writes `draft` (`path`.new), fsyncs it, renames it over `path`, fsyncs the directory.
     ///
     /// On failure `path` holds what it held before, unless the last step failed: then it may hold either.
+    /// Two callers at once would share the draft: whoever may have company takes a lock.
     package static func replace(
         _ path: String, with bytes: [UInt8], mode: mode_t = 0o600, owner: (user: uid_t, group: gid_t)? = nil,
         draft: String? = nil
     ) throws(SystemError) {
         let temporary = draft ?? path + ".new"
-        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, mode)
+        // One that is there has a mode and readers of its own.
+        unlink(temporary)
+        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
         guard descriptor >= 0 else { throw SystemError("cannot create", temporary) }
         do throws(SystemError) {
             if let owner, fchown(descriptor, owner.user, owner.group) != 0 {
                 throw SystemError("cannot give away", temporary)
             }
+            guard fchmod(descriptor, mode) == 0 else { throw SystemError("cannot set the mode of", temporary) }
             try Files.writeAll(bytes, descriptor: descriptor, path: temporary)
             guard fsync(descriptor) == 0 else { throw SystemError("cannot make durable", temporary) }
         } catch {
