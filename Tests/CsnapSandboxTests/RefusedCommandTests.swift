@@ -26,6 +26,10 @@ struct RefusedCommandTests {
         #expect(again.code == 4 && again.output.contains("holds a snapshot store already"), "\(again.output)")
         let wrong = try Program.csnapctl(create.dropLast() + ["much"])
         #expect(wrong.code == 2, "\(wrong.output)")
+        // No file may have a byte.
+        let full = "trap '' XFSZ; ulimit -f 0; exec \"$0\" key generate \"$1\""
+        let vain = try Program.run("/bin/sh", ["-c", full, Tool.directory + "/csnapctl", key])
+        #expect(vain.code == 1 && vain.output.contains("File too large"), "\(vain.output)")
         #expect(try Program.csnapctl(["key", "generate", key]).code == 0)
         #expect(try Program.csnapctl(["key", "generate", key]).code == 4)
         let early = try Program.csnapctl(["key", "rotate", "finish", key])

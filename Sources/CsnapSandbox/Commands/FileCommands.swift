@@ -26,7 +26,12 @@ struct KeyCommand: ParsableCommand {
             let bytes = Array(KeyText.generate().utf8)
             guard write(descriptor, bytes, bytes.count) == bytes.count, fsync(descriptor) == 0,
                 DaemonUser.own(descriptor)
-            else { throw CommandFailure.failed("\(file): \(lastError())") }
+            else {
+                let reason = lastError()
+                // A key is never overwritten, so half of one would be in the way.
+                unlink(file)
+                throw CommandFailure.failed("\(file): \(reason)")
+            }
             Terminal.say("\(file): copy it to every node of the group, owner \(DaemonUser.name), mode 0600.")
         }
     }
