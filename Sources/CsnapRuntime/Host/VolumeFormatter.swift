@@ -51,23 +51,26 @@ package enum VolumeFormatter {
         let originSize = try device(origin, writable: false).size
         let wanted = (storeSize ?? max(64 << 20, originSize / 10)) / 4096 * 4096
         let isNew = try makeFile(path, size: wanted)
+        let file = try device(path, writable: true)
         do {
-            return try format(path, originSize: originSize, chunkSize: chunkSize, force: force)
+            try file.lock(exclusively: true)
         } catch {
-            if isNew { unlink(path) }
+            throw error.code == EAGAIN || error.code == EACCES ? .inUse(path: path) : .system(error)
+        }
+        // Another run may have found the new file, and made the store by now.
+        if isNew || !force { try expectBlank(file) }
+        do {
+            return try format(file, originSize: originSize, chunkSize: chunkSize)
+        } catch {
+            // Still locked: what is in the file is this run's.
+            if isNew { withExtendedLifetime(file) { _ = unlink(path) } }
             throw error
         }
     }
 
     private static func format(
-        _ path: String, originSize: UInt64, chunkSize: UInt32, force: Bool
+        _ device: StoreDevice, originSize: UInt64, chunkSize: UInt32
     ) throws(VolumeFormatterError) -> Outcome {
-        let device = try device(path, writable: true)
-        do {
-            try device.lock(exclusively: true)
-        } catch {
-            throw error.code == EAGAIN || error.code == EACCES ? .inUse(path: path) : .system(error)
-        }
         let geometry = StoreGeometry(
             originSize: originSize, storeSize: device.size / 4096 * 4096, chunkSize: chunkSize)
         let store = random()
@@ -77,9 +80,8 @@ package enum VolumeFormatter {
         } catch {
             throw .format(error)
         }
-        if !force { try expectBlank(device) }
         for request in requests {
-            if case .failed(let code) = device.perform(request) { throw .write(path: path, code: code) }
+            if case .failed(let code) = device.perform(request) { throw .write(path: device.path, code: code) }
         }
         return Outcome(store: store, geometry: geometry)
     }

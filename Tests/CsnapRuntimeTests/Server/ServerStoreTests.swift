@@ -3,6 +3,7 @@ import CsnapRuntime
 import CsnapSession
 import Foundation
 import Glibc
+import Synchronization
 import Testing
 
 /// What a real csnap-server process says of its store.
@@ -189,5 +190,51 @@ struct ServerStoreTests {
         }
         #expect(error?.description.contains("too small") == true)
         #expect(access(small, F_OK) != 0, "what was made is removed again")
+    }
+
+    /// Locks a file as soon as it is there.
+    private final class Locker: Sendable {
+        let isReady = Atomic(false)
+        let isOver = Atomic(false)
+        let ended = DispatchSemaphore(value: 0)
+
+        init(_ path: String) {
+            Thread.detachNewThread { [self] in
+                isReady.store(true, ordering: .relaxed)
+                var device: StoreDevice?
+                while !isOver.load(ordering: .relaxed) {
+                    guard device == nil else { continue }
+                    device = try? StoreDevice(path: path)
+                    try? device?.lock(exclusively: true)
+                }
+                ended.signal()
+            }
+            while !isReady.load(ordering: .relaxed) {}
+        }
+
+        func end() {
+            isOver.store(true, ordering: .relaxed)
+            ended.wait()
+        }
+    }
+
+    @Test("who made the file and finds it locked by another run leaves it to that")
+    func createAtOnce() throws {
+        let directory = try TemporaryDirectory()
+        let origin = directory.path + "/origin"
+        try makeFile(origin, size: 1 << 20)
+        // Mostly the other one comes too late. The file is too small, so that this costs nothing.
+        for number in 1...2000 {
+            let path = directory.path + "/store-\(number)"
+            let other = Locker(path)
+            let error = #expect(throws: VolumeFormatterError.self) {
+                try VolumeFormatter.create(path: path, origin: origin, storeSize: 1 << 20)
+            }
+            let isThere = access(path, F_OK) == 0
+            other.end()
+            guard case .inUse = error else { continue }
+            #expect(isThere)
+            return
+        }
     }
 }
