@@ -94,6 +94,9 @@ struct LeftOutVolumeTests {
                 }
             }
             try stage.waitForWrites()
+            let list = try Program.csnapctl(["volume", "list", "--socket", group.directory.controlSocket(2)])
+            #expect(list.code == 0 && list.output.contains("\(SandboxGroup.volume)\t"), "\(list.output)")
+            #expect(list.output.contains("logs\tthe server serves without volume 'logs'"), "\(list.output)")
             let status = try #require(group.status(2))
             #expect(status.clients.first { $0.volume == LeftOutVolumeTests.logs }?.connected == false)
             do {

@@ -124,8 +124,8 @@ struct SendReceiveTests {
         #expect(try to.caller.snapshots(LoneVolume.name).isEmpty)
         let other = try shell(command("send b", from) + " | " + command("receive", to))
         #expect(other.code == 4 && other.output.contains("is being reverted or received"), "\(other.output)")
-        let abandoned = try shell(command("receive --abandon", to))
-        #expect(abandoned.code == 0 && abandoned.output.contains("given up"), "\(abandoned.output)")
+        let abandoned = try shell(command("receive --abandon --json", to))
+        #expect(abandoned.code == 0 && abandoned.output.hasPrefix("{\"abandoned\":\""), "\(abandoned.output)")
         #expect(try to.caller.volume(LoneVolume.name).revert == nil)
         #expect(try shell(command("receive --abandon", to)).code == 4)
     }

@@ -45,6 +45,25 @@ struct VolumeCommandTests {
         #expect(again.code == 0 && again.output.contains("clean"), "\(again.output)")
     }
 
+    @Test func eachCommandAnswersInJSONWhenAsked() throws {
+        let volume = try LoneVolume()
+        try volume.snapshot("monday")
+        func answer(_ words: [String]) throws -> JSONValue {
+            let run = try Program.csnapctl(words + ["--json", "--config", volume.directory + "/csnap.yaml"])
+            #expect(run.code == 0, "\(run.output)")
+            return try JSON.decode(JSONValue.self, from: Array(run.output.utf8))
+        }
+        func object(_ words: [String: String]) -> JSONValue { .object(words.mapValues { .string($0) }) }
+        let holds = try answer(["holds"])
+        #expect(holds["name"] == .string("data") && holds["holds"] == .array([]))
+        #expect(holds["waitingWrites"] == .integer(0))
+        #expect(try answer(["volume", "list"]) == .array([holds]))
+        let renamed = try answer(["snapshot", "rename", "monday", "tuesday"])
+        #expect(renamed == object(["volume": "data", "renamed": "monday", "name": "tuesday"]))
+        let deleted = try answer(["snapshot", "delete", "tuesday"])
+        #expect(deleted == object(["volume": "data", "deleted": "tuesday"]))
+    }
+
     /// A csnap that is older than the store leaves it alone and says so wherever somebody may look.
     @Test func aStoreOfANewerVersionIsRefusedByName() throws {
         let volume = try LoneVolume()

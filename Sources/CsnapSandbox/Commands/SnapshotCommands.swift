@@ -136,10 +136,12 @@ struct SnapshotCommand: ParsableCommand {
         @OptionGroup var options: Options
 
         func run() throws {
-            try options.agent.call(waitingFor: "the server to store it") {
-                try $0.command(
-                    "DeleteSnapshot", ["volume": .string(try options.name($0)), "name": .string(name)])
+            let volume = try options.agent.call(waitingFor: "the server to store it") {
+                let volume = try options.name($0)
+                try $0.command("DeleteSnapshot", ["volume": .string(volume), "name": .string(name)])
+                return volume
             }
+            if options.json { Terminal.say(try SnapshotCommand.json(["volume": volume, "deleted": name])) }
         }
     }
 
@@ -151,13 +153,15 @@ struct SnapshotCommand: ParsableCommand {
         @OptionGroup var options: Options
 
         func run() throws {
-            try options.agent.call(waitingFor: "the server to store it") {
+            let volume = try options.agent.call(waitingFor: "the server to store it") {
+                let volume = try options.name($0)
                 try $0.command(
                     "RenameSnapshot",
-                    [
-                        "volume": .string(try options.name($0)), "name": .string(name), "newName": .string(newName),
-                    ])
+                    ["volume": .string(volume), "name": .string(name), "newName": .string(newName)])
+                return volume
             }
+            guard options.json else { return }
+            Terminal.say(try SnapshotCommand.json(["volume": volume, "renamed": name, "name": newName]))
         }
     }
 
@@ -176,7 +180,7 @@ struct HoldsCommand: ParsableCommand {
         let volume = try options.agent.call(waitingFor: "the server to answer") {
             try $0.volume(try options.name($0))
         }
-        if options.json { return Terminal.say(try SnapshotCommand.json(volume.holds)) }
+        if options.json { return Terminal.say(try SnapshotCommand.json(volume)) }
         for hold in volume.holds {
             Terminal.say("node \(hold.node): \(hold.reads) reads hold \(hold.chunks) chunks")
         }
@@ -194,22 +198,56 @@ extension VolumeCommand {
 
         func run() throws {
             let volumes = try agent.call(waitingFor: "the server to answer") { caller in
-                try caller.status().volumes.map { try caller.volume($0.name) }
+                try caller.status().volumes.map { try ListedVolume($0.name, caller) }
             }
             if json { return Terminal.say(try SnapshotCommand.json(volumes)) }
             for volume in volumes {
-                var line = "\(volume.name)\t\(ByteText.short(volume.originSize))\t\(volume.snapshots) snapshots\t"
-                line += "\(volume.percent) % of \(ByteText.short(volume.storeSize)) used"
-                if volume.quarantined > 0 { line += ", \(ByteText.short(volume.quarantined)) quarantined" }
-                Terminal.say(line)
-                if let revert = volume.revert {
-                    let what = revert.receiving ? "half received" : "half reverted to \(revert.snapshot)"
-                    Terminal.say("\t\(what) by node \(revert.node)")
-                }
-                for lost in volume.lostWriters {
-                    Terminal.say("\tnode \(lost.node) was lost with writes that may still land: no snapshot is made")
+                switch volume {
+                case .served(let volume): say(volume)
+                case .refused(let refusal): Terminal.say("\(refusal.name)\t\(refusal.text)")
                 }
             }
+        }
+
+        private func say(_ volume: VolumeItem) {
+            var line = "\(volume.name)\t\(ByteText.short(volume.originSize))\t\(volume.snapshots) snapshots\t"
+            line += "\(volume.percent) % of \(ByteText.short(volume.storeSize)) used"
+            if volume.quarantined > 0 { line += ", \(ByteText.short(volume.quarantined)) quarantined" }
+            Terminal.say(line)
+            if let revert = volume.revert {
+                let what = revert.receiving ? "half received" : "half reverted to \(revert.snapshot)"
+                Terminal.say("\t\(what) by node \(revert.node)")
+            }
+            for lost in volume.lostWriters {
+                Terminal.say("\tnode \(lost.node) was lost with writes that may still land: no snapshot is made")
+            }
+        }
+    }
+}
+
+/// What the server knows of a volume, or why it tells nothing: one whose store failed is left out, the others are not.
+private enum ListedVolume: Encodable {
+    case served(VolumeItem)
+    case refused(Refusal)
+
+    struct Refusal: Encodable {
+        var name: String
+        var refused: String
+        var text: String
+    }
+
+    init(_ name: String, _ caller: AgentCaller) throws {
+        do {
+            self = .served(try caller.volume(name))
+        } catch ControlError.refused(let code, let message) {
+            self = .refused(Refusal(name: name, refused: code, text: message))
+        }
+    }
+
+    func encode(to encoder: any Encoder) throws {
+        switch self {
+        case .served(let volume): try volume.encode(to: encoder)
+        case .refused(let refusal): try refusal.encode(to: encoder)
         }
     }
 }

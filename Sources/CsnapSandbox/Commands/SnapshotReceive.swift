@@ -33,14 +33,17 @@ extension SnapshotCommand {
         }
 
         private func giveUp() throws {
-            let volume = try options.agent.call(waitingFor: "the server to store it") { caller in
+            let (volume, uuid) = try options.agent.call(waitingFor: "the server to store it") { caller in
                 let volume = try options.name(caller)
                 guard let revert = try caller.volume(volume).revert, revert.receiving else {
                     throw CommandFailure(text: "csnapctl: \(volume) is not being received", code: 4)
                 }
                 try RevertSession.expectUnused(volume, try options.agent.volumeSocket(volume))
                 try caller.endRevert(volume, revert.uuid)
-                return volume
+                return (volume, revert.uuid)
+            }
+            if options.json {
+                return Terminal.say(try SnapshotCommand.json(["volume": volume, "abandoned": uuid]))
             }
             Terminal.say("\(volume): given up; it holds what was received so far")
         }
