@@ -68,8 +68,8 @@ struct BootTimerTests {
                 .takingOwnershipOfDescriptor(input: input)
                 .flatMap { channel in
                     // Both become readable while the loop is busy here, the pipe first.
-                    timer.value.arm(at: BootClock.now() + .milliseconds(5))
                     #expect(write(output, [1], 1) == 1)
+                    timer.value.arm(at: BootClock.now() + .milliseconds(5))
                     usleep(20_000)
                     return done.futureResult.flatMap { channel.close() }
                 }

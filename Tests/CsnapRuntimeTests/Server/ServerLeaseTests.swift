@@ -23,7 +23,7 @@ struct ServerLeaseTests {
         repeat {
             try session.query(request)
             request += 1
-        } while waitReadable(session.descriptor, milliseconds: 300) && heard(session)
+        } while waitReadable(session.descriptor, milliseconds: 1000) && heard(session)
         let late = try TestSession(server.address)
         try session.query(1000)
         #expect(!waitReadable(session.descriptor, milliseconds: 500))
