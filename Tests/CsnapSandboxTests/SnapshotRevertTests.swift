@@ -36,8 +36,10 @@ struct SnapshotRevertTests {
         let volume = try LoneVolume()
         let images = try layers(volume)
         let inUse = try volume.connect()
-        let refused = try csnapctl(volume, "snapshot", "revert", "data", "0")
-        #expect(refused.code == 4 && refused.output.contains("stop it first"), "\(refused.output)")
+        for socket in [volume.socket, volume.directory + "/run/./agent.sock"] {
+            let refused = try Program.csnapctl(["snapshot", "revert", "data", "0", "--socket", socket])
+            #expect(refused.code == 4 && refused.output.contains("stop it first"), "\(refused.output)")
+        }
         inUse.disconnect()
         var run = Program.Run(code: 4, output: "")
         try waitUntil("the connection has ended", seconds: 30) {

@@ -148,23 +148,14 @@ struct RevertSession {
 
     /// Throws the refusal of a command that needs the volume's socket for itself.
     static func expectUnused(_ volume: String, _ socket: String) throws {
-        guard isUsed(socket) else { return }
-        throw CommandFailure(
-            text: "csnapctl: a program on this node uses \(volume) (\(socket)): stop it first", code: 4)
-    }
-
-    /// Whether somebody is connected to this Unix socket: a connection carries the path by which its socket was bound,
-    /// and the client binds beside the name and renames.
-    private static func isUsed(_ path: String) -> Bool {
-        guard let file = fopen("/proc/net/unix", "re") else { return false }
-        defer { fclose(file) }
-        var line = [CChar](repeating: 0, count: 4096)
-        while fgets(&line, Int32(line.count), file) != nil {
-            let text = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-            // Num RefCount Protocol Flags Type St Inode Path; state 3 is connected.
-            let words = text.split { $0 == " " || $0 == "\n" }
-            if words.count >= 8, words[5] == "03", words[7] == path || words[7] == path + ".new" { return true }
+        let bound: String?
+        do {
+            bound = try SocketUse.connected(to: socket)
+        } catch {
+            throw CommandFailure.failed("csnapctl: whether a program uses \(volume) cannot be seen: \(error)")
         }
-        return false
+        guard let bound else { return }
+        throw CommandFailure(
+            text: "csnapctl: a program on this node uses \(volume) (\(bound)): stop it first", code: 4)
     }
 }
