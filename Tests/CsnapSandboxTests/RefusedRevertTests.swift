@@ -30,4 +30,30 @@ struct RefusedRevertTests {
         try refuse()
         #expect(try volume.caller.volume(LoneVolume.name).revert != nil, "nor does another try end it")
     }
+
+    @Test func oneCommandAtATime() throws {
+        let volume = try LoneVolume()
+        var model = Data(count: LoneVolume.size)
+        try volume.write([0..<64 << 10], &model)
+        try volume.snapshot("monday")
+        try waitUntil("the connections have ended", seconds: 30) { try SocketUse.connected(to: volume.nbd) == nil }
+
+        // Another command has begun and is not connected yet.
+        let other = open(volume.directory + "/run/client-data.lock", O_RDONLY)
+        #expect(flock(other, LOCK_EX | LOCK_NB) == 0)
+        let stream = volume.directory + "/stream"
+        let header = StreamHeader(
+            cluster: .zero, volume: LoneVolume.name, snapshot: Bits128(high: 1, low: 2), name: "tuesday", created: 0,
+            base: .zero, size: UInt64(LoneVolume.size), chunkSize: 65536, start: 0)
+        var bytes: [UInt8] = []
+        _ = try StreamWriter(header) { bytes += $0 }
+        try Data(bytes).write(to: URL(fileURLWithPath: stream))
+        for words in ["revert data monday", "receive", "receive --abandon"] {
+            let command = "\(Tool.directory)/csnapctl snapshot \(words) --socket \(volume.socket) <\(stream)"
+            let run = try Program.run("/bin/sh", ["-c", command])
+            #expect(run.code == 4 && run.output.contains("another revert or receive of data runs"), "\(run)")
+        }
+        #expect(try volume.caller.volume(LoneVolume.name).revert == nil)
+        close(other)
+    }
 }

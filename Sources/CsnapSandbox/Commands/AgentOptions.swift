@@ -22,10 +22,12 @@ struct AgentOptions: ParsableArguments {
     }
 
     /// The NBD socket of this node's client of that volume, in the same directory.
-    func volumeSocket(_ volume: String) throws -> String {
+    func volumeSocket(_ volume: String) throws -> String { try runtime().volumeSocket(volume) }
+
+    /// Where the control socket is.
+    func runtime() throws -> RuntimeDirectory {
         let socket = try path()
-        let directory = socket.lastIndex(of: "/").map { String(socket[..<$0]) } ?? "."
-        return RuntimeDirectory(directory).volumeSocket(volume)
+        return RuntimeDirectory(socket.lastIndex(of: "/").map { String(socket[..<$0]) } ?? ".")
     }
 
     /// Runs `body` with a connection; says what it waits for after one second.

@@ -23,11 +23,13 @@ extension SnapshotCommand {
         func run() throws {
             Interruption.watch()
             let socket = try agent.volumeSocket(volume)
-            try RevertSession.expectUnused(volume, socket)
+            let alone = try OriginReservation(volume, agent.runtime())
             let result: RevertResult
             do {
                 result = try agent.call(waitingFor: "the server to answer") { caller in
-                    try RevertSession(volume, name, socket, caller, WaitNotice(socket: agent.path())).run()
+                    try withExtendedLifetime(alone) {
+                        try RevertSession(volume, name, socket, caller, WaitNotice(socket: agent.path())).run()
+                    }
                 }
             } catch let error as SandboxError {
                 throw CommandFailure.failed(
@@ -142,20 +144,5 @@ struct RevertSession {
             try origin.write(try source.readPadded(offset: offset, count: count), offset: offset)
             offset += UInt64(count)
         }
-    }
-
-    // MARK: This node
-
-    /// Throws the refusal of a command that needs the volume's socket for itself.
-    static func expectUnused(_ volume: String, _ socket: String) throws {
-        let bound: String?
-        do {
-            bound = try SocketUse.connected(to: socket)
-        } catch {
-            throw CommandFailure.failed("csnapctl: whether a program uses \(volume) cannot be seen: \(error)")
-        }
-        guard let bound else { return }
-        throw CommandFailure(
-            text: "csnapctl: a program on this node uses \(volume) (\(bound)): stop it first", code: 4)
     }
 }

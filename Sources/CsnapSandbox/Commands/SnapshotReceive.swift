@@ -35,12 +35,14 @@ extension SnapshotCommand {
         private func giveUp() throws {
             let (volume, uuid) = try options.agent.call(waitingFor: "the server to store it") { caller in
                 let volume = try options.name(caller)
-                guard let revert = try caller.volume(volume).revert, revert.receiving else {
-                    throw CommandFailure(text: "csnapctl: \(volume) is not being received", code: 4)
+                let alone = try OriginReservation(volume, options.agent.runtime())
+                return try withExtendedLifetime(alone) {
+                    guard let revert = try caller.volume(volume).revert, revert.receiving else {
+                        throw CommandFailure(text: "csnapctl: \(volume) is not being received", code: 4)
+                    }
+                    try caller.endRevert(volume, revert.uuid)
+                    return (volume, revert.uuid)
                 }
-                try RevertSession.expectUnused(volume, try options.agent.volumeSocket(volume))
-                try caller.endRevert(volume, revert.uuid)
-                return (volume, revert.uuid)
             }
             if options.json {
                 return Terminal.say(try SnapshotCommand.json(["volume": volume, "abandoned": uuid]))
@@ -60,6 +62,7 @@ private struct SnapshotReceiver {
     private let volume: String
     private let name: String
     private let base: SnapshotItem?
+    private let alone: OriginReservation
     private let device: NBDClient
     private let begun = boottime()
     private var reader: StreamReader
@@ -108,7 +111,7 @@ private struct SnapshotReceiver {
                 "the stream adds to a snapshot that this volume does not have: receive that one first, or a full one")
         }
         self.base = base
-        try RevertSession.expectUnused(volume, try options.agent.volumeSocket(volume))
+        alone = try OriginReservation(volume, options.agent.runtime())
         device = try options.device(volume, "origin")
         guard device.size == header.size else {
             throw Self.failure(
