@@ -33,8 +33,12 @@ struct SnapshotRevertTests {
     }
 
     @Test func goesBackAndKeepsEverything() throws {
-        let volume = try LoneVolume()
+        // It ends within a block, which nobody can write.
+        let end = LoneVolume.size + 4096
+        let volume = try LoneVolume(size: end + 100)
         let images = try layers(volume)
+        var rest = Data(count: end)
+        try volume.write([LoneVolume.size..<end], &rest)
         let inUse = try volume.connect()
         for socket in [volume.socket, volume.directory + "/run/./agent.sock"] {
             let refused = try Program.csnapctl(["snapshot", "revert", "data", "0", "--socket", socket])
@@ -51,6 +55,7 @@ struct SnapshotRevertTests {
         let before = try #require(result?["before"] as? String)
         #expect(before.hasPrefix("before-revert-20"))
         #expect(try image(volume, "origin") == images[0])
+        #expect(try volume.connect().read(offset: UInt64(LoneVolume.size), count: 4096).allSatisfy { $0 == 0 })
         #expect(try image(volume, "snap/1") == images[1], "a newer snapshot survives")
         #expect(try image(volume, "snap/\(before)") == images[2], "and so does what was there before")
         #expect(try volume.caller.volume("data").revert == nil)

@@ -95,9 +95,11 @@ struct RevertSession {
         var unsaved: UInt64 = 0
         var progress = StreamProgress(total: origin.size)
         try caller.changes(volume, from: revert.number, to: nil, firstChunk: revert.cursor) { page in
-            for range in page.ranges {
-                for start in stride(from: range.offset, to: range.end, by: UInt64.Stride(Self.step)) {
-                    let end = min(start + UInt64(Self.step), range.end)
+            // An export is a multiple of its blocks, which an origin need not be.
+            for range in page.ranges where range.offset < origin.size {
+                let rangeEnd = min(range.end, origin.size)
+                for start in stride(from: range.offset, to: rangeEnd, by: UInt64.Stride(Self.step)) {
+                    let end = min(start + UInt64(Self.step), rangeEnd)
                     try copy(start..<end, source, origin)
                     bytes += end - start
                     unsaved += end - start
