@@ -75,6 +75,9 @@ struct SnapshotRevertTests {
         try origin.write(source.read(offset: 0, count: Int(chunk)), offset: 0)
         try origin.flush()
         try volume.caller.moveRevert("data", revert.uuid, 1)
+        // A filesystem is mounted once more, and writes below the cursor.
+        try origin.write([UInt8](repeating: 7, count: 4096), offset: 4096)
+        try origin.flush()
         source.disconnect()
         origin.disconnect()
 

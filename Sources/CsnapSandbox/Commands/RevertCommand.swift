@@ -94,16 +94,17 @@ struct RevertSession {
         var bytes: UInt64 = 0
         var unsaved: UInt64 = 0
         var progress = StreamProgress(total: origin.size)
-        try caller.changes(volume, from: revert.number, to: nil, firstChunk: revert.cursor) { page in
+        try caller.changes(volume, from: revert.number, to: nil) { page in
+            let compared = revert.cursor * UInt64(page.chunkSize)
             // An export is a multiple of its blocks, which an origin need not be.
             for range in page.ranges where range.offset < origin.size {
                 let rangeEnd = min(range.end, origin.size)
                 for start in stride(from: range.offset, to: rangeEnd, by: UInt64.Stride(Self.step)) {
                     let end = min(start + UInt64(Self.step), rangeEnd)
-                    try copy(start..<end, source, origin)
-                    bytes += end - start
-                    unsaved += end - start
-                    progress.reached(end, moved: end - start)
+                    let written = try copy(start..<end, source, origin, comparedBelow: compared)
+                    bytes += written
+                    unsaved += written
+                    progress.reached(end, moved: written)
                     guard unsaved >= UInt64(Self.step) else { continue }
                     // The cursor moves over what is durable only.
                     try origin.flush()
@@ -138,13 +139,23 @@ struct RevertSession {
         }
     }
 
-    private func copy(_ range: Range<UInt64>, _ source: NBDClient, _ origin: NBDClient) throws {
+    /// What an earlier command wrote is looked at: programs on this node may have written there after it. How much was
+    /// written now, in bytes.
+    private func copy(
+        _ range: Range<UInt64>, _ source: NBDClient, _ origin: NBDClient, comparedBelow compared: UInt64
+    ) throws -> UInt64 {
         var offset = range.lowerBound
+        var written: UInt64 = 0
         while offset < range.upperBound {
             if Interruption.isRequested { throw SandboxError.cancelled }
             let count = Int(min(UInt64(Self.part), range.upperBound - offset))
-            try origin.write(try source.readPadded(offset: offset, count: count), offset: offset)
+            let bytes = try source.readPadded(offset: offset, count: count)
+            if try offset >= compared || origin.read(offset: offset, count: count) != bytes {
+                try origin.write(bytes, offset: offset)
+                written += UInt64(count)
+            }
             offset += UInt64(count)
         }
+        return written
     }
 }
