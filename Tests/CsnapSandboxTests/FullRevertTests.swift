@@ -19,15 +19,38 @@ struct FullRevertTests {
             try volume.write([0..<Self.size], &model)
         }
 
-        let revert = Process()
-        revert.executableURL = URL(fileURLWithPath: Tool.directory + "/csnapctl")
-        revert.arguments = ["snapshot", "revert", LoneVolume.name, "first", "--socket", volume.socket]
         let log = volume.directory + "/revert.log"
-        _ = FileManager.default.createFile(atPath: log, contents: nil)
-        revert.standardError = FileHandle(forWritingAtPath: log)
-        revert.standardOutput = FileHandle.nullDevice
-        try waitUntil("the connections have ended", seconds: 30) { try Self.isUnused(volume.nbd) }
-        try revert.run()
+        func begin() throws -> Process {
+            try waitUntil("the connections have ended", seconds: 30) {
+                try SocketUse.connected(to: volume.nbd) == nil
+            }
+            let revert = Process()
+            revert.executableURL = URL(fileURLWithPath: Tool.directory + "/csnapctl")
+            revert.arguments = ["snapshot", "revert", LoneVolume.name, "first", "--socket", volume.socket]
+            _ = FileManager.default.createFile(atPath: log, contents: nil)
+            revert.standardError = FileHandle(forWritingAtPath: log)
+            revert.standardOutput = FileHandle.nullDevice
+            try revert.run()
+            return revert
+        }
+
+        let interrupted = try begin()
+        defer { interrupted.terminate() }
+        let origin = try FileHandle(forReadingFrom: URL(fileURLWithPath: volume.origin))
+        try waitUntil("it writes", seconds: 30) {
+            try origin.seek(toOffset: 0)
+            return try origin.read(upToCount: 4096) == first.prefix(4096)
+        }
+        let other = try Program.csnapctl(["snapshot", "revert", LoneVolume.name, "second", "--socket", volume.socket])
+        #expect(other.code == 4 && other.output.contains("another revert or receive of data"), "\(other.output)")
+        interrupted.interrupt()
+        interrupted.waitUntilExit()
+        let words = try String(contentsOfFile: log, encoding: .utf8)
+        #expect(interrupted.terminationStatus == 1 && words.contains("go on with the same command"), "\(words)")
+        #expect(words.contains("`csnapctl snapshot revert data before-revert-20"), "\(words)")
+        #expect(try volume.caller.volume(LoneVolume.name).revert?.snapshot == "first")
+
+        let revert = try begin()
         defer { revert.terminate() }
         try waitUntil("it says that there is no room", seconds: 60) {
             let said = try String(contentsOfFile: log, encoding: .utf8)
@@ -42,11 +65,5 @@ struct FullRevertTests {
         let device = try volume.connect()
         #expect(try Data(device.read(offset: 0, count: Self.size)) == first)
         device.disconnect()
-    }
-
-    /// Nobody is connected to it.
-    private static func isUnused(_ socket: String) throws -> Bool {
-        let lines = try String(contentsOfFile: "/proc/net/unix", encoding: .utf8).split(separator: "\n")
-        return !lines.contains { $0.contains(" 03 ") && $0.contains(socket) }
     }
 }

@@ -31,7 +31,7 @@ struct RefusedRevertTests {
         #expect(try volume.caller.volume(LoneVolume.name).revert != nil, "nor does another try end it")
     }
 
-    @Test func oneCommandAtATime() throws {
+    @Test func oneCommandAtATimeAndWhatIsInterruptedEarlyLeavesNoRecord() throws {
         let volume = try LoneVolume()
         var model = Data(count: LoneVolume.size)
         try volume.write([0..<64 << 10], &model)
@@ -55,5 +55,23 @@ struct RefusedRevertTests {
         }
         #expect(try volume.caller.volume(LoneVolume.name).revert == nil)
         close(other)
+
+        // The snapshot of the present waits for the client.
+        let client = pid_t(try #require(try volume.status().clients.first).pid)
+        kill(client, SIGSTOP)
+        defer { kill(client, SIGCONT) }
+        let revert = Process()
+        revert.executableURL = URL(fileURLWithPath: Tool.directory + "/csnapctl")
+        revert.arguments = ["snapshot", "revert", LoneVolume.name, "monday", "--socket", volume.socket]
+        let said = Pipe()
+        revert.standardError = said
+        try revert.run()
+        defer { revert.terminate() }
+        try waitUntil("it has begun", seconds: 30) { try volume.caller.volume(LoneVolume.name).revert != nil }
+        revert.interrupt()
+        let words = String(decoding: said.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        revert.waitUntilExit()
+        #expect(revert.terminationStatus != 0 && words.contains("Nothing was written\n"), "\(words)")
+        #expect(try volume.caller.volume(LoneVolume.name).revert == nil)
     }
 }

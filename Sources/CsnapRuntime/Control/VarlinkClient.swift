@@ -165,10 +165,13 @@ package struct AgentCaller {
         return try JSON.convert(reply["snapshots"] ?? .array([]), to: [VolumeSnapshotItem].self)
     }
 
-    /// Begins a revert, or goes on with one to the same snapshot.
-    package func beginRevert(_ volume: String, _ name: String) throws -> RevertItem {
+    /// Begins a revert, or goes on with one to the same snapshot, whose uuid is answered then.
+    package func beginRevert(
+        _ volume: String, _ name: String, uuid: String = RandomBits.draw().hex
+    ) throws -> RevertItem {
         let reply = try client.call(
-            "io.csnap.Agent.BeginRevert", ["volume": .string(volume), "name": .string(name)])
+            "io.csnap.Agent.BeginRevert",
+            ["volume": .string(volume), "name": .string(name), "uuid": .string(uuid)])
         return try JSON.convert(reply["revert"] ?? .null, to: RevertItem.self)
     }
 

@@ -30,8 +30,14 @@ struct AgentOptions: ParsableArguments {
         return RuntimeDirectory(socket.lastIndex(of: "/").map { String(socket[..<$0]) } ?? ".")
     }
 
-    /// Runs `body` with a connection; says what it waits for after one second.
-    func call<Result>(waitingFor what: String, _ body: (AgentCaller) throws -> Result) throws -> Result {
+    /// Longer than an agent tries to get an answer of the server's, nanoseconds.
+    static let answered: Int64 = 35_000_000_000
+
+    /// Runs `body` with a connection; says what it waits for after one second. Ctrl-C ends the wait after `patience`:
+    /// `answered` for what may be done or not when its answer is not waited for.
+    func call<Result>(
+        waitingFor what: String, patience: Int64 = 0, _ body: (AgentCaller) throws -> Result
+    ) throws -> Result {
         let begun = boottime()
         var said = false
         do {
@@ -42,7 +48,7 @@ struct AgentOptions: ParsableArguments {
                         said = true
                         Terminal.complain("waiting for \(what)")
                     }
-                    return Interruption.isRequested
+                    return Interruption.isRequested && boottime() - begun > patience
                 })
             return try body(caller)
         } catch let error as ControlError {

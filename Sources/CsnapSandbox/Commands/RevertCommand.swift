@@ -11,8 +11,9 @@ extension SnapshotCommand {
             discussion: """
                 First the present is kept as a snapshot of its own, then what differs is written to the origin by \
                 this node's client. It needs the volume for itself: stop the clients on all other nodes, and what \
-                uses the volume on this one. Interrupted, it goes on where it was with the same command; until then \
-                'csnapctl status' names the volume, and other nodes' clients wait. Other snapshots stay.
+                uses the volume on this one. Interrupted, it goes on with the same command, which compares what was \
+                written; until then 'csnapctl status' names the volume, and other nodes' clients wait. Other \
+                snapshots stay.
                 """)
 
         @Argument(help: "The volume.") var volume: String
@@ -22,20 +23,8 @@ extension SnapshotCommand {
 
         func run() throws {
             Interruption.watch()
-            let socket = try agent.volumeSocket(volume)
-            let alone = try OriginReservation(volume, agent.runtime())
-            let result: RevertResult
-            do {
-                result = try agent.call(waitingFor: "the server to answer") { caller in
-                    try withExtendedLifetime(alone) {
-                        try RevertSession(volume, name, socket, caller, WaitNotice(socket: agent.path())).run()
-                    }
-                }
-            } catch let error as SandboxError {
-                throw CommandFailure.failed(
-                    "csnapctl: \(error): \(volume) may be half reverted: go on with the same command, or go back with "
-                        + "`csnapctl snapshot revert \(volume)` and the snapshot that was made first")
-            }
+            var session = try RevertSession(volume, name, agent)
+            let result = try session.run()
             if json { return Terminal.say(try SnapshotCommand.json(result)) }
             Terminal.say(
                 "\(volume) is \(name) again: \(ByteText.short(result.bytes)) written in \(decimals(result.seconds)) s; "
@@ -59,42 +48,85 @@ struct RevertResult: Encodable {
 struct RevertSession {
     private let volume: String
     private let name: String
-    private let socket: String
-    private let caller: AgentCaller
+    private let agent: AgentOptions
+    private let alone: OriginReservation
     private let notice: WaitNotice
+    /// An earlier revert, or the receiving of a stream, has left the origin half written.
+    private var isBegun = false
+    /// So may this one.
+    private var hasWritten = false
+    /// The snapshot of what was there before.
+    private var before: String?
     /// Read and written at once, bytes.
     private static let part = 1 << 20
     /// Between two moves of the cursor, bytes: a multiple of every chunk size.
     private static let step = 64 << 20
 
-    init(_ volume: String, _ name: String, _ socket: String, _ caller: AgentCaller, _ notice: WaitNotice) {
+    init(_ volume: String, _ name: String, _ agent: AgentOptions) throws {
         self.volume = volume
         self.name = name
-        self.socket = socket
-        self.caller = caller
-        self.notice = notice
+        self.agent = agent
+        alone = try OriginReservation(volume, agent.runtime())
+        notice = WaitNotice(socket: try agent.path())
     }
 
-    func run() throws -> RevertResult {
+    mutating func run() throws -> RevertResult {
         let begun = boottime()
-        // An earlier revert, or the receiving of a stream, has left the origin half written.
-        let isBegun = try caller.volume(volume).revert != nil
-        let revert = try caller.beginRevert(volume, name)
-        let before = "before-revert-\(ClockText.utc(UInt64(max(0, time(nil)))))"
-        let kept: SnapshotItem
+        let revert = try begin()
         do {
-            kept = try caller.createSnapshot(volume, before, uuid: revert.uuid)
+            let kept = try keep(revert.uuid)
+            let bytes = try write(revert)
+            try settle { try $0.endRevert(volume, revert.uuid) }
+            return RevertResult(
+                volume: volume, snapshot: name, before: kept, bytes: bytes, seconds: Double(boottime() - begun) / 1e9)
         } catch {
-            // Without that snapshot this run has written nothing.
-            if !isBegun { try? caller.endRevert(volume, revert.uuid) }
-            throw error
+            throw failure(error, revert.uuid)
         }
+    }
+
+    /// What may be done or not when its answer is not waited for.
+    private func settle<Result>(_ body: (AgentCaller) throws -> Result) throws -> Result {
+        try agent.call(waitingFor: "the server to answer", patience: AgentOptions.answered, body)
+    }
+
+    private mutating func begin() throws -> RevertItem {
+        let earlier = try agent.call(waitingFor: "the server to answer") { try $0.volume(volume).revert }
+        isBegun = earlier != nil
+        let uuid = RandomBits.draw().hex
+        do {
+            let revert = try settle { try $0.beginRevert(volume, name, uuid: uuid) }
+            // Begun by another node meanwhile.
+            if revert.uuid != uuid { isBegun = true }
+            return revert
+        } catch let error as CommandFailure where error.code == 4 {
+            throw error
+        } catch {
+            throw failure(error, uuid)
+        }
+    }
+
+    private mutating func keep(_ uuid: String) throws -> String {
+        let name = "before-revert-\(ClockText.utc(UInt64(max(0, time(nil)))))"
+        try expectUninterrupted()
+        let kept = try agent.call(waitingFor: "the writes to finish", patience: AgentOptions.answered) {
+            try $0.createSnapshot(volume, name, uuid: uuid).name
+        }
+        before = kept
+        return kept
+    }
+
+    /// How much it was, in bytes.
+    private mutating func write(_ revert: RevertItem) throws -> UInt64 {
         let source = try export("snap/\(name)")
         let origin = try export("origin")
         var bytes: UInt64 = 0
         var unsaved: UInt64 = 0
         var progress = StreamProgress(total: origin.size)
-        try caller.changes(volume, from: revert.number, to: nil) { page in
+        var next = UInt64?.some(0)
+        while let first = next {
+            let page = try agent.call(waitingFor: "the server to answer") {
+                try $0.changesPage(volume, from: revert.number, to: nil, firstChunk: first)
+            }
             let compared = revert.cursor * UInt64(page.chunkSize)
             // An export is a multiple of its blocks, which an origin need not be.
             for range in page.ranges where range.offset < origin.size {
@@ -108,19 +140,44 @@ struct RevertSession {
                     guard unsaved >= UInt64(Self.step) else { continue }
                     // The cursor moves over what is durable only.
                     try origin.flush()
-                    try caller.moveRevert(volume, revert.uuid, end / UInt64(page.chunkSize))
+                    try agent.call(waitingFor: "the server to store it") {
+                        try $0.moveRevert(volume, revert.uuid, end / UInt64(page.chunkSize))
+                    }
                     unsaved = 0
                 }
             }
+            next = page.nextChunk
         }
         try origin.flush()
-        try caller.endRevert(volume, revert.uuid)
         progress.end(origin.size)
         source.disconnect()
         origin.disconnect()
-        return RevertResult(
-            volume: volume, snapshot: name, before: kept.name, bytes: bytes,
-            seconds: Double(boottime() - begun) / 1e9)
+        return bytes
+    }
+
+    /// The error with what has become of the volume; what has written nothing leaves no record.
+    private func failure(_ error: any Error, _ uuid: String) -> CommandFailure {
+        var failure = error as? CommandFailure ?? .failed("csnapctl: \(error)")
+        guard isBegun || hasWritten else {
+            failure.text += "\nNothing was written" + (before.map { "; the snapshot \($0) stays" } ?? "")
+            do {
+                try settle { try $0.endRevert(volume, uuid) }
+            } catch {
+                failure.text +=
+                    ". But other nodes' clients of \(volume) may still wait, until the same command is done"
+            }
+            return failure
+        }
+        let what = hasWritten ? "may be half reverted" : "is still half written by an earlier command"
+        let back = before.map { ", or back with `csnapctl snapshot revert \(volume) \($0)`" } ?? ""
+        failure.text += "\n\(volume) \(what): go on with the same command\(back)"
+        // That would mean that nothing has changed.
+        if hasWritten, failure.code == 4 { failure.code = 1 }
+        return failure
+    }
+
+    private func expectUninterrupted() throws {
+        if Interruption.isRequested { throw SandboxError.cancelled }
     }
 
     /// The client may not know a snapshot yet that was made just now.
@@ -128,7 +185,7 @@ struct RevertSession {
         let end = boottime() + 10_000_000_000
         while true {
             do {
-                return try NBDClient(path: socket, export: export, cancelled: notice.isCancelled)
+                return try NBDClient(path: agent.volumeSocket(volume), export: export, cancelled: notice.isCancelled)
             } catch let error as SandboxError {
                 guard boottime() < end, !Interruption.isRequested else {
                     throw CommandFailure.failed(
@@ -141,16 +198,17 @@ struct RevertSession {
 
     /// What an earlier command wrote is looked at: programs on this node may have written there after it. How much was
     /// written now, in bytes.
-    private func copy(
+    private mutating func copy(
         _ range: Range<UInt64>, _ source: NBDClient, _ origin: NBDClient, comparedBelow compared: UInt64
     ) throws -> UInt64 {
         var offset = range.lowerBound
         var written: UInt64 = 0
         while offset < range.upperBound {
-            if Interruption.isRequested { throw SandboxError.cancelled }
+            try expectUninterrupted()
             let count = Int(min(UInt64(Self.part), range.upperBound - offset))
             let bytes = try source.readPadded(offset: offset, count: count)
             if try offset >= compared || origin.read(offset: offset, count: count) != bytes {
+                hasWritten = true
                 try origin.write(bytes, offset: offset)
                 written += UInt64(count)
             }

@@ -144,8 +144,16 @@ private struct SnapshotReceiver {
     /// Nothing was written: the volume is what it was.
     private func endUnlessBegun() {
         if isBegun { return }
-        try? options.agent.call(waitingFor: "the server to store it") { [volume, reader] in
-            try $0.endRevert(volume, reader.header.snapshot.hex)
+        do {
+            try options.agent.call(waitingFor: "the server to store it", patience: AgentOptions.answered) {
+                [volume, reader] in try $0.endRevert(volume, reader.header.snapshot.hex)
+            }
+        } catch {
+            // Refused: there is no such record.
+            if (error as? CommandFailure)?.code == 4 { return }
+            Terminal.complain(
+                "csnapctl: nothing was written, but other nodes' clients of \(volume) may still wait: free it with "
+                    + "`csnapctl snapshot receive --abandon --volume \(volume)`")
         }
     }
 
@@ -159,7 +167,9 @@ private struct SnapshotReceiver {
         let waiting = "the server to store it"
         let earlier = try options.agent.call(waitingFor: waiting) { [volume] in try $0.volume(volume).revert }
         isBegun = earlier != nil
-        _ = try options.agent.call(waitingFor: waiting) { [volume] in try $0.beginReceive(volume, uuid) }
+        _ = try options.agent.call(waitingFor: waiting, patience: AgentOptions.answered) { [volume] in
+            try $0.beginReceive(volume, uuid)
+        }
         guard let base else { return }
         chunkSize = UInt64(
             try options.agent.call(waitingFor: "the server to answer") { [volume] in
