@@ -22,7 +22,8 @@ package struct NBDExport: Equatable, Sendable {
     package var preferredBlock: UInt32
     /// What would change it is refused with EPERM.
     package var isReadOnly: Bool
-    /// Each image has the metadata context `csnap:changed-since:NAME` of every earlier one that is offered too.
+    /// Each image has the metadata context `csnap:changed-since:NAME` of every earlier one that is offered too. Nil: it
+    /// has none, and no other image has one of it.
     package var image: NBDImage?
 
     package init(

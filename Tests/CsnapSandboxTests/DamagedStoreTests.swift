@@ -1,3 +1,4 @@
+import CsnapCore
 import CsnapRuntime
 import CsnapSandbox
 import Foundation
@@ -193,9 +194,37 @@ private final class DamagedStore {
         #expect(again.code == 0 && again.output.contains("clean"), "\(kind): \(again.output)")
         try volume.start()
         try volume.waitForService()
+        if kind == .leaf { try expectNoSource() }
         let outcome = try read(losses)
         #expect(outcome.wrong == [] && outcome.unreadable == 0, "\(kind): after the repair")
         try volume.stop()
+    }
+
+    /// What has lost something is not sent, compared, gone back to or added to as if it were whole.
+    private func expectNoSource() throws {
+        let known = try volume.caller.snapshots(LoneVolume.name)
+        #expect(known.count == 3 && known.allSatisfy(\.damaged))
+        let commands = [
+            "diff monday tuesday", "diff tuesday", "send tuesday --from monday", "send wednesday", "revert data monday",
+        ]
+        for command in commands {
+            let words = ["snapshot"] + command.split(separator: " ").map { String($0) }
+            let run = try Program.csnapctl(words + ["--socket", volume.socket])
+            #expect(run.code == 4 && run.output.contains("day' is damaged: a repair"), "\(command): \(run.output)")
+        }
+        #expect(try volume.caller.volume(LoneVolume.name).revert == nil)
+        let header = StreamHeader(
+            cluster: .zero, volume: "other", snapshot: Bits128(high: 1, low: 2), name: "thursday", created: 0,
+            base: try #require(Bits128(hex: known[0].uuid)), size: UInt64(Self.size), chunkSize: UInt32(Self.chunk),
+            start: 0)
+        var stream: [UInt8] = []
+        var writer = try StreamWriter(header) { stream += $0 }
+        try writer.put(.end)
+        let file = volume.directory + "/stream"
+        try Data(stream).write(to: URL(fileURLWithPath: file))
+        let receive = "\(Tool.directory)/csnapctl snapshot receive --socket \(volume.socket) <\(file)"
+        let run = try Program.run("/bin/sh", ["-c", receive])
+        #expect(run.code == 4 && run.output.contains("'monday', which is damaged here"), "\(run.output)")
     }
 
     // MARK: Service

@@ -90,7 +90,10 @@ struct RevertSession {
     }
 
     private mutating func begin() throws -> RevertItem {
-        let earlier = try agent.call(waitingFor: "the server to answer") { try $0.volume(volume).revert }
+        let earlier = try agent.call(waitingFor: "the server to answer") { caller in
+            try SnapshotCommand.expectWhole(name, volume, caller)
+            return try caller.volume(volume).revert
+        }
         isBegun = earlier != nil
         let uuid = RandomBits.draw().hex
         do {

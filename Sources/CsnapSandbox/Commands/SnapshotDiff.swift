@@ -55,16 +55,36 @@ extension SnapshotCommand {
         }
     }
 
-    /// A snapshot, no branch.
+    /// A whole snapshot, no branch.
     static func find(_ name: String, in known: [SnapshotItem]) throws -> SnapshotItem {
         if let found = known.first(where: { $0.name == name }) {
-            guard found.base != nil else { return found }
+            guard found.base != nil else {
+                try expectWhole(found)
+                return found
+            }
             throw CommandFailure(
                 text: "csnapctl: \(name) is a branch, which may change at any time: name a snapshot, or copy the "
                     + "export snap/\(name)", code: 4)
         }
         throw CommandFailure(
             text: "csnapctl: there is no snapshot '\(name)': `csnapctl snapshot list` shows them", code: 4)
+    }
+
+    /// What a repair left of a snapshot is not what was saved, and nothing says where it differs from others
+    /// (docs/decisions/0107-a-damaged-snapshot-is-no-source.md).
+    private static func expectWhole(_ snapshot: SnapshotItem) throws {
+        guard snapshot.damaged else { return }
+        throw CommandFailure(
+            text: "csnapctl: the snapshot '\(snapshot.name)' is damaged: a repair of the store could not save all of "
+                + "it. Name another one, or copy what is left from the export snap/\(snapshot.name)", code: 4)
+    }
+
+    /// The same of what a volume is to go back to. A revert to it that has begun goes on, or nothing would end it.
+    static func expectWhole(_ name: String, _ volume: String, _ caller: AgentCaller) throws {
+        guard let target = try caller.snapshots(volume).first(where: { $0.name == name }),
+            try caller.volume(volume).revert?.number != target.number
+        else { return }
+        try expectWhole(target)
     }
 }
 

@@ -110,6 +110,7 @@ private struct SnapshotReceiver {
             throw Self.failure(
                 "the stream adds to a snapshot that this volume does not have: receive that one first, or a full one")
         }
+        if let base, base.damaged { throw Self.failure(Self.damage(base)) }
         self.base = base
         alone = try OriginReservation(volume, options.agent.runtime())
         device = try options.device(volume, "origin")
@@ -155,6 +156,11 @@ private struct SnapshotReceiver {
                 "csnapctl: nothing was written, but other nodes' clients of \(volume) may still wait: free it with "
                     + "`csnapctl snapshot receive --abandon --volume \(volume)`")
         }
+    }
+
+    private static func damage(_ base: SnapshotItem) -> String {
+        "the stream adds to '\(base.name)', which is damaged here: a repair of the store could not save all of it. "
+            + "Send a whole one, without --from"
     }
 
     private static func failure(_ text: String) -> CommandFailure {
@@ -287,6 +293,8 @@ private struct SnapshotReceiver {
     /// Nothing of the origin differs from the base but what the stream has brought.
     private func expectOnlyCovered(_ problem: String) throws {
         guard let base else { return }
+        let known = try options.agent.call(waitingFor: "the server to answer") { try $0.snapshots(volume) }
+        if known.contains(where: { $0.uuid == base.uuid && $0.damaged }) { throw Problem.refused(Self.damage(base)) }
         var next = UInt64?.some(0)
         var index = 0
         while let first = next {

@@ -92,11 +92,14 @@ private struct SnapshotSender {
         return report
     }
 
-    /// Names a snapshot that was deleted meanwhile.
+    /// Names a snapshot that was deleted meanwhile, or has lost something.
     private func expectStillThere() throws {
         let known = try options.agent.call(waitingFor: "the server to answer") { try $0.snapshots(volume) }
-        for item in [snapshot, base].compactMap({ $0 }) where !known.contains(where: { $0.uuid == item.uuid }) {
-            throw CommandFailure.failed("csnapctl: the snapshot '\(item.name)' was deleted while it was sent")
+        for item in [snapshot, base].compactMap({ $0 }) {
+            let there = known.first { $0.uuid == item.uuid }
+            guard there?.damaged != false else { continue }
+            let what = there == nil ? "deleted" : "damaged"
+            throw CommandFailure.failed("csnapctl: the snapshot '\(item.name)' was \(what) while it was sent")
         }
     }
 

@@ -116,8 +116,9 @@ final class SnapshotReader: Sendable {
                     description: "\(isBranch ? "branch" : "snapshot") \(entry.name) of volume \(volume)",
                     size: entry.size, minimumBlock: origin.minimumBlock, preferredBlock: chunkSize,
                     isReadOnly: !isBranch,
-                    // What changes at any time has no changes since another image.
-                    image: isBranch ? nil : NBDImage(name: entry.name, number: entry.number))
+                    // What changes at any time has no changes since another image; of what has lost something, and
+                    // since it, nobody knows them all.
+                    image: isBranch || entry.isDamaged ? nil : NBDImage(name: entry.name, number: entry.number))
                 return ServedExport(
                     export: export,
                     backend: SnapshotExport(
