@@ -7,6 +7,8 @@ package enum SandboxError: Error, Equatable, Sendable, CustomStringConvertible {
     case timeout(String)
     case notBlock(String)
     case nbd(String)
+    /// This export.
+    case notOffered(String)
     case cancelled
     case scenario(String)
 
@@ -18,6 +20,9 @@ package enum SandboxError: Error, Equatable, Sendable, CustomStringConvertible {
         case .timeout(let what): "waited too long: \(what)"
         case .notBlock(let what): what
         case .nbd(let what): "NBD: \(what)"
+        case .notOffered(let export):
+            "the volume's client does not offer \(export). One that is older than csnapctl knows no snapshot by its "
+                + "number: restart csnap-client"
         case .cancelled: "cancelled"
         case .scenario(let what): what
         }

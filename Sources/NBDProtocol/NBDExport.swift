@@ -12,6 +12,8 @@ package struct NBDImage: Equatable, Sendable {
 /// One thing that clients may open: the origin, or a snapshot.
 package struct NBDExport: Equatable, Sendable {
     package var name: String
+    /// Opens it as well, and is not listed.
+    package var alias: String?
     package var description: String
     /// Bytes; a multiple of `minimumBlock`.
     package var size: UInt64
@@ -27,10 +29,11 @@ package struct NBDExport: Equatable, Sendable {
     package var image: NBDImage?
 
     package init(
-        name: String, description: String, size: UInt64, minimumBlock: UInt32, preferredBlock: UInt32,
-        isReadOnly: Bool = false, image: NBDImage? = nil
+        name: String, alias: String? = nil, description: String, size: UInt64, minimumBlock: UInt32,
+        preferredBlock: UInt32, isReadOnly: Bool = false, image: NBDImage? = nil
     ) {
         self.name = name
+        self.alias = alias
         self.description = description
         self.minimumBlock = minimumBlock
         self.preferredBlock = max(preferredBlock, minimumBlock)

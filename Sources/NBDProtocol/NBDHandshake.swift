@@ -254,7 +254,7 @@ package struct NBDHandshake: Equatable, Sendable {
     }
 
     private func find(_ name: String) -> Int? {
-        name.isEmpty && !exports.isEmpty ? 0 : exports.firstIndex { $0.name == name }
+        name.isEmpty && !exports.isEmpty ? 0 : exports.firstIndex { $0.name == name || $0.alias == name }
     }
 
     private func answer(_ option: UInt32, _ reply: OptionReply, _ data: [UInt8] = []) -> [UInt8] {

@@ -195,6 +195,27 @@ struct SendReceiveTests {
         }
     }
 
+    /// A client may not have heard yet that a name means another snapshot now.
+    @Test func theBytesAreThoseOfTheNumberThatTheServerSaid() throws {
+        let volume = try LoneVolume()
+        var model = Data(count: LoneVolume.size)
+        try volume.write([0..<4096], &model)
+        let number = try volume.snapshot("a").number
+        #expect(rename(volume.nbd, volume.nbd + ".away") == 0)
+        for words in [["send", "a"], ["revert", LoneVolume.name, "a"]] {
+            let client = try AskedClient(volume.nbd)
+            let command = Process()
+            command.executableURL = URL(fileURLWithPath: Tool.directory + "/csnapctl")
+            command.arguments = ["snapshot"] + words + ["--socket", volume.socket]
+            command.standardOutput = Pipe()
+            command.standardError = Pipe()
+            try command.run()
+            #expect(client.asked() == "snap#\(number)", "\(words)")
+            command.interrupt()
+            command.waitUntilExit()
+        }
+    }
+
     @Test func anIncrementNeedsItsBaseAndNothingElse() throws {
         let (from, images) = try source()
         let to = try LoneVolume()
@@ -221,6 +242,44 @@ struct SendReceiveTests {
         let small = try LoneVolume(size: 16 << 20)
         let tooLong = try shell(command("send a", from) + " | " + command("receive", small))
         #expect(tooLong.code == 4 && tooLong.output.contains("of one size"), "\(tooLong.output)")
+    }
+}
+
+/// In the place of a volume's client: it knows no export, and says which one it was asked for.
+private final class AskedClient {
+    private let path: String
+    private let descriptor: Int32
+
+    init(_ path: String) throws {
+        self.path = path
+        unlink(path)
+        descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        var address = try #require(sockaddr_un(path: path))
+        let bound = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        try #require(bound == 0 && listen(descriptor, 4) == 0)
+    }
+
+    /// Of the first that asks; nil: nobody does. Nobody else is answered.
+    func asked() -> String? {
+        defer {
+            close(descriptor)
+            unlink(path)
+        }
+        var entry = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        guard poll(&entry, 1, 60_000) == 1 else { return nil }
+        let peer = FileHandle(fileDescriptor: accept(descriptor, nil, nil), closeOnDealloc: true)
+        try? peer.write(contentsOf: Data("NBDMAGICIHAVEOPT".utf8) + [0, 3])
+        // The flags, the option's head, the name behind its length, no more questions.
+        guard let head = try? peer.read(upToCount: 24), head.count == 24,
+            let name = try? peer.read(upToCount: Int(head[23]) + 2)
+        else { return nil }
+        try? peer.write(
+            contentsOf: Data([0, 3, 0xE8, 0x89, 4, 0x55, 0x65, 0xA9, 0, 0, 0, 7, 0x80, 0, 0, 6, 0, 0, 0, 0]))
+        return String(decoding: name.dropLast(2), as: UTF8.self)
     }
 }
 

@@ -157,6 +157,26 @@ import Testing
         #expect(transmission.allocation && transmission.changedSince == 10)
     }
 
+    @Test func anAliasOpensTheExportAndIsNotListed() {
+        var image = Self.images[1]
+        image.alias = "snap#11"
+        let exports = [Client.origin] + [Self.images[0], image]
+        guard
+            case .transmit(_, let transmission) = Client.run(
+                flags + Client.option(7, Client.string("snap#11") + [0, 0]), exports: exports
+            ).last
+        else {
+            Issue.record("it opens nothing")
+            return
+        }
+        #expect(transmission.export == image)
+        let list = Client.run(flags + Client.option(3), exports: exports).replies
+        #expect(!String(decoding: list, as: UTF8.self).contains("#"))
+        #expect(
+            Client.run(flags + Client.option(7, Client.string("snap#1") + [0, 0]), exports: exports).replies
+                == Client.reply(7, 0x8000_0006))
+    }
+
     @Test func malformedOptionsAreInvalid() {
         let malformed: [[UInt8]] = [
             [], [0, 0, 0], Client.big(UInt32.max), Client.string("origin"), Client.string("origin") + [0],

@@ -120,7 +120,7 @@ struct RevertSession {
 
     /// How much it was, in bytes.
     private mutating func write(_ revert: RevertItem) throws -> UInt64 {
-        let source = try export("snap/\(name)")
+        let source = try export("snap#\(revert.number)")
         let origin = try export("origin")
         var bytes: UInt64 = 0
         var unsaved: UInt64 = 0

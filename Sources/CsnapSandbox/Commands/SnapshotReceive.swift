@@ -318,7 +318,7 @@ private struct SnapshotReceiver {
 
     /// What was written is no change if it is what the base has: so after a revert.
     private func expectEqual(_ range: Range<UInt64>, _ base: SnapshotItem, _ problem: String) throws {
-        let source = try options.device(volume, "snap/\(base.name)")
+        let source = try options.device(volume, "snap#\(base.number)")
         defer { source.disconnect() }
         let part: UInt64 = 1 << 20
         for start in stride(from: range.lowerBound, to: min(range.upperBound, device.size), by: UInt64.Stride(part)) {

@@ -58,7 +58,7 @@ private struct SnapshotSender {
         base = try command.from.map { try SnapshotCommand.find($0, in: known) }
         self.volume = volume
         self.snapshot = snapshot
-        device = try options.device(volume, "snap/\(snapshot.name)")
+        device = try options.device(volume, "snap#\(snapshot.number)")
         // Also refuses a base that is not older.
         let page = try options.agent.call(waitingFor: waiting) { [base] in
             try $0.changesPage(volume, from: (base ?? snapshot).number, to: snapshot.number)
@@ -175,14 +175,23 @@ private struct SnapshotSender {
 }
 
 extension SnapshotCommand.Options {
-    /// An export of this node's client of the volume.
+    /// An export of this node's client of the volume, which may not know a snapshot yet that was made just now.
     func device(_ volume: String, _ export: String) throws -> NBDClient {
         let path = try agent.volumeSocket(volume)
-        do {
-            return try NBDClient(path: path, export: export, cancelled: WaitNotice(socket: agent.path()).isCancelled)
-        } catch {
-            throw CommandFailure.failed(
-                "csnapctl: \(error). Is the volume's client running? `systemctl status csnap-client@\(volume)`")
+        let end = boottime() + 10_000_000_000
+        while true {
+            do {
+                return try NBDClient(
+                    path: path, export: export, cancelled: WaitNotice(socket: agent.path()).isCancelled)
+            } catch let error as SandboxError where error == .notOffered(export) {
+                guard boottime() < end, !Interruption.isRequested else {
+                    throw CommandFailure.failed("csnapctl: \(volume): \(error)")
+                }
+                pause(milliseconds: 50)
+            } catch {
+                throw CommandFailure.failed(
+                    "csnapctl: \(error). Is the volume's client running? `systemctl status csnap-client@\(volume)`")
+            }
         }
     }
 }

@@ -80,6 +80,7 @@ package final class NBDClient {
             let length = try connection.integer(UInt32.self)
             guard length <= 65_536 else { throw SandboxError.nbd("option reply too long") }
             let data = try connection.read(Int(length))
+            if type == 0x8000_0006 { throw SandboxError.notOffered(export) }
             guard type & 0x8000_0000 == 0 else {
                 throw SandboxError.nbd("export \(export) refused: " + String(decoding: data, as: UTF8.self))
             }

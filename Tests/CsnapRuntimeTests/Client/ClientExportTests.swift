@@ -43,6 +43,14 @@ import Testing
         return names
     }
 
+    /// Whatever it is called by then.
+    @Test func aNumberOpensASnapshot() throws {
+        let rig = try rig([Self.entry(1, "a"), Self.entry(7, "b")])
+        #expect(isOffered("snap#1", rig) && isOffered("snap#7", rig))
+        #expect(!isOffered("snap#2", rig) && !isOffered("snap#", rig))
+        #expect(rig.stop())
+    }
+
     /// A repair has dropped entries of it, so that a difference may lack them.
     @Test func aDamagedSnapshotHasNoContextAndNoneSinceIt() throws {
         let rig = try rig([Self.entry(1, "a"), Self.entry(2, "b", isDamaged: true), Self.entry(3, "c")])

@@ -113,6 +113,8 @@ final class SnapshotReader: Sendable {
                 let isBranch = entry.base != nil
                 let export = NBDExport(
                     name: "snap/\(entry.name)",
+                    // A name may be another's by now; whoever has asked the server knows the number.
+                    alias: "snap#\(entry.number)",
                     description: "\(isBranch ? "branch" : "snapshot") \(entry.name) of volume \(volume)",
                     size: entry.size, minimumBlock: origin.minimumBlock, preferredBlock: chunkSize,
                     isReadOnly: !isBranch,
