@@ -44,17 +44,23 @@ struct ScheduleTests {
         #expect(throws: CommandFailure.self) { try ScheduleDirectory.parse("hourly: 0\n", "f") }
     }
 
-    @Test("its snapshots are those with its uuid and a dated name; renamed or by hand they are not") func own() {
+    @Test("its snapshots are those with its mark and a dated name; renamed, by hand or received they are not")
+    func own() {
         func item(_ name: String, _ high: UInt64) -> SnapshotItem {
             SnapshotItem(
                 SnapshotEntry(
                     number: 1, uuid: Bits128(high: high, low: 9), name: name, size: 0, createdAt: 1_796_000_007))
         }
-        let mark: UInt64 = 0x6373_6e61_702d_7363
-        #expect(ScheduleTurn.name(at: 1_796_000_007) == "auto-2026-11-30T00:53:27Z")
-        #expect(ScheduleTurn.isOwn(item("auto-2026-11-30T00:53:27Z", mark)))
-        #expect(!ScheduleTurn.isOwn(item("auto-2026-11-30T00:53:27Z", 1)), "made by hand")
-        #expect(!ScheduleTurn.isOwn(item("before-upgrade", mark)), "renamed: somebody wants it")
-        #expect(!ScheduleTurn.isOwn(item("auto-2026", mark)))
+        let group = Bits128(high: 3, low: 4)
+        let mark = ScheduleTurn.mark("data", of: group)
+        func isOwn(_ name: String, _ high: UInt64) -> Bool { ScheduleTurn.isOwn(item(name, high), mark: mark) }
+        let dated = ScheduleTurn.name(at: 1_796_000_007)
+        #expect(dated == "auto-2026-11-30T00:53:27Z")
+        #expect(isOwn(dated, mark))
+        #expect(!isOwn(dated, 1), "made by hand")
+        #expect(!isOwn("before-upgrade", mark), "renamed: somebody wants it")
+        #expect(!isOwn("auto-2026", mark))
+        #expect(!isOwn(dated, ScheduleTurn.mark("logs", of: group)), "received from another volume")
+        #expect(!isOwn(dated, ScheduleTurn.mark("data", of: Bits128(high: 4, low: 3))), "and from another group")
     }
 }

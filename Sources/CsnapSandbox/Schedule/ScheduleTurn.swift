@@ -1,4 +1,4 @@
-import CsnapCore
+package import CsnapCore
 package import CsnapRuntime
 
 /// One turn of a volume's schedule, on the node that serves: make what is due, delete what is no longer kept.
@@ -22,11 +22,18 @@ package struct ScheduleTurn: Encodable, Equatable {
 
     package init(volume: String) { self.volume = volume }
 
-    /// "csnap-sc": the first half of the uuid of what a schedule makes. Together with the name it tells its snapshots
-    /// from others; one that is renamed is kept for ever.
-    private static let mark: UInt64 = 0x6373_6e61_702d_7363
+    /// The first half of the uuid of what the schedule of this volume of this group makes: a stream carries it along,
+    /// and another volume's schedule must not take it for its own.
+    package static func mark(_ volume: String, of cluster: Bits128) -> UInt64 {
+        var writer = ByteWriter()
+        writer.string("csnap schedule")
+        writer.value(cluster)
+        writer.string(volume)
+        return StreamDigest.of(writer.bytes).prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
+    }
 
-    package static func isOwn(_ snapshot: SnapshotItem) -> Bool {
+    /// Its mark and its name tell a schedule's snapshot from others; one that is renamed is kept for ever.
+    package static func isOwn(_ snapshot: SnapshotItem, mark: UInt64) -> Bool {
         guard let uuid = Bits128(hex: snapshot.uuid), uuid.high == mark else { return false }
         return snapshot.name == name(at: snapshot.created) || isDated(snapshot.name)
     }
@@ -34,7 +41,9 @@ package struct ScheduleTurn: Encodable, Equatable {
     /// The answer of a refused creation is thrown when what has expired is deleted: that may make room.
     package mutating func run(_ rule: RetentionRule, _ caller: AgentCaller, at now: UInt64) throws {
         let status = try caller.status()
-        guard let server = status.server, status.phase == "active" else {
+        guard let server = status.server, status.phase == "active",
+            let cluster = status.clusterUUID.flatMap({ Bits128(hex: $0) })
+        else {
             throw ControlError.noServer("no node serves now: the next turn makes up for it")
         }
         self.server = server
@@ -42,10 +51,11 @@ package struct ScheduleTurn: Encodable, Equatable {
             acted = false
             return
         }
+        let mark = Self.mark(volume, of: cluster)
         var failure: (any Error)?
-        if rule.isDue(Self.items(try own(caller)), at: now) {
+        if rule.isDue(Self.items(try own(caller, mark)), at: now) {
             let name = Self.name(at: now)
-            let uuid = Bits128(high: Self.mark, low: RandomBits.draw().low)
+            let uuid = Bits128(high: mark, low: RandomBits.draw().low)
             do {
                 _ = try caller.createSnapshot(volume, name, uuid: uuid.hex)
                 made = name
@@ -53,7 +63,7 @@ package struct ScheduleTurn: Encodable, Equatable {
                 failure = error
             }
         }
-        let left = try own(caller)
+        let left = try own(caller, mark)
         let expired = Set(rule.expired(Self.items(left)))
         for snapshot in left where expired.contains(snapshot.number) {
             do {
@@ -67,8 +77,8 @@ package struct ScheduleTurn: Encodable, Equatable {
         if let failure { throw failure }
     }
 
-    private func own(_ caller: AgentCaller) throws -> [SnapshotItem] {
-        try caller.snapshots(volume).filter { Self.isOwn($0) }
+    private func own(_ caller: AgentCaller, _ mark: UInt64) throws -> [SnapshotItem] {
+        try caller.snapshots(volume).filter { Self.isOwn($0, mark: mark) }
     }
 
     private static func items(_ snapshots: [SnapshotItem]) -> [RetentionRule.Item] {
