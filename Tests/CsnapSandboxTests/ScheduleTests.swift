@@ -44,6 +44,24 @@ struct ScheduleTests {
         #expect(throws: CommandFailure.self) { try ScheduleDirectory.parse("hourly: 0\n", "f") }
     }
 
+    @Test("a long file counts to its end, or not at all: a cut turns 30 into 3") func longFiles() throws {
+        try scratch { schedules in
+            try schedules.write("data", RetentionRule(hourly: 1, daily: 0, weekly: 0))
+            let file = schedules.path + "/data"
+            let end = "daily: 30\n"
+            try (String(repeating: "#", count: 4087) + "\n" + end).write(
+                toFile: file, atomically: false, encoding: .utf8)
+            #expect(try schedules.read("data") == RetentionRule(hourly: 0, daily: 30, weekly: 0))
+            try ("hourly: 1\n" + String(repeating: "#", count: 4096) + "\n" + end).write(
+                toFile: file, atomically: false, encoding: .utf8)
+            #expect(try schedules.read("data") == RetentionRule(hourly: 1, daily: 30, weekly: 0))
+            try ("hourly: 1\n" + String(repeating: "#", count: 1 << 16)).write(
+                toFile: file, atomically: false, encoding: .utf8)
+            let error = #expect(throws: CommandFailure.self) { try schedules.read("data") }
+            #expect(error?.text.contains(file) == true)
+        }
+    }
+
     @Test("its snapshots are those with its mark and a dated name; renamed, by hand or received they are not")
     func own() {
         func item(_ name: String, _ high: UInt64) -> SnapshotItem {

@@ -23,16 +23,16 @@ package struct ScheduleDirectory {
         return names.sorted()
     }
 
-    /// Nil: the volume has none.
+    /// Nil: the volume has none. A file that cannot be read whole is refused: what it says behind would count as 0.
     package func read(_ volume: String) throws -> RetentionRule? {
-        guard let file = fopen(file(volume), "re") else {
-            if errno == ENOENT { return nil }
-            throw CommandFailure.failed("csnapctl: \(file(volume)): \(lastError())")
+        let bytes: [UInt8]
+        do throws(SystemError) {
+            bytes = try Files.read(file(volume), limit: 64 << 10)
+        } catch {
+            if error.code == ENOENT { return nil }
+            throw CommandFailure.failed("csnapctl: \(error)")
         }
-        defer { fclose(file) }
-        var bytes = [UInt8](repeating: 0, count: 4096)
-        let count = fread(&bytes, 1, bytes.count, file)
-        return try Self.parse(String(decoding: bytes[..<count], as: UTF8.self), self.file(volume))
+        return try Self.parse(String(decoding: bytes, as: UTF8.self), file(volume))
     }
 
     /// Whole on disk, or not at all.
