@@ -195,6 +195,57 @@ struct SendReceiveTests {
         }
     }
 
+    /// "4: nothing has changed" is not said of a volume that was overwritten.
+    @Test func whatIsRefusedAfterItWasWrittenHasFailed() throws {
+        let (from, _) = try source()
+        let to = try LoneVolume()
+        let file = to.directory + "/stream"
+        #expect(try shell(command("send a", from) + " | " + command("receive", to)).code == 0)
+        #expect(try shell(command("send b --from a", from) + " >\(file)").code == 0)
+        // More than a pipe holds: it has begun when the name is taken.
+        let fed = "{ head -c 1000000 \(file); \(command("rename a c", to)); tail -c +1000001 \(file); }"
+        let late = try shell(fed + " | " + command("receive c", to))
+        #expect(late.code == 1 && late.output.contains("No snapshot was made"), "\(late.output)")
+        #expect(late.output.contains("'c' already") && late.output.contains("--abandon"), "\(late.output)")
+        #expect(try to.caller.snapshots(LoneVolume.name).map(\.name) == ["c"])
+    }
+
+    @Test func aSnapshotThatWasMadeIsNotDenied() throws {
+        let (from, _) = try source()
+        let to = try LoneVolume()
+        let relay = try CallRelay(to.directory + "/run/relay.sock", to: to.socket)
+        let receive = "\(Tool.directory)/csnapctl snapshot receive --socket \(relay.path)"
+        // The agent does it, and is gone before it says so.
+        relay.cut(afterAnswering: "FinishReceive")
+        let made = try shell(command("send a", from) + " | " + receive)
+        #expect(made.code == 0, "\(made.output)")
+        relay.cut(before: "EndRevert")
+        let unended = try shell(command("send b --from a", from) + " | " + receive)
+        withExtendedLifetime(relay) {}
+        #expect(unended.code == 1 && unended.output.contains("The snapshot 'b' was made"), "\(unended.output)")
+        #expect(try to.caller.snapshots(LoneVolume.name).map(\.name) == ["a", "b"])
+        #expect(try to.caller.volume(LoneVolume.name).revert != nil)
+        let abandoned = try shell(command("receive --abandon", to))
+        #expect(abandoned.code == 0, "\(abandoned.output)")
+        #expect(try to.caller.volume(LoneVolume.name).revert == nil)
+    }
+
+    /// A node whose device was not enlarged with the others'.
+    @Test func anImageThatIsSmallerThanTheVolumeIsRefused() throws {
+        let small = try LoneVolume(size: LoneVolume.size / 2)
+        try small.snapshot("a")
+        let to = try LoneVolume()
+        let device = to.directory + "/short"
+        #expect(try Program.run("/bin/cp", ["--sparse=always", to.origin, device]).code == 0)
+        #expect(truncate(device, LoneVolume.size / 2) == 0)
+        try to.restartClient(origin: device)
+        let received = try shell(command("send a", small) + " | " + command("receive", to))
+        #expect(received.code == 4 && received.output.contains("they must be of one size"), "\(received.output)")
+        #expect(received.output.contains("the volume \(LoneVolume.size)"), "\(received.output)")
+        #expect(try to.caller.volume(LoneVolume.name).revert == nil)
+        #expect(try to.caller.snapshots(LoneVolume.name).isEmpty)
+    }
+
     /// A client may not have heard yet that a name means another snapshot now.
     @Test func theBytesAreThoseOfTheNumberThatTheServerSaid() throws {
         let volume = try LoneVolume()

@@ -70,6 +70,8 @@ private struct SnapshotReceiver {
     private var progress: StreamProgress
     /// An earlier run has begun to overwrite the volume.
     private var isBegun = false
+    /// This one has.
+    private var hasWritten = false
     private var unflushed: UInt64 = 0
     /// All before it is on the origin.
     private var position: UInt64 = 0
@@ -83,6 +85,8 @@ private struct SnapshotReceiver {
         /// Nothing to go on with: this stream, or this volume, will not do.
         case refused(String)
         case changedBefore(UInt64)
+        /// It was to make the snapshot, and was not answered.
+        case unknown(CommandFailure)
     }
 
     init(_ command: SnapshotCommand.Receive) throws {
@@ -173,8 +177,16 @@ private struct SnapshotReceiver {
         let waiting = "the server to store it"
         let earlier = try options.agent.call(waitingFor: waiting) { [volume] in try $0.volume(volume).revert }
         isBegun = earlier != nil
-        _ = try options.agent.call(waitingFor: waiting, patience: AgentOptions.answered) { [volume] in
-            try $0.beginReceive(volume, uuid)
+        // From here on it has one size.
+        let whole = try options.agent.call(waitingFor: waiting, patience: AgentOptions.answered) { [volume] in
+            _ = try $0.beginReceive(volume, uuid)
+            return try $0.volume(volume).originSize
+        }
+        // What is less than a block behind the end is not offered.
+        guard whole < device.size + 4096 else {
+            throw Problem.refused(
+                "the image has \(device.size) bytes, as this node's device, the volume \(whole): they must be of one "
+                    + "size; enlarge the device here, then restart csnap-client@\(volume)")
         }
         guard let base else { return }
         chunkSize = UInt64(
@@ -191,33 +203,68 @@ private struct SnapshotReceiver {
             try device.flush()
             durable = report.size
             try expectOnlyCovered("changed while the stream was received")
-            let uuid = reader.header.snapshot.hex
-            try options.agent.call(waitingFor: "the snapshot to be made") { [volume, name] in
-                _ = try $0.finishReceive(volume, name, uuid)
-                try $0.endRevert(volume, uuid)
-            }
+            try makeSnapshot()
         } catch {
-            endUnlessBegun()
-            let waiting =
-                isBegun ? "\nOther nodes' clients wait for that, or for `csnapctl snapshot receive --abandon`." : ""
-            let failure = error as? CommandFailure
-            let (text, advice) =
-                switch error {
-                case Problem.refused(let text): ("csnapctl: \(text)", "Receive it again from its beginning.")
-                case Problem.changedBefore(let offset):
-                    (
-                        "csnapctl: what was received earlier is not there any more, at byte \(offset)",
-                        "Send and receive it again from its beginning."
-                    )
-                default: (failure?.text ?? "csnapctl: \(error)", self.advice())
-                }
-            let isRefused = if case Problem.refused = error { true } else { false }
-            throw CommandFailure(
-                text: "\(text). No snapshot was made.\n\(advice)\(waiting)", code: isRefused ? 4 : failure?.code ?? 1)
+            throw failure(error)
         }
+        try endRecord()
         progress.end(report.size)
         report.seconds = Double(boottime() - begun) / 1e9
         return report
+    }
+
+    private func makeSnapshot() throws {
+        let uuid = reader.header.snapshot.hex
+        do {
+            try options.agent.call(waitingFor: "the snapshot to be made") { [volume, name] in
+                _ = try $0.finishReceive(volume, name, uuid)
+            }
+        } catch let error as CommandFailure where error.code != 4 {
+            // It may have been made, though the agent was gone before it said so.
+            let known = try? options.agent.call(waitingFor: "the server to answer") { try $0.snapshots(volume) }
+            if known?.contains(where: { $0.uuid == uuid }) == true { return }
+            throw Problem.unknown(error)
+        }
+    }
+
+    private func endRecord() throws {
+        do {
+            try options.agent.call(waitingFor: "the server to store it") { [volume, reader] in
+                try $0.endRevert(volume, reader.header.snapshot.hex)
+            }
+        } catch let error as CommandFailure {
+            throw CommandFailure(
+                text: "\(error.text). The snapshot '\(name)' was made.\nOther nodes' clients wait for `csnapctl "
+                    + "snapshot receive --abandon`, which leaves the snapshot.", code: Self.code(after: error.code))
+        }
+    }
+
+    /// 4 says that nothing has changed.
+    private static func code(after code: Int32) -> Int32 { code == 4 ? 1 : code }
+
+    /// Why there is no snapshot, and how to go on.
+    private mutating func failure(_ error: any Error) -> CommandFailure {
+        endUnlessBegun()
+        let waiting =
+            isBegun ? "\nOther nodes' clients wait for that, or for `csnapctl snapshot receive --abandon`." : ""
+        var code = (error as? CommandFailure)?.code ?? 1
+        var outcome = "No snapshot was made."
+        let (text, advice): (String, String)
+        switch error {
+        case Problem.refused(let reason):
+            code = 4
+            (text, advice) = ("csnapctl: \(reason)", "Receive it again from its beginning.")
+        case Problem.changedBefore(let offset):
+            text = "csnapctl: what was received earlier is not there any more, at byte \(offset)"
+            advice = "Send and receive it again from its beginning."
+        case Problem.unknown(let failure):
+            code = failure.code
+            outcome = "`csnapctl snapshot list` says whether the snapshot was made."
+            (text, advice) = (failure.text, self.advice())
+        default: (text, advice) = ((error as? CommandFailure)?.text ?? "csnapctl: \(error)", self.advice())
+        }
+        return CommandFailure(
+            text: "\(text). \(outcome)\n\(advice)\(waiting)", code: hasWritten ? Self.code(after: code) : code)
     }
 
     /// How to go on after a break.
@@ -235,12 +282,12 @@ private struct SnapshotReceiver {
     private mutating func take(_ frame: StreamFrame) throws -> Bool {
         switch frame {
         case .data(let offset, let bytes):
-            isBegun = true
+            beginWriting()
             try device.write(bytes, offset: offset)
             try took(offset, UInt64(bytes.count))
             report.count(UInt64(bytes.count))
         case .zeros(let offset, let count):
-            isBegun = true
+            beginWriting()
             var position = offset
             while position < offset + count {
                 let part = min(offset + count - position, 1 << 30)
@@ -258,6 +305,11 @@ private struct SnapshotReceiver {
         case .end: return false
         }
         return true
+    }
+
+    private mutating func beginWriting() {
+        isBegun = true
+        hasWritten = true
     }
 
     private mutating func took(_ offset: UInt64, _ count: UInt64) throws {
