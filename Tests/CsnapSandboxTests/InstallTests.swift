@@ -51,6 +51,14 @@ struct InstallTests {
                 let text = try String(contentsOfFile: unit, encoding: .utf8)
                 #expect(text.contains("ExecStart=\(prefix)/\(program) "))
             }
+            for unit in units[..<2] {
+                let text = try String(contentsOfFile: unit, encoding: .utf8)
+                let before = text.matches(of: #/(?m)^After=(.*)$/#).flatMap { $0.1.split(separator: " ") }
+                // Else a shutdown takes the disks away from whoever still writes.
+                for disks in ["remote-fs-pre.target", "iscsid", "open-iscsi", "iscsi", "multipathd"] {
+                    #expect(before.contains { $0 == disks || $0 == disks + ".service" }, "\(unit): \(disks)")
+                }
+            }
             let timer = "\(prefix)/lib/systemd/system/csnap-snapshot@.timer"
             let verified = try run("systemd-analyze", "verify", "--man=no", units[0], units[1], units[2], timer)
             #expect(verified.code == 0)
