@@ -58,6 +58,8 @@ struct InstallTests {
                 for disks in ["remote-fs-pre.target", "iscsid", "open-iscsi", "iscsi", "multipathd"] {
                     #expect(before.contains { $0 == disks || $0 == disks + ".service" }, "\(unit): \(disks)")
                 }
+                // Else NOTIFY_SOCKET is not set, and `ServiceManager.waitBeforeNextTry` waits for nobody.
+                #expect(text.contains("\nNotifyAccess=main\n"), "\(unit)")
             }
             let timer = "\(prefix)/lib/systemd/system/csnap-snapshot@.timer"
             let verified = try run("systemd-analyze", "verify", "--man=no", units[0], units[1], units[2], timer)
