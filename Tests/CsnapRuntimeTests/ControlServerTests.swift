@@ -195,16 +195,6 @@ struct ControlServerTests {
         #expect(error?.exitCode == exit)
     }
 
-    @Test func strangersMayReadButNotChange() throws {
-        // Root may always change things, so the rule itself is asked.
-        let access = ControlAccess(ownUser: 100, group: 50)
-        #expect(access.mayChange(PeerCredentials(pid: 0, uid: 0, gid: 0)))
-        #expect(access.mayChange(PeerCredentials(pid: 0, uid: 100, gid: 9)))
-        #expect(access.mayChange(PeerCredentials(pid: 0, uid: 200, gid: 50)))
-        #expect(!access.mayChange(PeerCredentials(pid: 0, uid: 200, gid: 9)))
-        #expect(!ControlAccess(ownUser: 100, group: nil).mayChange(PeerCredentials(pid: 0, uid: 200, gid: 9)))
-    }
-
     @Test func eventsArePagedInOrder() throws {
         let fixture = try Fixture()
         fixture.host.add(1...200)

@@ -2,24 +2,55 @@ import Glibc
 import NIOConcurrencyHelpers
 import NIOCore
 
-/// Who is at the other end of a Unix socket, as the kernel says (SO_PEERCRED).
+/// Who is at the other end of a Unix socket, as the kernel noted when it connected (SO_PEERCRED, SO_PEERGROUPS).
 package struct PeerCredentials: Equatable, Sendable {
-    package var pid: Int32
     package var uid: UInt32
     package var gid: UInt32
+    /// Supplementary.
+    package var groups: [UInt32]
 
-    package init(pid: Int32, uid: UInt32, gid: UInt32) {
-        self.pid = pid
+    package init(uid: UInt32, gid: UInt32, groups: [UInt32] = []) {
         self.uid = uid
         self.gid = gid
+        self.groups = groups
     }
 
-    static func read(_ channel: any Channel) -> EventLoopFuture<PeerCredentials> {
-        guard let provider = channel as? any SocketOptionProvider else {
-            return channel.eventLoop.makeSucceededFuture(PeerCredentials(pid: 0, uid: .max, gid: .max))
+    /// Throws if the kernel does not say all of it.
+    package init(_ descriptor: Int32) throws(SystemError) {
+        // struct ucred: pid, uid, gid.
+        var peer: [UInt32] = [0, 0, 0]
+        var length = socklen_t(peer.count * MemoryLayout<UInt32>.size)
+        guard getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 else {
+            throw SystemError("cannot ask who is", "the caller")
         }
-        return provider.unsafeGetSocketOption(level: .socket, name: .init(rawValue: SO_PEERCRED))
-            .map { (credentials: PeerCredentials) in credentials }
+        self.init(uid: peer[1], gid: peer[2], groups: try Self.groups(descriptor))
+    }
+
+    /// Nobody has more (NGROUPS_MAX).
+    private static let mostGroups = 65_536
+
+    private static func groups(_ descriptor: Int32) throws(SystemError) -> [UInt32] {
+        var groups = [UInt32](repeating: 0, count: 32)
+        while true {
+            var length = socklen_t(groups.count * MemoryLayout<UInt32>.size)
+            if getsockopt(descriptor, SOL_SOCKET, SO_PEERGROUPS, &groups, &length) == 0 {
+                return Array(groups.prefix(Int(length) / MemoryLayout<UInt32>.size))
+            }
+            // The kernel has said how many there are.
+            let count = Int(length) / MemoryLayout<UInt32>.size
+            guard errno == ERANGE, count > groups.count, count <= mostGroups else {
+                throw SystemError("cannot ask for the groups of", "the caller")
+            }
+            groups = [UInt32](repeating: 0, count: count)
+        }
+    }
+
+    /// On the channel's loop. Who cannot be known is nobody.
+    static func read(_ channel: any Channel) -> PeerCredentials {
+        let known = try? channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(
+            of: NIOBSDSocket.Handle.self
+        ) { try PeerCredentials($0) }
+        return known ?? PeerCredentials(uid: .max, gid: .max)
     }
 }
 
@@ -41,20 +72,7 @@ package struct ControlAccess: Sendable {
     package func mayChange(_ peer: PeerCredentials) -> Bool {
         if peer.uid == 0 || peer.uid == ownUser { return true }
         guard let group else { return false }
-        return peer.gid == group || ControlAccess.supplementaryGroups(of: peer.pid).contains(group)
-    }
-
-    /// Of a living process, from /proc; empty if that cannot be read.
-    static func supplementaryGroups(of pid: Int32) -> [UInt32] {
-        guard let file = fopen("/proc/\(pid)/status", "re") else { return [] }
-        defer { fclose(file) }
-        var line = [CChar](repeating: 0, count: 4096)
-        while fgets(&line, Int32(line.count), file) != nil {
-            let text = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-            guard text.hasPrefix("Groups:") else { continue }
-            return text.dropFirst("Groups:".count).split { " \t\n".contains($0) }.compactMap { UInt32($0) }
-        }
-        return []
+        return peer.gid == group || peer.groups.contains(group)
     }
 }
 

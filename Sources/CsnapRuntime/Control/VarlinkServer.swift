@@ -27,9 +27,9 @@ package final class VarlinkServer: Sendable {
                     return child.eventLoop.makeFailedFuture(ControlError.busy)
                 }
                 child.closeFuture.whenComplete { _ in census.leave() }
-                return PeerCredentials.read(child).flatMapThrowing { credentials in
-                    let handler = VarlinkConnection(host: host, mayChange: access.mayChange(credentials))
-                    try child.pipeline.syncOperations.addHandler(handler)
+                return child.eventLoop.makeCompletedFuture {
+                    let mayChange = access.mayChange(PeerCredentials.read(child))
+                    try child.pipeline.syncOperations.addHandler(VarlinkConnection(host: host, mayChange: mayChange))
                 }
             }
         return bootstrap.bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true)
