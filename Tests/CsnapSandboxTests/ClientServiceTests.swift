@@ -1,3 +1,4 @@
+import CsnapCore
 import CsnapRuntime
 import CsnapSandbox
 import Foundation
@@ -38,11 +39,26 @@ struct ClientServiceTests {
         client.executableURL = URL(fileURLWithPath: Tool.directory + "/csnap-client")
         client.arguments = ["--config", file, "--volume", "data"]
         client.standardError = FileHandle(forWritingAtPath: log)
-        try client.run()
+        // As if a request of a dead predecessor were still at the disk.
+        let held = try OriginLock.Proof(directory + "/origin", node: NodeID(1))
+        // The test's own thread blocks signals, which a child inherits; a service has none blocked.
+        var none = sigset_t()
+        var before = sigset_t()
+        sigemptyset(&none)
+        pthread_sigmask(SIG_SETMASK, &none, &before)
+        let started = Result { try client.run() }
+        pthread_sigmask(SIG_SETMASK, &before, nil)
+        try started.get()
         defer {
             if client.isRunning { kill(client.processIdentifier, SIGKILL) }
             client.waitUntilExit()
         }
+        try waitUntil("it has its volume", seconds: 60) {
+            (try? String(contentsOfFile: directory + "/client-data.lock", encoding: .utf8))?.contains("process") == true
+        }
+        kill(client.processIdentifier, SIGHUP)
+        _ = consume held
+        try waitUntil("a reload that came early", seconds: 60) { said("configuration reloaded: nothing new") }
         try waitUntil("it serves", seconds: 60) { said("notice: serving \(directory)/origin") }
         #expect(said("(volume=data)"))
 

@@ -41,7 +41,7 @@ final class ClientRig: Sendable {
         if offersSnapshots { options.store = origin }
         daemon = try ClientDaemon(options: options, pool: pool, log: { log.add($0.text) })
         Wire.thread { [self] in
-            daemon.run()
+            try? daemon.run()
             ended.store(true, ordering: .releasing)
         }
     }

@@ -12,6 +12,9 @@ package final class ClientDaemon: Sendable {
     /// How long a stop waits for writes that are at the disk.
     private static let drain = Interval.seconds(10)
 
+    private static let noThread = ClientError.system(
+        SystemError("cannot start", "a thread (raise the limit of tasks)", code: EAGAIN))
+
     private let options: ClientOptions
     private let lock: FileLock
     private let device: OriginDevice
@@ -66,16 +69,15 @@ package final class ClientDaemon: Sendable {
             originSize: device.size)
     }
 
-    /// Serves until `stop`. Then no new request goes to the disk, and those there are waited for.
-    package func run() {
+    /// Serves until `stop`. Then no new request goes to the disk, and those there are waited for. Throws if it cannot
+    /// begin.
+    package func run() throws(ClientError) {
         let how = "\(device.size) bytes, \(device.isDirect ? "O_DIRECT" : "O_DSYNC"), \(engine.rawValue)"
         log(ClientNote(.serving, "serving \(options.origin) (\(how)) at \(listener.path)"))
         let accepting = Threads.start(stackSize: Self.stackSize) { [self] in
             listener.run { stopping.load(ordering: .acquiring) }
         }
-        guard accepting else {
-            return log(ClientNote(.stopped, "stopped: cannot start a thread; raise the limit of tasks"))
-        }
+        guard accepting else { throw Self.noThread }
         let control = ClientControl(
             monitor: monitor, watch: watch, snapshots: snapshots, dataSocket: options.runtime.dataSocket,
             source: options.source, keys: options.keys, log: log)
@@ -95,17 +97,25 @@ package final class ClientDaemon: Sendable {
         monitor.signal()
     }
 
-    /// SIGTERM and SIGINT call `stop`, SIGHUP `reload`. Before any thread is started, and in a process of its own only.
-    package func handleSignals(reload: @escaping @Sendable () -> Void) throws(ClientError) {
+    /// Keeps SIGTERM, SIGINT and SIGHUP for `handleSignals`: a reload while we still wait for our predecessor's writes
+    /// must not end us. Before any thread is started, and in a process of its own only.
+    package static func holdSignals() {
+        var set = signals
+        pthread_sigmask(SIG_BLOCK, &set, nil)
+    }
+
+    private static var signals: sigset_t {
         var set = sigset_t()
         sigemptyset(&set)
-        sigaddset(&set, SIGTERM)
-        sigaddset(&set, SIGINT)
-        sigaddset(&set, SIGHUP)
-        pthread_sigmask(SIG_BLOCK, &set, nil)
-        let waiting = Threads.start(stackSize: Self.stackSize) { [self, set] in
+        for number in [SIGTERM, SIGINT, SIGHUP] { sigaddset(&set, number) }
+        return set
+    }
+
+    /// SIGTERM and SIGINT call `stop`, SIGHUP `reload`; those that were held, too.
+    package func handleSignals(reload: @escaping @Sendable () -> Void) throws(ClientError) {
+        let waiting = Threads.start(stackSize: Self.stackSize) { [self] in
             var signal: Int32 = 0
-            var set = set
+            var set = Self.signals
             while true {
                 guard sigwait(&set, &signal) == 0 else { continue }
                 guard signal == SIGHUP else { break }
@@ -113,6 +123,6 @@ package final class ClientDaemon: Sendable {
             }
             stop()
         }
-        if !waiting { throw .system(SystemError("cannot start", "a thread")) }
+        if !waiting { throw Self.noThread }
     }
 }

@@ -10,6 +10,7 @@ package enum ClientProgram {
 
     /// Serves until SIGTERM or SIGINT; returns the exit code. Its process must have no other threads yet.
     package static func run(file: String, volume: String) -> Int32 {
+        ClientDaemon.holdSignals()
         let environment = ProcessInfo.processInfo.environment
         let configuration: CsnapConfiguration
         do {
@@ -28,7 +29,7 @@ package enum ClientProgram {
                 file: file, environment: environment, volume: volume, running: configuration, keys: options.keys,
                 logger: logger)
             try daemon.handleSignals { reload.run() }
-            daemon.run()
+            try daemon.run()
             return 0
         } catch {
             refuse(logger, "\(error)")
