@@ -123,10 +123,11 @@ import Testing
             let source = try KeySource(fixture.load())
             #expect(source.current == KeyRing(old))
             try KeyRotation.begin.apply(to: path)
-            #expect(source.current == KeyRing(old), "nothing is read unless a seal failed")
+            #expect(source.current == KeyRing(old), "nothing is read unless a seal failed or a person asks")
             let start = BootClock.now()
             source.refresh(at: start)
             let new = source.current
+            let switchedTo = try #require(new.other)
             #expect(new.sealing == old && new.other != nil)
             #expect(chmod(path, 0o644) == 0)
             source.refresh(at: start + .seconds(2))
@@ -137,6 +138,9 @@ import Testing
             #expect(source.current == new, "a stranger cannot make it read all the time")
             source.refresh(at: start + .seconds(4))
             #expect(source.current.other == old)
+            try KeyRotation.finish.apply(to: path)
+            source.reload()
+            #expect(source.current == KeyRing(switchedTo), "a person does not wait")
         }
     }
 

@@ -19,8 +19,8 @@ final class LoneVolume {
     var store: String { directory + "/store" }
     var caller: AgentCaller { get throws { try AgentCaller(path: socket) } }
 
-    /// Returns when the client may write.
-    init(size: Int = LoneVolume.size, chunkSize: UInt32 = 64 << 10) throws {
+    /// Returns when the client may write. `isSecure`: with a key file `key`.
+    init(size: Int = LoneVolume.size, chunkSize: UInt32 = 64 << 10, isSecure: Bool = false) throws {
         var template = Array("/var/tmp/csnap-volume-XXXXXX".utf8CString)
         directory = String(cString: try #require(mkdtemp(&template)))
         for name in ["run", "state"] { #expect(mkdir(directory + "/" + name, 0o755) == 0) }
@@ -35,13 +35,19 @@ final class LoneVolume {
             service-port: \(try Self.freePort(SOCK_STREAM))
             peers: []
             profile: fast
-            insecure: true
+            \(isSecure ? "key-file: \(directory)/key" : "insecure: true")
             state-directory: \(directory)/state
             runtime-directory: \(directory)/run
             volumes: { data: { origin: \(directory)/origin, store: \(directory)/store } }
 
             """
         try text.write(toFile: directory + "/csnap.yaml", atomically: true, encoding: .utf8)
+        if isSecure {
+            let key = Data(KeyRing(.generate(id: 1)).text.utf8)
+            let made = FileManager.default.createFile(
+                atPath: directory + "/key", contents: key, attributes: [.posixPermissions: 0o600])
+            #expect(made)
+        }
         agent = try Self.start("csnap-agent", [], directory)
         client = try Self.start("csnap-client", ["--volume", Self.name], directory)
         try waitUntil("the agent answers", seconds: 60) { (try? status()) != nil }

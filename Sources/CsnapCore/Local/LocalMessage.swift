@@ -12,6 +12,8 @@ package enum AgentToServer: Equatable, Sendable {
     case activate(Tenure)
     /// Finish: close everything, exit 0.
     case stop
+    /// A person had the agent read the key file again; connections from now on are sealed by what is in it.
+    case keys
 }
 
 package struct StartServer: Equatable, Sendable {

@@ -59,6 +59,7 @@ extension AgentToServer: WireValue {
             writer.byte(4)
             writer.value(tenure)
         case .stop: writer.byte(5)
+        case .keys: writer.byte(6)
         }
     }
 
@@ -70,6 +71,7 @@ extension AgentToServer: WireValue {
         case 3: self = .strike(try reader.value(), try reader.choice())
         case 4: self = .activate(try reader.value())
         case 5: self = .stop
+        case 6: self = .keys
         case let kind: throw .unknownKind(kind)
         }
     }

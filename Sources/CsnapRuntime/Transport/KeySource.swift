@@ -3,9 +3,9 @@ import Synchronization
 
 /// The keys of those who open connections: a change of key needs no restart of theirs.
 ///
-/// The file is read again only after a connection whose seal failed, since the fail-over path opens nothing; and at
-/// most once a second, since a stranger can make a seal fail. A file that cannot be read any more leaves the last keys
-/// in use.
+/// The file is read again only when a person asks for it and after a connection whose seal failed, since the fail-over
+/// path opens nothing; for the latter at most once a second, since a stranger can make a seal fail. A file that cannot
+/// be read any more leaves the last keys in use.
 package final class KeySource: Sendable {
     private let path: String?
     private let state: Mutex<(last: KeyRing, readAt: Instant)>
@@ -32,6 +32,14 @@ package final class KeySource: Sendable {
         state.withLock { state in
             guard now >= state.readAt + Self.pause else { return }
             state.readAt = now
+            if let keys = try? KeyRing.load(path) { state.last = keys }
+        }
+    }
+
+    /// A person asks for it.
+    package func reload() {
+        guard let path else { return }
+        state.withLock { state in
             if let keys = try? KeyRing.load(path) { state.last = keys }
         }
     }

@@ -104,7 +104,7 @@ final class Oracles {
             admissions.activated.insert(tenure)
         case .strike(let process, let cause): checkStrike(world, node: node, process, cause)
         case .admit(let process): checkAdmit(world, node: node, agent, process)
-        case .stop: break
+        case .stop, .keys: break
         }
     }
 

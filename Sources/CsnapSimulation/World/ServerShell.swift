@@ -162,6 +162,7 @@ extension World {
         case .stop:
             server.isDying = true
             schedule(.serverDies(node: node, life: server.life), after: 1_000_000)
+        case .keys: break
         }
     }
 

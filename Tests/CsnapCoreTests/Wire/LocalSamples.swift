@@ -13,7 +13,7 @@ extension Samples {
     mutating func agentToServer() -> [AgentToServer] {
         [
             .start(startServer()), .lease(soft: instant(), hard: instant()), .admit(process()),
-            .strike(process(), cause()), .activate(tenure()), .stop,
+            .strike(process(), cause()), .activate(tenure()), .stop, .keys,
         ]
     }
 

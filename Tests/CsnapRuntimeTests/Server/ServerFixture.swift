@@ -26,7 +26,7 @@ final class ServerFixture {
     init(
         store: String? = nil, environment: [String: String] = [:], prepared: Bool = true, withLogs: Bool = false,
         leavesOut: Bool = false, without: [String] = [], logs otherLogs: String? = nil, originSize: Int = 1 << 20,
-        whenFull: String = "hold"
+        whenFull: String = "hold", beforeStart: (RuntimeDirectory) throws -> Void = { _ in }
     ) throws {
         let number = Self.instances.add(1, ordering: .relaxed).newValue
         let scratch = "/tmp/csnap-server-test.\(getpid()).\(number)"
@@ -62,6 +62,7 @@ final class ServerFixture {
         for (name, value) in environment { setenv(name, value, 1) }
         defer { for name in environment.keys { unsetenv(name) } }
         let ended = Ended()
+        try beforeStart(RuntimeDirectory(directory))
         process = try ServerProcess.spawn(
             executable: Self.executable,
             arguments: ["--config", directory + "/csnap.yaml", "--agent-descriptor", "3"]

@@ -62,6 +62,31 @@ struct ServerSessionTests {
         try expect(.struck, other)
     }
 
+    /// The last step of a change of key makes no seal fail.
+    @Test("the old key is refused once the agent was told to read the keys again")
+    func oldKey() throws {
+        let server = try ServerFixture()
+        try server.serve()
+        for step in [KeyRotation.begin, .switch, .finish] { try step.apply(to: server.directory + "/key") }
+        let new = try KeyRing.load(server.directory + "/key")
+        #expect(try isWelcome(try TestSession(server.address)), "nobody has told it")
+        #expect(try server.hear() == .sessions(ServerFixture.node, count: 1))
+        server.tell(.keys)
+        #expect(try isWelcome(try TestSession(server.address, keys: new)))
+        #expect(try TestSession(server.address).hello() == nil)
+    }
+
+    @Test("what it is told while its predecessor has the lock is not taken for its agent's end")
+    func keysBeforeInert() throws {
+        var lock: FileLock?
+        let server = try ServerFixture(beforeStart: { lock = try FileLock.acquire($0.serverLock, note: nil) })
+        server.tell(.keys)
+        #expect(!waitReadable(server.process.channelDescriptor, milliseconds: 1000))
+        lock = nil
+        try server.serve()
+        _ = lock
+    }
+
     private func isWelcome(_ session: TestSession, _ process: NodeBoot = ServerFixture.node) throws -> Bool {
         if case .welcome = try session.hello(process) { true } else { false }
     }

@@ -106,10 +106,11 @@ package final class AgentDaemon: Sendable {
         return loop.flatSubmit { core.value.submit(command) }
     }
 
-    /// Takes the keys and the peers that a reload brings.
+    /// Takes the keys and the peers that a reload brings; the server reads the key file itself.
     func reload(keys: KeyRing, peers: [Address]) -> EventLoopFuture<Void> {
         loop.submit { [self] in
             transport.value.use(keys: keys, peers: peers)
+            server.value?.send(.keys)
             core.value.handle(.peers(peers))
         }
     }

@@ -76,7 +76,7 @@ final class ClientReload: Sendable {
             return
         }
         Log.threshold.set(new.logLevel.level)
-        keys.refresh(at: BootClock.now())
+        keys.reload()
         let changed = running.withLock { old in
             let changed = new.clientDifferences(from: old, volume: volume)
             old.logLevel = new.logLevel

@@ -73,8 +73,8 @@ package enum ServerDaemon {
                 if !isSaid { logger.notice("waits for the server's lock: \(error)") }
                 isSaid = true
             }
-            var polled = pollfd(fd: agent.descriptor, events: Int16(POLLIN), revents: 0)
-            // Before START the agent says nothing, so anything here is its end.
+            // What it says is read later; here only its end counts.
+            var polled = pollfd(fd: agent.descriptor, events: 0, revents: 0)
             if poll(&polled, 1, 20) > 0 { return nil }
         }
     }

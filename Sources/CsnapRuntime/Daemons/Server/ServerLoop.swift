@@ -131,6 +131,7 @@ final class ServerLoop {
         case .stop:
             logger.notice("stopped by the agent")
             ServerExit.stopped.now()
+        case .keys: resources.keys.reload()
         }
     }
 
