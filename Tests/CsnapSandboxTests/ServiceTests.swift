@@ -38,12 +38,12 @@ struct ServiceTests {
         try agent.waitUntilItAnswers()
         let file = agent.directory + "/csnap.yaml"
         var text = try String(contentsOfFile: file, encoding: .utf8)
-        text += "log-level: debug\nserve: false\n"
+        text += "log-level: debug\nserve: false\nkey-file: /nowhere\n"
         try text.write(toFile: file, atomically: true, encoding: .utf8)
         kill(agent.pid, SIGHUP)
         try waitUntil("the reload", seconds: 60) { agent.log.contains("configuration reloaded: log-level") }
         try waitUntil("the rest", seconds: 60) {
-            agent.log.contains("these need a restart of the agent: serve")
+            agent.log.contains("these need a restart of the agent: key-file, serve")
         }
         try (text + "profil: fast\n").write(toFile: file, atomically: true, encoding: .utf8)
         kill(agent.pid, SIGHUP)

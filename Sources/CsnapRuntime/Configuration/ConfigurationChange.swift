@@ -1,6 +1,6 @@
 extension CsnapConfiguration {
     /// What SIGHUP takes from a new configuration while the agent runs.
-    package static let reloadable = ["log-level", "peers", "key-file"]
+    package static let reloadable = ["log-level", "peers"]
 
     /// The keys in which the two differ, in the order of the manual.
     package func differences(from other: CsnapConfiguration) -> [String] {

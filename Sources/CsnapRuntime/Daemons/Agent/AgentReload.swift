@@ -25,8 +25,9 @@ final class AgentReload: Sendable {
         do {
             let new = try CsnapConfiguration.load(
                 file: file, environment: AgentProgram.environment(), flags: flags)
-            let keys = try KeySource(new).current
             let old = current.withLock { $0 }
+            // The running server's and the clients' file; another one needs a restart of all three.
+            let keys = try KeySource(old.configuration).current
             guard old.keys.mayBecome(keys) else {
                 logger.error("the configuration is not reloaded: a key id stands for another key than before")
                 return
@@ -37,11 +38,10 @@ final class AgentReload: Sendable {
             current.withLock { current in
                 current.configuration.logLevel = new.logLevel
                 current.configuration.peers = new.peers
-                current.configuration.keyFile = new.keyFile
                 current.keys = keys
             }
             var taken = changed.filter { CsnapConfiguration.reloadable.contains($0) }
-            if keys != old.keys { taken.append("the keys in \(new.keyFile ?? "no file")") }
+            if keys != old.keys { taken.append("the keys in \(old.configuration.keyFile ?? "no file")") }
             let words = taken.isEmpty ? "nothing new" : taken.joined(separator: ", ")
             logger.notice("configuration reloaded: \(words)")
             let left = changed.filter { !CsnapConfiguration.reloadable.contains($0) }
