@@ -65,6 +65,7 @@ struct ServiceTests {
         #expect(notices.contains { $0.hasPrefix("STATUS=cannot start: ") && $0.contains(agent.state) }, "\(notices)")
         #expect(!notices.contains("READY=1"))
         #expect(agent.log.contains("the file system is read-only"))
+        #expect(agent.log.contains("`ReadWritePaths=`"), "the unit's cage looks the same")
         #expect(!agent.log.contains("runs here already"))
     }
 

@@ -20,7 +20,9 @@ package struct SystemError: Error, Equatable, Sendable, CustomStringConvertible 
         switch code {
         case ENOENT: "; create it or correct the path in the configuration"
         case EACCES, EPERM: "; check its owner and mode, or run as the right user"
-        case EROFS: "; the file system is read-only: make it writable or choose another directory"
+        case EROFS:
+            "; the file system is read-only, perhaps for this unit alone: make it writable, name the directory "
+                + "with `ReadWritePaths=` in a drop-in of the unit, or choose another"
         case ENOSPC, EDQUOT: "; free some space there"
         case EADDRINUSE: "; another process uses it: stop that one or choose another"
         default: ""
