@@ -1,3 +1,4 @@
+import CsnapCore
 import CsnapRuntime
 import CsnapSandbox
 import Testing
@@ -39,8 +40,10 @@ struct ContainerScheduleTests {
         }
 
         // One more of the schedule, in the same hour: of each hour the last one is kept.
-        let mark = "63736e61702d7363" + "0000000000000001"
-        _ = try AgentCaller(path: node.controlSocket).createSnapshot("data", "auto-2026-01-01T00:00:00Z", uuid: mark)
+        let caller = try AgentCaller(path: node.controlSocket)
+        let cluster = try #require(try caller.status().clusterUUID.flatMap { Bits128(hex: $0) })
+        let uuid = Bits128(high: ScheduleTurn.mark("data", of: cluster), low: 1).hex
+        _ = try caller.createSnapshot("data", "auto-2026-01-01T00:00:00Z", uuid: uuid)
         try waitUntil("the timer has deleted the earlier one", seconds: 60) { try !names().contains(first) }
         #expect(try names().contains("monday"), "what a person made stays")
         #expect(try names().contains { $0.hasPrefix("auto-") })

@@ -136,7 +136,7 @@ package struct AgentStart: Sendable {
             case .failure(let error):
                 logger.warning("only its lock file tells whether a client of \(volume.name) is gone: \(error)")
             case .none:
-                logger.warning("\(volume.origin) does not answer: whether a client of \(volume.name) is gone is unknown")
+                logger.warning("\(volume.origin) does not answer: a client of \(volume.name) may still write there")
                 living.append(volume.name)
             }
         }
