@@ -21,8 +21,8 @@ package enum SandboxError: Error, Equatable, Sendable, CustomStringConvertible {
         case .notBlock(let what): what
         case .nbd(let what): "NBD: \(what)"
         case .notOffered(let export):
-            "the volume's client does not offer \(export). One that is older than csnapctl knows no snapshot by its "
-                + "number: restart csnap-client"
+            "the volume's client does not offer \(export): it has no session now (`csnapctl why`), the snapshot is "
+                + "gone, or it is older than csnapctl and must be restarted"
         case .cancelled: "cancelled"
         case .scenario(let what): what
         }

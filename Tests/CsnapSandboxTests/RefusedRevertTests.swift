@@ -31,6 +31,21 @@ struct RefusedRevertTests {
         #expect(try volume.caller.volume(LoneVolume.name).revert != nil, "nor does another try end it")
     }
 
+    /// Its client offers what the node's device has.
+    @Test func aNodeWithAShorterDeviceRevertsNothing() throws {
+        let volume = try LoneVolume()
+        var model = Data(count: LoneVolume.size)
+        try volume.write([0..<64 << 10], &model)
+        try volume.snapshot("monday")
+        let short = volume.directory + "/short"
+        try FileManager.default.copyItem(atPath: volume.origin, toPath: short)
+        #expect(truncate(short, off_t(LoneVolume.size / 2)) == 0)
+        try volume.restartClient(origin: short)
+        let run = try Program.csnapctl(["snapshot", "revert", LoneVolume.name, "monday", "--socket", volume.socket])
+        #expect(run.code == 4 && run.output.contains("enlarge the device here"), "\(run)")
+        #expect(try volume.caller.volume(LoneVolume.name).revert == nil)
+    }
+
     @Test func oneCommandAtATimeAndWhatIsInterruptedEarlyLeavesNoRecord() throws {
         let volume = try LoneVolume()
         var model = Data(count: LoneVolume.size)

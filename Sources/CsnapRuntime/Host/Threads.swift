@@ -1,3 +1,4 @@
+import CShims
 package import CsnapCore
 import Dispatch
 import Glibc

@@ -53,6 +53,8 @@ struct RevertSession {
     private let notice: WaitNotice
     /// An earlier revert, or the receiving of a stream, has left the origin half written.
     private var isBegun = false
+    /// By receiving: there is no way back from that.
+    private var isReceiving = false
     /// So may this one.
     private var hasWritten = false
     /// The snapshot of what was there before.
@@ -73,15 +75,27 @@ struct RevertSession {
     mutating func run() throws -> RevertResult {
         let begun = boottime()
         let revert = try begin()
+        let result: RevertResult
         do {
             let kept = try keep(revert.uuid)
             let bytes = try write(revert)
             try settle { try $0.endRevert(volume, revert.uuid) }
-            return RevertResult(
+            result = RevertResult(
                 volume: volume, snapshot: name, before: kept, bytes: bytes, seconds: Double(boottime() - begun) / 1e9)
         } catch {
             throw failure(error, revert.uuid)
         }
+        try expectStillWhole(revert.number)
+        return result
+    }
+
+    /// A repair may have lain between.
+    private func expectStillWhole(_ number: UInt64) throws {
+        let known = try agent.call(waitingFor: "the server to answer") { try $0.snapshots(volume) }
+        guard known.contains(where: { $0.number == number && $0.damaged }) else { return }
+        throw CommandFailure.failed(
+            "csnapctl: \(volume) is what is left of '\(name)', which a repair of the store could not save as a whole"
+                + (before.map { ": the way back is `csnapctl snapshot revert \(volume) \($0)`" } ?? ""))
     }
 
     /// What may be done or not when its answer is not waited for.
@@ -95,6 +109,7 @@ struct RevertSession {
             return try caller.volume(volume).revert
         }
         isBegun = earlier != nil
+        isReceiving = earlier?.receiving == true
         let uuid = RandomBits.draw().hex
         do {
             let revert = try settle { try $0.beginRevert(volume, name, uuid: uuid) }
@@ -132,6 +147,11 @@ struct RevertSession {
             }
             let compared = revert.cursor * UInt64(page.chunkSize)
             // An export is a multiple of its blocks, which an origin need not be.
+            guard page.size < origin.size + 4096 else {
+                throw CommandFailure(
+                    text: "csnapctl: this node's device has \(origin.size) bytes, the volume \(page.size): enlarge the "
+                        + "device here, then restart csnap-client@\(volume)", code: 4)
+            }
             for range in page.ranges where range.offset < origin.size {
                 let rangeEnd = min(range.end, origin.size)
                 for start in stride(from: range.offset, to: rangeEnd, by: UInt64.Stride(Self.step)) {
@@ -172,7 +192,7 @@ struct RevertSession {
             return failure
         }
         let what = hasWritten ? "may be half reverted" : "is still half written by an earlier command"
-        let back = before.map { ", or back with `csnapctl snapshot revert \(volume) \($0)`" } ?? ""
+        let back = isReceiving ? "" : before.map { ", or back with `csnapctl snapshot revert \(volume) \($0)`" } ?? ""
         failure.text += "\n\(volume) \(what): go on with the same command\(back)"
         // That would mean that nothing has changed.
         if hasWritten, failure.code == 4 { failure.code = 1 }

@@ -68,8 +68,8 @@ private struct SnapshotReceiver {
     private var reader: StreamReader
     private var report: StreamReport
     private var progress: StreamProgress
-    /// An earlier run has begun to overwrite the volume.
-    private var isBegun = false
+    /// An earlier run has begun to overwrite the volume; until the server has told, it may have.
+    private var isBegun = true
     /// This one has.
     private var hasWritten = false
     private var unflushed: UInt64 = 0
@@ -84,6 +84,7 @@ private struct SnapshotReceiver {
     private enum Problem: Error {
         /// Nothing to go on with: this stream, or this volume, will not do.
         case refused(String)
+        case damaged(SnapshotItem)
         case changedBefore(UInt64)
         /// It was to make the snapshot, and was not answered.
         case unknown(CommandFailure)
@@ -104,6 +105,7 @@ private struct SnapshotReceiver {
         guard SnapshotItem.isName(name) else {
             throw CommandFailure.usage("csnapctl: '\(name)' is no name for a snapshot: give another one")
         }
+        alone = try OriginReservation(volume, options.agent.runtime())
         let known = try options.agent.call(waitingFor: "the server to answer") { try $0.snapshots(volume) }
         if let other = known.first(where: { $0.uuid == header.snapshot.hex || $0.name == name }) {
             try Self.endEarlier(other, volume, options)
@@ -116,7 +118,6 @@ private struct SnapshotReceiver {
         }
         if let base, base.damaged { throw Self.failure(Self.damage(base)) }
         self.base = base
-        alone = try OriginReservation(volume, options.agent.runtime())
         device = try options.device(volume, "origin")
         guard device.size == header.size else {
             throw Self.failure(
@@ -129,8 +130,11 @@ private struct SnapshotReceiver {
             try begin()
         } catch {
             endUnlessBegun()
-            if case Problem.refused(let text) = error { throw Self.failure(text) }
-            throw error
+            switch error {
+            case Problem.refused(let text): throw Self.failure(text)
+            case Problem.damaged(let base): throw Self.failure(Self.damage(base))
+            default: throw error
+            }
         }
     }
 
@@ -138,7 +142,7 @@ private struct SnapshotReceiver {
     private static func endEarlier(
         _ made: SnapshotItem, _ volume: String, _ options: SnapshotCommand.Options
     ) throws {
-        try options.agent.call(waitingFor: "the server to store it") { caller in
+        try options.agent.call(waitingFor: "the server to store it", patience: AgentOptions.answered) { caller in
             guard let revert = try caller.volume(volume).revert, revert.receiving, revert.uuid == made.uuid else {
                 return
             }
@@ -154,11 +158,12 @@ private struct SnapshotReceiver {
                 [volume, reader] in try $0.endRevert(volume, reader.header.snapshot.hex)
             }
         } catch {
-            // Refused: there is no such record.
-            if (error as? CommandFailure)?.code == 4 { return }
+            let volume = try? options.agent.call(waitingFor: "the server to answer") { try $0.volume(self.volume) }
+            // The record is another's, or has ended.
+            if let volume, volume.revert?.uuid != reader.header.snapshot.hex { return }
             Terminal.complain(
-                "csnapctl: nothing was written, but other nodes' clients of \(volume) may still wait: free it with "
-                    + "`csnapctl snapshot receive --abandon --volume \(volume)`")
+                "csnapctl: nothing was written, but other nodes' clients of \(self.volume) may still wait: free it with "
+                    + "`csnapctl snapshot receive --abandon --volume \(self.volume)`")
         }
     }
 
@@ -203,6 +208,8 @@ private struct SnapshotReceiver {
             try device.flush()
             durable = report.size
             try expectOnlyCovered("changed while the stream was received")
+            // Whoever asks for the snapshot and is not answered must not free the volume.
+            isBegun = true
             try makeSnapshot()
         } catch {
             throw failure(error)
@@ -216,7 +223,8 @@ private struct SnapshotReceiver {
     private func makeSnapshot() throws {
         let uuid = reader.header.snapshot.hex
         do {
-            try options.agent.call(waitingFor: "the snapshot to be made") { [volume, name] in
+            try options.agent.call(waitingFor: "the snapshot to be made", patience: AgentOptions.answered) {
+                [volume, name] in
                 _ = try $0.finishReceive(volume, name, uuid)
             }
         } catch let error as CommandFailure where error.code != 4 {
@@ -229,8 +237,8 @@ private struct SnapshotReceiver {
 
     private func endRecord() throws {
         do {
-            try options.agent.call(waitingFor: "the server to store it") { [volume, reader] in
-                try $0.endRevert(volume, reader.header.snapshot.hex)
+            try options.agent.call(waitingFor: "the server to store it", patience: AgentOptions.answered) {
+                [volume, reader] in try $0.endRevert(volume, reader.header.snapshot.hex)
             }
         } catch let error as CommandFailure {
             throw CommandFailure(
@@ -253,10 +261,15 @@ private struct SnapshotReceiver {
         switch error {
         case Problem.refused(let reason):
             code = 4
-            (text, advice) = ("csnapctl: \(reason)", "Receive it again from its beginning.")
+            let first = base.map { "Revert the volume to '\($0.name)', then receive" } ?? "Receive"
+            (text, advice) = ("csnapctl: \(reason)", "\(first) it again from its beginning.")
+        case Problem.damaged(let base):
+            code = 4
+            (text, advice) = ("csnapctl: \(Self.damage(base))", "The volume holds what was received so far.")
         case Problem.changedBefore(let offset):
             text = "csnapctl: what was received earlier is not there any more, at byte \(offset)"
-            advice = "Send and receive it again from its beginning."
+            let first = base.map { "Revert the volume to '\($0.name)', then send" } ?? "Send"
+            advice = "\(first) and receive it again from its beginning."
         case Problem.unknown(let failure):
             code = failure.code
             outcome = "`csnapctl snapshot list` says whether the snapshot was made."
@@ -346,7 +359,7 @@ private struct SnapshotReceiver {
     private func expectOnlyCovered(_ problem: String) throws {
         guard let base else { return }
         let known = try options.agent.call(waitingFor: "the server to answer") { try $0.snapshots(volume) }
-        if known.contains(where: { $0.uuid == base.uuid && $0.damaged }) { throw Problem.refused(Self.damage(base)) }
+        if known.contains(where: { $0.uuid == base.uuid && $0.damaged }) { throw Problem.damaged(base) }
         var next = UInt64?.some(0)
         var index = 0
         while let first = next {

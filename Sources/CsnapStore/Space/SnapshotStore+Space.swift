@@ -188,8 +188,8 @@ extension SnapshotStore {
         }
     }
 
-    /// Space of deleted snapshots is on its way: the sweep runs, or waits for readers.
-    package var awaitsSpace: Bool { state.sweep != nil }
+    /// Space of deleted snapshots is on its way: the sweep runs, waits for readers, or is due.
+    package var awaitsSpace: Bool { state.sweep != nil || leftUnderPages == .readable }
 
     /// Journals that no piece needs any more are free.
     mutating func freePassedJournals(needed: [UInt32]) {

@@ -28,7 +28,7 @@ extension SnapshotStore {
     private static var fewEntries: UInt64 { 1024 }
 
     /// What sweeps left under a page of the space map can be freed.
-    private var isSweepDue: Bool { leftUnderPages == .readable && state.sweep == nil }
+    private var isSweepDue: Bool { leftUnderPages == .readable }
 
     /// The journal is half full, or in so many pieces that takeovers would soon have to wait for a checkpoint; or its
     /// last window is, and a checkpoint would give others back; or those of dead servers lie in the last windows.

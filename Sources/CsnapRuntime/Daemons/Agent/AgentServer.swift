@@ -32,6 +32,8 @@ final class AgentServer {
     private var withheld: [String] = []
     /// The process that runs was told START.
     private var isStarted = false
+    /// It has said `inert`.
+    private var isLoaded = false
     private var process: ServerProcess?
     private var channel: (any Channel)?
     /// The process's end of the channel was not seen yet: what it said last may still be to be read.
@@ -76,6 +78,7 @@ final class AgentServer {
             }
             self.process = process
             isStarted = false
+            isLoaded = false
             isHeard = true
             unreadSince = nil
             isOverdue = false
@@ -97,6 +100,8 @@ final class AgentServer {
 
     func send(_ message: AgentToServer) {
         guard process != nil, isHeard else { return }
+        // Before that it reads nothing, and the file later.
+        if case .keys = message, !isLoaded { return }
         if case .start = message { isStarted = true }
         checkProgress(at: BootClock.now())
         let bytes = LocalCodec.encode(message)
@@ -193,7 +198,10 @@ final class AgentServer {
         guard process === self.process else { return }
         do {
             let message = try LocalCodec.serverToAgent(from: frame)
-            if message == .inert { pause = Self.shortestPause }
+            if message == .inert {
+                isLoaded = true
+                pause = Self.shortestPause
+            }
             if case .failed(let failure, let volume, _) = message { note(failure, volume) }
             onFrame(message)
         } catch {

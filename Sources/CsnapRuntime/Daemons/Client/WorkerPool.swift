@@ -46,9 +46,11 @@ package final class WorkerPool: @unchecked Sendable {
         if Threads.start(stackSize: Self.stackSize, { [self] in work() }) { return }
         pthread_mutex_lock(mutex)
         threads -= 1
-        let job = threads == 0 ? jobs.popFirst() : nil
+        // Others that wait for the same thread have left theirs to us.
+        let left = threads == 0 ? jobs : []
+        if threads == 0 { jobs = [] }
         pthread_mutex_unlock(mutex)
-        job?()
+        for job in left { job() }
     }
 
     private func work() {

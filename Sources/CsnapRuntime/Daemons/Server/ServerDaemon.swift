@@ -40,6 +40,8 @@ package enum ServerDaemon {
         guard let lock = waitForLock(configuration, agent: agent, logger: logger) else {
             return ServerExit.agentGone.rawValue
         }
+        // They may have been changed while it was waited for.
+        keys.reload()
         do {
             let resources = try ServerResources(
                 configuration: configuration, keys: keys, leavesOut: leavesOut, without: without)
