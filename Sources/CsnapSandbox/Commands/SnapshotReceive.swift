@@ -162,8 +162,8 @@ private struct SnapshotReceiver {
             // The record is another's, or has ended.
             if let volume, volume.revert?.uuid != reader.header.snapshot.hex { return }
             Terminal.complain(
-                "csnapctl: nothing was written, but other nodes' clients of \(self.volume) may still wait: free it with "
-                    + "`csnapctl snapshot receive --abandon --volume \(self.volume)`")
+                "csnapctl: nothing was written, but other nodes' clients of \(self.volume) may still wait: free it "
+                    + "with `csnapctl snapshot receive --abandon --volume \(self.volume)`")
         }
     }
 
