@@ -11,9 +11,13 @@ package enum DurableFile {
         draft: String? = nil
     ) throws(SystemError) {
         let temporary = draft ?? path + ".new"
-        // One that is there has a mode and readers of its own.
-        unlink(temporary)
-        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
+        let flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC
+        var descriptor = open(temporary, flags, mode)
+        if descriptor < 0, errno == EEXIST {
+            // One that is there has a mode and readers of its own.
+            unlink(temporary)
+            descriptor = open(temporary, flags, mode)
+        }
         guard descriptor >= 0 else { throw SystemError("cannot create", temporary) }
         do throws(SystemError) {
             if let owner, fchown(descriptor, owner.user, owner.group) != 0 {
