@@ -214,11 +214,11 @@ package struct AgentCaller {
     }
 
     /// What may differ between the snapshots of these numbers; without `to`, between `from` and the origin. Hands over
-    /// page after page, from a chunk on.
+    /// page after page.
     package func changes(
-        _ volume: String, from: UInt64, to: UInt64?, firstChunk: UInt64 = 0, take: (ChangesItem) throws -> Void
+        _ volume: String, from: UInt64, to: UInt64?, take: (ChangesItem) throws -> Void
     ) throws {
-        var next = UInt64?.some(firstChunk)
+        var next = UInt64?.some(0)
         while let first = next {
             let page = try changesPage(volume, from: from, to: to, firstChunk: first)
             try take(page)
