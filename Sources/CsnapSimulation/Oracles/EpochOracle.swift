@@ -75,6 +75,7 @@ extension Oracles {
         guard let old, !old.mayVote, new.mayVote, let committed = new.committed else { return }
         world.statistics[.restoredVotes] += 1
         world.nodes[node].lostVote = false
+        world.nodes[node].lostProposal = false
         world.nodes[node].lostDisk = nil
         let known = new.highestEpoch
         let bit = UInt64(1) << UInt64(node)
