@@ -30,7 +30,7 @@ import Testing
             "reverting", "receiving", "writerLost", "originDiffers", "barrier", "heldWrites", "storeFull",
             "volumeNotServed", "volumeLeftOut", "serverSilent", "storeHangs",
         ]
-        #expect(Set(known) == Set(kinds + peers + ["serverProgram"] + volumes))
+        #expect(Set(known) == Set(kinds + peers + ["serverProgram", "otherDisks"] + volumes))
         #expect(Set(known).count == known.count)
     }
 

@@ -92,19 +92,36 @@ final class LoneVolume {
         try waitUntil("the agent answers", seconds: 60) { (try? status()) != nil }
     }
 
-    /// Its client ends, and another one has `origin` as its disk; the agent and the server have what they had.
-    func restartClient(origin: String) throws {
-        kill(client.processIdentifier, SIGTERM)
-        client.waitUntilExit()
-        let file = directory + "/csnap.yaml"
-        let text = try String(contentsOfFile: file, encoding: .utf8)
-        let changed = text.replacing(#/origin: [^,]*/#, with: "origin: \(origin)")
-        try changed.write(toFile: file, atomically: true, encoding: .utf8)
-        client = try Self.start("csnap-client", ["--volume", Self.name], directory)
+    /// Its client ends, and another one finds `disk` under the name of the origin; the agent and the server have what
+    /// they had. Nil: the origin itself again.
+    func restartClient(disk: String?) throws {
+        endClient()
+        let own = origin + ".own"
+        if let disk {
+            #expect(rename(origin, own) == 0 && symlink(disk, origin) == 0)
+        } else {
+            #expect(rename(own, origin) == 0)
+        }
+        try startClient()
         try waitUntil("the new client may write", seconds: 60) {
             let status = try status()
             return status.clients.first.map { $0.connected && $0.pid == UInt32(client.processIdentifier) } ?? false
         }
+    }
+
+    func endClient() {
+        kill(client.processIdentifier, SIGTERM)
+        client.waitUntilExit()
+    }
+
+    func startClient() throws { client = try Self.start("csnap-client", ["--volume", Self.name], directory) }
+
+    /// Puts another path in the place of the origin's in the file; whoever runs is not told.
+    func configure(origin path: String) throws {
+        let file = directory + "/csnap.yaml"
+        let text = try String(contentsOfFile: file, encoding: .utf8)
+        let changed = text.replacing(#/origin: [^,]*/#, with: "origin: \(path)")
+        try changed.write(toFile: file, atomically: true, encoding: .utf8)
     }
 
     /// One that is the same but for one block in front.
@@ -114,7 +131,7 @@ final class LoneVolume {
         let file = try FileHandle(forWritingTo: URL(fileURLWithPath: other))
         try file.write(contentsOf: Data(repeating: 1, count: 4096))
         try file.close()
-        try restartClient(origin: other)
+        try restartClient(disk: other)
     }
 
     /// What a program of it has said since it was started; "csnap-agent": its servers' lines too.

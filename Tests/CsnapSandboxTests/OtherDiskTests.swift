@@ -20,7 +20,7 @@ struct OtherDiskTests {
         let why = try #require(try volume.caller.why().first { $0.kind == "originDiffers" })
         #expect(why.nodes == [1] && why.warning)
 
-        try volume.restartClient(origin: volume.origin)
+        try volume.restartClient(disk: nil)
         #expect(try volume.caller.why().allSatisfy { $0.kind != "originDiffers" })
         let made = try Program.csnapctl(create)
         #expect(made.code == 0, "\(made)")
@@ -31,13 +31,39 @@ struct OtherDiskTests {
         let volume = try LoneVolume()
         var model = Data(count: LoneVolume.size)
         try volume.write([0..<64 << 10], &model)
-        let file = volume.directory + "/csnap.yaml"
-        let text = try String(contentsOfFile: file, encoding: .utf8)
         let other = volume.directory + "/other"
         try Data(repeating: 1, count: LoneVolume.size).write(to: URL(fileURLWithPath: other))
-        try text.replacing(volume.origin, with: other).write(toFile: file, atomically: true, encoding: .utf8)
+        try volume.configure(origin: other)
         try volume.killServer()
         let made = try Program.csnapctl(["snapshot", "create", "monday", LoneVolume.name, "--socket", volume.socket])
         #expect(made.code == 0, "\(made)")
+    }
+
+    /// What it wrote would be in no snapshot.
+    @Test func aClientOfAnotherConfigurationThanItsAgentsIsNotServed() throws {
+        let volume = try LoneVolume()
+        let other = volume.directory + "/other"
+        try FileManager.default.copyItem(atPath: volume.origin, toPath: other)
+        try volume.configure(origin: other)
+        volume.endClient()
+        try volume.startClient()
+        try waitUntil("the wait is named", seconds: 60) { try volume.caller.why().contains { $0.kind == "otherDisks" } }
+        let why = try Program.csnapctl(["why", "--socket", volume.socket])
+        #expect(why.output.contains("csnap-client@data"), "\(why)")
+        try waitUntil("the client says it", seconds: 60) {
+            volume.log("csnap-client").contains("another origin or store")
+        }
+        #expect(try volume.status().clients.first?.connected != true)
+        // No write waits for it, and no snapshot.
+        let made = try Program.csnapctl(["snapshot", "create", "monday", LoneVolume.name, "--socket", volume.socket])
+        #expect(made.code == 0, "\(made)")
+
+        try volume.configure(origin: volume.origin)
+        volume.endClient()
+        try volume.startClient()
+        try volume.waitForService()
+        #expect(try volume.caller.why().allSatisfy { $0.kind != "otherDisks" })
+        var model = Data(count: LoneVolume.size)
+        try volume.write([0..<4096], &model)
     }
 }

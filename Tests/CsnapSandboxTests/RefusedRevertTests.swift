@@ -40,7 +40,7 @@ struct RefusedRevertTests {
         let short = volume.directory + "/short"
         try FileManager.default.copyItem(atPath: volume.origin, toPath: short)
         #expect(truncate(short, off_t(LoneVolume.size / 2)) == 0)
-        try volume.restartClient(origin: short)
+        try volume.restartClient(disk: short)
         let run = try Program.csnapctl(["snapshot", "revert", LoneVolume.name, "monday", "--socket", volume.socket])
         #expect(run.code == 4 && run.output.contains("enlarge the device here"), "\(run)")
         #expect(try volume.caller.volume(LoneVolume.name).revert == nil)

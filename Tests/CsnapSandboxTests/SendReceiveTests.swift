@@ -238,7 +238,7 @@ struct SendReceiveTests {
         let device = to.directory + "/short"
         #expect(try Program.run("/bin/cp", ["--sparse=always", to.origin, device]).code == 0)
         #expect(truncate(device, LoneVolume.size / 2) == 0)
-        try to.restartClient(origin: device)
+        try to.restartClient(disk: device)
         let received = try shell(command("send a", small) + " | " + command("receive", to))
         #expect(received.code == 4 && received.output.contains("they must be of one size"), "\(received.output)")
         #expect(received.output.contains("the volume \(LoneVolume.size)"), "\(received.output)")

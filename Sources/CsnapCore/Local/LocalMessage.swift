@@ -141,10 +141,13 @@ package enum AgentToClient: Equatable, Sendable {
     /// This node leaves, or its agent stops: whoever was suspended in this tenure with nothing at the disk says goodbye
     /// to the server, so that no snapshot waits for its writes.
     case part(Tenure)
+    /// The volume has other disks for the agent than for this client: it may not serve. Before anything else is said.
+    case otherDisks
 }
 
 package enum ClientToAgent: Equatable, Sendable {
-    case hello(client: Bits128, volume: String, processID: UInt32)
+    /// `disks`: a digest of what the client takes for the volume's origin and store.
+    case hello(client: Bits128, volume: String, processID: UInt32, disks: UInt64 = 0)
     /// The gate is closed in this tenure; sent again when the writes in flight reach 0.
     case suspended(Tenure, writesInFlight: UInt32)
     case connected(Tenure)

@@ -96,7 +96,7 @@ extension Agent {
 
     mutating func receive(_ message: ClientToAgent, from client: ClientID) {
         switch message {
-        case .hello(_, let volume, let processID):
+        case .hello(_, let volume, let processID, _):
             node.clients[client] = LocalNode.LocalClient(volume: volume, processID: processID, lostAt: now)
             report(.clientAttached(client, volume: volume))
             actions.append(.toClient(client, .identity(own)))

@@ -194,6 +194,7 @@ extension AgentToClient: WireValue {
         case .part(let tenure):
             writer.byte(5)
             writer.value(tenure)
+        case .otherDisks: writer.byte(6)
         }
     }
 
@@ -205,6 +206,7 @@ extension AgentToClient: WireValue {
         case 3: self = .resume(try reader.value())
         case 4: self = .lease(try reader.value(), until: try reader.value())
         case 5: self = .part(try reader.value())
+        case 6: self = .otherDisks
         case let kind: throw .unknownKind(kind)
         }
     }
@@ -213,11 +215,12 @@ extension AgentToClient: WireValue {
 extension ClientToAgent: WireValue {
     package func encode(to writer: inout ByteWriter) {
         switch self {
-        case .hello(let client, let volume, let processID):
+        case .hello(let client, let volume, let processID, let disks):
             writer.byte(0)
             writer.value(client)
             writer.string(volume)
             writer.fixed(processID)
+            writer.fixed(disks)
         case .suspended(let tenure, let writesInFlight):
             writer.byte(1)
             writer.value(tenure)
@@ -244,7 +247,7 @@ extension ClientToAgent: WireValue {
         case 0:
             self = .hello(
                 client: try reader.value(), volume: try reader.string(limit: Limits.volumeName),
-                processID: try reader.fixed(UInt32.self))
+                processID: try reader.fixed(UInt32.self), disks: try reader.fixed(UInt64.self))
         case 1: self = .suspended(try reader.value(), writesInFlight: try reader.varint32())
         case 2: self = .connected(try reader.value())
         case 3: self = .lostServer(try reader.value())

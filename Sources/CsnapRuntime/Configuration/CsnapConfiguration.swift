@@ -1,4 +1,6 @@
+import Crypto
 package import CsnapCore
+import FoundationEssentials
 
 /// What a person decided for this node: the effective configuration of agent, server and client (docs/operations.md).
 package struct CsnapConfiguration: Equatable, Sendable {
@@ -44,6 +46,11 @@ package struct CsnapConfiguration: Equatable, Sendable {
             self.origin = origin
             self.store = store
             self.whenFull = whenFull
+        }
+
+        /// Tells agent and client whether they mean the same disks; only programs of one version compare it.
+        package static func digest(origin: String, store: String) -> UInt64 {
+            SHA256.hash(data: Data("\(origin)\0\(store)".utf8)).prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
         }
     }
 

@@ -42,6 +42,17 @@ extension WaitReport {
         kind: "serverProgram", seconds: 0, nodes: [],
         text: "This node cannot serve: the program csnap-server is not beside csnap-agent, or cannot be executed.",
         remedy: "install it, and restart the agent; or `serve: false`.", warning: true)
+
+    /// The configuration was changed between the starts of the agent and of this node's client.
+    static func otherDisks(_ volume: String) -> WaitReport {
+        WaitReport(
+            kind: "otherDisks", seconds: 0, nodes: [],
+            text:
+                "The client of \(volume) on this node was started with another origin or store than its agent, so its "
+                + "requests wait.",
+            remedy: "set `volumes.\(volume)` right on all nodes, then `systemctl restart csnap-agent` and "
+                + "`systemctl restart csnap-client@\(volume)`.")
+    }
 }
 
 extension Wait.Kind {

@@ -11,6 +11,7 @@ package struct ClientNote: Equatable, Sendable {
         case sessionRefused
         case sessionLost
         case originUnflushed
+        case otherDisks
         /// The agent reports these two as well, under the same identifier.
         case diskHangs
         case diskAnswers
@@ -41,6 +42,7 @@ extension ClientNote.Kind {
         case .sessionRefused: "05fe3b3716f04e0a86d8da95c743574a"
         case .sessionLost: "6ca37f523f2d25d689a9a5ec4539fa3b"
         case .originUnflushed: "9686d6e67e89fdb17c019900635039f0"
+        case .otherDisks: "0b5b98fdb43352fcac777676851b1943"
         case .diskHangs: ReportEntry(.diskHangs(volume: "", requests: 0)).messageID
         case .diskAnswers: ReportEntry(.diskAnswers(volume: "")).messageID
         case .other: nil
@@ -51,7 +53,7 @@ extension ClientNote.Kind {
         switch self {
         case .serving, .stopped, .agentChanged, .diskAnswers: .notice
         case .agentGone, .sessionRefused, .sessionLost: .warning
-        case .originUnflushed, .diskHangs: .error
+        case .originUnflushed, .otherDisks, .diskHangs: .error
         case .other: .info
         }
     }

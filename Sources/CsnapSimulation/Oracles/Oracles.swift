@@ -112,7 +112,7 @@ final class Oracles {
         switch message {
         case .resume(let tenure): checkResume(world, node: node, agent, tenure)
         case .lease(let tenure, let until): checkClientLease(world, node: node, agent, tenure, until: until)
-        case .identity, .suspend, .server, .part: break
+        case .identity, .suspend, .server, .part, .otherDisks: break
         }
     }
 

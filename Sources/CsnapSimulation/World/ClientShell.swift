@@ -122,8 +122,8 @@ extension World {
         case .lease(let tenure, let until):
             guard tenure == client.adopted else { return }
             client.leaseUntil = until
-        // To the server, of which this world has the admissions alone.
-        case .part: break
+        // To the server, of which this world has the admissions alone; and no configuration ever changes here.
+        case .part, .otherDisks: break
         }
     }
 

@@ -35,7 +35,7 @@ extension Samples {
     mutating func agentToClient() -> [AgentToClient] {
         [
             .identity(process()), .suspend(tenure()), .server(tenure(), address()), .resume(tenure()),
-            .lease(tenure(), until: instant()), .part(tenure()),
+            .lease(tenure(), until: instant()), .part(tenure()), .otherDisks,
         ]
     }
 
@@ -43,7 +43,7 @@ extension Samples {
         [
             .hello(
                 client: bits(), volume: pick(["", "data", "größe", String(repeating: "v", count: 255)]),
-                processID: word32()),
+                processID: word32(), disks: UInt64(word32())),
             .suspended(tenure(), writesInFlight: word32()), .connected(tenure()), .lostServer(tenure()),
             .notServed(tenure()), .bye,
             .disk(hanging: word32(), since: instant()),

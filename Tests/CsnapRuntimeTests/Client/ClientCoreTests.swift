@@ -326,4 +326,25 @@ import Testing
         #expect(core.enter(1, offset: 0, length: 0, now: Self.at(1000)) == .hold)
         #expect(core.writesInFlight == 1)
     }
+
+    /// Its agent was started with another configuration: what it wrote might be in no snapshot.
+    @Test func withOtherDisksThanItsAgentItNeverServes() {
+        var core = Self.serving()
+        #expect(core.mayRead(Self.at(1)))
+        core.agentConnected()
+        core.receive(.otherDisks, now: Self.at(2))
+        #expect(!core.mayRead(Self.at(2)))
+        core.receive(.suspend(Self.second), now: Self.at(3))
+        core.receive(.server(Self.second, Self.address), now: Self.at(3))
+        core.receive(.lease(Self.second, until: Self.at(1000)), now: Self.at(4))
+        core.receive(.resume(Self.second), now: Self.at(4))
+        #expect(!core.mayRead(Self.at(5)) && core.nextWake == nil)
+        let actions = core.takeActions()
+        #expect(actions.contains(.tell(.notServed(Self.second))))
+        #expect(!actions.contains(.connect(Self.address)))
+
+        core.agentConnected()
+        core.receive(.server(Self.second, Self.address), now: Self.at(6))
+        #expect(core.takeActions().contains(.connect(Self.address)), "another agent may have the same")
+    }
 }

@@ -11,11 +11,12 @@ final class AgentClients {
     private struct Client {
         var volume: String
         var uuid: Bits128
+        var hasOtherDisks: Bool
         var channel: any Channel
     }
 
     private let runtime: RuntimeDirectory
-    private let volumes: [String]
+    private let volumes: [CsnapConfiguration.Volume]
     private let loop: any EventLoop
     private let logger: Logger
     var onMessage: (ClientID, ClientToAgent) -> Void = { _, _ in }
@@ -30,7 +31,7 @@ final class AgentClients {
 
     init(configuration: CsnapConfiguration, loop: any EventLoop, logger: Logger) {
         runtime = configuration.runtime
-        volumes = configuration.volumes.map(\.name)
+        volumes = configuration.volumes
         self.loop = loop
         self.logger = logger
     }
@@ -69,6 +70,9 @@ final class AgentClients {
         }
     }
 
+    /// Volumes whose client was started with another configuration than this agent.
+    var volumesWithOtherDisks: [String] { clients.values.filter(\.hasOtherDisks).map(\.volume).sorted() }
+
     private func accept(_ channel: any Channel) throws {
         guard connections < LocalLimits.clients else {
             logger.warning("more than \(LocalLimits.clients) connections to \(runtime.dataSocket): one is refused")
@@ -92,13 +96,15 @@ final class AgentClients {
         do {
             let message = try LocalCodec.clientToAgent(from: frame)
             switch (message, connection.id) {
-            case (.hello(let uuid, let volume, _), nil):
-                guard volumes.contains(volume) else {
-                    logger.warning("a client of volume '\(volume)' is refused: there is no such volume here")
+            case (.hello(let uuid, let name, _, let disks), nil):
+                guard let volume = volumes.first(where: { $0.name == name }) else {
+                    logger.warning("a client of volume '\(name)' is refused: there is no such volume here")
                     channel.close(promise: nil)
                     return
                 }
-                hello(message, uuid, volume, connection, channel)
+                let hasOthers = disks != CsnapConfiguration.Volume.digest(origin: volume.origin, store: volume.store)
+                let client = Client(volume: name, uuid: uuid, hasOtherDisks: hasOthers, channel: channel)
+                hello(message, client, connection)
             case (.hello, _?), (_, nil):
                 logger.warning("a client does not begin with one hello: its connection is closed")
                 channel.close(promise: nil)
@@ -111,17 +117,20 @@ final class AgentClients {
         }
     }
 
-    private func hello(
-        _ message: ClientToAgent, _ uuid: Bits128, _ volume: String, _ connection: Connection,
-        _ channel: any Channel
-    ) {
+    /// One with other disks is a client like others, lest this node wait for it, but is never served.
+    private func hello(_ message: ClientToAgent, _ client: Client, _ connection: Connection) {
         let id = ClientID(nextID)
         nextID += 1
         connection.id = id
         // A volume has one client; an older connection is the same one's, or a dead one's.
-        let earlier = clients.filter { $0.value.volume == volume }.sorted { $0.key < $1.key }
-        clients[id] = Client(volume: volume, uuid: uuid, channel: channel)
-        ends?.isHere(volume)
+        let earlier = clients.filter { $0.value.volume == client.volume }.sorted { $0.key < $1.key }
+        clients[id] = client
+        ends?.isHere(client.volume)
+        if client.hasOtherDisks {
+            let name = client.volume
+            logger.error("the client of \(name) has other disks than this agent: `csnapctl why` says what to do")
+            send(.otherDisks, to: id)
+        }
         onMessage(id, message)
         for (old, client) in earlier {
             forget(old)

@@ -141,6 +141,7 @@ package final class AgentDaemon: Sendable {
         var report = StatusReport(core.value.agent.status(at: now), cluster: configuration.cluster, at: now)
         report.waits += transport.value.strangers(at: now).map { WaitReport($0, at: now) }
         if start.lacksServer { report.waits.append(.serverProgram) }
+        report.waits += clients.value.volumesWithOtherDisks.map { WaitReport.otherDisks($0) }
         report.agentPid = getpid()
         report.serverPid = serverProcessID
         report.volumes = configuration.volumes.map {

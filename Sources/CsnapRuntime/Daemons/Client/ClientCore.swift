@@ -55,11 +55,15 @@ package struct ClientCore: Equatable, Sendable {
     package let client: Bits128
     package let volume: String
     package let processID: UInt32
+    /// Of the origin and the store, as the configuration named them when this process began.
+    package let disks: UInt64
     package let machine: MachineIdentity
     /// Bytes, of the local device; of these, from WELCOME on, those that the store knows.
     package internal(set) var originSize: UInt64
 
     var agent: NodeBoot?
+    /// The agent has other disks for this volume: nothing goes to ours while it is the agent.
+    var hasOtherDisks = false
     var gate = ClientGate()
     var server: Address?
     var session = Session.none
@@ -89,11 +93,13 @@ package struct ClientCore: Equatable, Sendable {
     var wantsToAsk = false
 
     package init(
-        client: Bits128, volume: String, processID: UInt32, machine: MachineIdentity, originSize: UInt64
+        client: Bits128, volume: String, processID: UInt32, disks: UInt64 = 0, machine: MachineIdentity,
+        originSize: UInt64
     ) {
         self.client = client
         self.volume = volume
         self.processID = processID
+        self.disks = disks
         self.machine = machine
         self.originSize = originSize
     }
@@ -184,16 +190,19 @@ package struct ClientCore: Equatable, Sendable {
     // MARK: - Agent
 
     package mutating func agentConnected() {
-        actions.append(.tell(.hello(client: client, volume: volume, processID: processID)))
+        hasOtherDisks = false
+        actions.append(.tell(.hello(client: client, volume: volume, processID: processID, disks: disks)))
         if hanging.requests > 0 { tellHanging() }
     }
 
     package mutating func receive(_ message: AgentToClient, now: Instant) {
         switch message {
+        case .otherDisks: stayAway()
         case .identity(let process): become(process)
         case .suspend(let tenure): suspend(tenure)
         case .server(let tenure, let address): serverIs(address, tenure, now)
         case .resume(let tenure):
+            guard !hasOtherDisks else { return }
             guard gate.resume(tenure) else { return refuse("RESUME", tenure) }
             actions.append(.wake)
             ask()
@@ -217,6 +226,18 @@ package struct ClientCore: Equatable, Sendable {
         queries.askAgain()
     }
 
+    /// The group may serve another disk under this name by now: what is written to ours would be in no snapshot.
+    private mutating func stayAway() {
+        hasOtherDisks = true
+        gate.forgetLease()
+        endSession()
+        server = nil
+        note(
+            .otherDisks,
+            "the agent has another origin or store for this volume than this client was started with: requests wait; "
+                + "if the configuration is right now, restart csnap-agent, then this client")
+    }
+
     private mutating func become(_ process: NodeBoot) {
         defer { agent = process }
         guard let agent, agent != process else { return }
@@ -237,6 +258,7 @@ package struct ClientCore: Equatable, Sendable {
     private mutating func serverIs(_ address: Address, _ tenure: Tenure, _ now: Instant) {
         guard tenure >= gate.adopted else { return refuse("SERVER", tenure) }
         adopt(tenure)
+        if hasOtherDisks { return actions.append(.tell(.notServed(tenure))) }
         if server == address && session == .open { return actions.append(.tell(.connected(tenure))) }
         if server == address && session != .none { return }
         endSession()

@@ -65,8 +65,8 @@ package final class ClientDaemon: Sendable {
         // With the lock in hand: so a later client has a higher id (`SessionHello.client`).
         let client = Bits128(high: UInt64(bitPattern: BootClock.now().nanoseconds), low: RandomBits.word())
         return ClientCore(
-            client: client, volume: options.volume, processID: UInt32(getpid()), machine: options.machine,
-            originSize: device.size)
+            client: client, volume: options.volume, processID: UInt32(getpid()), disks: options.disks,
+            machine: options.machine, originSize: device.size)
     }
 
     /// Serves until `stop`. Then no new request goes to the disk, and those there are waited for. Throws if it cannot

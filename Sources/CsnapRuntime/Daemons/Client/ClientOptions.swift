@@ -32,6 +32,9 @@ package struct ClientOptions: Sendable {
         self.engine = engine
     }
 
+    /// See `ClientToAgent.hello`.
+    package var disks: UInt64 { CsnapConfiguration.Volume.digest(origin: origin, store: store ?? "") }
+
     /// Reads the key file. Throws `ClientError`, for a volume that the file does not name too.
     package init(configuration: CsnapConfiguration, volume name: String) throws(ClientError) {
         guard let volume = configuration.volume(named: name) else {
