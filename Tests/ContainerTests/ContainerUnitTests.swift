@@ -51,6 +51,7 @@ struct ContainerUnitTests {
 
         // The loop's thread, or one line that says why not: some hosts give containers no real time.
         let policies = try node.run("sh", "-c", "cut -d' ' -f41 /proc/\(agent)/task/*/stat").split(separator: "\n")
+        try node.run("journalctl", "--sync")
         let journal = try node.run("journalctl", "--unit", "csnap-agent", "--output", "cat", "--no-pager")
         #expect(policies.contains("2") != journal.contains("no real-time scheduling: "), "\(policies)")
 
@@ -112,6 +113,7 @@ struct ContainerUnitTests {
         #expect(try node.property("ActiveState") == "failed")
         #expect(try node.property("ExecMainStatus") == "2")
         #expect(try node.property("NRestarts") == "0", "what a person must correct is not tried again and again")
+        try node.run("journalctl", "--sync")
         let journal = try node.run("journalctl", "--unit", "csnap-agent", "--output", "cat", "--no-pager")
         #expect(journal.contains("chmod 600 /etc/csnap/cluster.key"))
 

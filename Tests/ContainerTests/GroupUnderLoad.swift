@@ -168,6 +168,10 @@ final class GroupUnderLoad {
     /// Ends the loads, then reads all that was ever acknowledged through every running node; nothing failed meanwhile,
     /// and at no instant two servers served.
     func expectEverythingReadable() throws {
+        try wait("each load has written each of its blocks", seconds: 90) {
+            try throwLoadErrors()
+            return loads.values.allSatisfy(\.isFilled)
+        }
         for number in loads.keys.sorted() {
             #expect(loads[number]?.snapshot.errors == [])
             endLoad(number)

@@ -170,7 +170,7 @@ private final class DamagedStore {
             #expect(repair.code == 1 && Self.names(places, repair.output), "\(kind): \(repair.output)")
             return false
         }
-        let report = try JSONDecoder().decode(VolumeCheck.self, from: Data(run.output.utf8))
+        let report = try JSONDecoder().decode(VolumeCheck.self, from: run.json)
         #expect(run.code == (expected.problem == nil ? 0 : 1), "\(kind): \(run.output)")
         guard let problem = expected.problem else {
             #expect(report.problems == [])
@@ -186,7 +186,7 @@ private final class DamagedStore {
 
     private func repair(_ kind: DamagedStoreTests.Kind, _ expected: DamagedStoreTests.Expectation) throws {
         let run = try Program.csnapctl(["volume", "check", "data", "--repair", "--json"] + config)
-        let report = try JSONDecoder().decode(VolumeCheck.self, from: Data(run.output.utf8))
+        let report = try JSONDecoder().decode(VolumeCheck.self, from: run.json)
         let losses = report.losses ?? []
         #expect(run.code == (expected.losesData ? 1 : 0), "\(kind): \(run.output)")
         #expect(report.repaired == true && losses.isEmpty != expected.losesData, "\(kind): \(run.output)")
@@ -242,7 +242,7 @@ private final class DamagedStore {
         #expect(isWritten == (service == .whole || kind == .leaf), "\(kind): \(write)")
         if service != .whole { #expect(Self.names(places, volume.log("csnap-agent")), "\(kind): \(places)") }
         let run = try Program.csnapctl(["volume", "check", "data", "--json"] + config)
-        let report = try JSONDecoder().decode(VolumeCheck.self, from: Data(run.output.utf8))
+        let report = try JSONDecoder().decode(VolumeCheck.self, from: run.json)
         #expect(run.code == (service == .whole ? 0 : 1), "\(kind): \(run.output)")
         let isNamed = report.problems.contains { found in places.contains { found.text.contains("byte \($0) ") } }
         #expect(isNamed == (service != .whole), "\(kind): \(run.output)")

@@ -109,10 +109,18 @@ final class LoneVolume {
         }
     }
 
-    func endClient() {
-        kill(client.processIdentifier, SIGTERM)
+    func endClient(_ signal: Int32 = SIGTERM) {
+        kill(client.processIdentifier, signal)
         client.waitUntilExit()
     }
+
+    /// Its server dies with it.
+    func killAgent() {
+        kill(agent.processIdentifier, SIGKILL)
+        agent.waitUntilExit()
+    }
+
+    func startAgent() throws { agent = try Self.start("csnap-agent", [], directory) }
 
     func startClient() throws { client = try Self.start("csnap-client", ["--volume", Self.name], directory) }
 
@@ -181,6 +189,12 @@ final class LoneVolume {
         }
         try device.flush()
         device.disconnect()
+        try waitUntilUnused()
+    }
+
+    /// A command that overwrites the origin is refused while a program is connected.
+    func waitUntilUnused() throws {
+        try waitUntil("the connections have ended", seconds: 60) { try SocketUse.connected(to: nbd) == nil }
     }
 
     private static func start(_ program: String, _ arguments: [String], _ directory: String) throws -> Process {
@@ -208,6 +222,8 @@ enum Program {
         var code: Int32
         /// Of both streams.
         var output: String
+        /// The line that is an object; before it the other stream may have said what was waited for.
+        var json: Data { Data((output.split(separator: "\n").last { $0.hasPrefix("{") } ?? "").utf8) }
     }
 
     static func run(_ path: String, _ arguments: [String]) throws -> Run {

@@ -26,7 +26,9 @@ struct RefusedRevertTests {
         try refuse()
         let left = try #require(try volume.caller.volume(LoneVolume.name).revert, "a stream is half received")
         #expect(left.snapshot == "monday" && !left.receiving)
-        #expect(try volume.caller.why().contains { $0.kind == "reverting" && $0.nodes == [1] })
+        try waitUntil("`why` names it", seconds: 60) {
+            try volume.caller.why().contains { $0.kind == "reverting" && $0.nodes == [1] }
+        }
         try refuse()
         #expect(try volume.caller.volume(LoneVolume.name).revert != nil, "nor does another try end it")
     }
@@ -51,7 +53,7 @@ struct RefusedRevertTests {
         var model = Data(count: LoneVolume.size)
         try volume.write([0..<64 << 10], &model)
         try volume.snapshot("monday")
-        try waitUntil("the connections have ended", seconds: 30) { try SocketUse.connected(to: volume.nbd) == nil }
+        try volume.waitUntilUnused()
 
         // Another command has begun and is not connected yet.
         let other = open(volume.directory + "/run/client-data.lock", O_RDONLY)

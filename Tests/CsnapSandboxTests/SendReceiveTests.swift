@@ -23,6 +23,7 @@ struct SendReceiveTests {
             image += try device.read(offset: UInt64(offset), count: 1 << 20)
         }
         device.disconnect()
+        try volume.waitUntilUnused()
         return image
     }
 
@@ -93,7 +94,9 @@ struct SendReceiveTests {
         let cut = try shell("head -c \(length * 2 / 3) \(file) | " + command("receive", to))
         #expect(cut.code == 1 && cut.output.contains("before its end. No snapshot was made"), "\(cut.output)")
         let offset = try #require(cut.output.captures("--resume-from ([0-9]+)").first)
-        #expect(try to.caller.why().map(\.kind).contains("receiving"), "other nodes' clients wait")
+        try waitUntil("other nodes' clients wait", seconds: 60) {
+            try to.caller.why().map(\.kind).contains("receiving")
+        }
         #expect(try to.caller.snapshots(LoneVolume.name).isEmpty)
         stream[length / 2] ^= 1
         try stream.write(to: URL(fileURLWithPath: file))

@@ -51,7 +51,7 @@ struct SnapshotRevertTests {
             return run.code != 4
         }
         #expect(run.code == 0, "\(run.output)")
-        let result = try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any]
+        let result = try JSONSerialization.jsonObject(with: run.json) as? [String: Any]
         let before = try #require(result?["before"] as? String)
         #expect(before.hasPrefix("before-revert-20"))
         #expect(try image(volume, "origin") == images[0])
@@ -120,7 +120,7 @@ struct SnapshotRevertTests {
             let run = try csnapctl(
                 volume, "snapshot", "schedule", "run", "data", "--json", "--directory", schedules)
             #expect(run.code == 0, "\(run.output)")
-            return try #require(try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any])
+            return try #require(try JSONSerialization.jsonObject(with: run.json) as? [String: Any])
         }
         _ = try volume.caller.createSnapshot("data", "mine")
         let first = try turn()

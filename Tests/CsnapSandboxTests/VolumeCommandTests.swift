@@ -15,7 +15,7 @@ struct VolumeCommandTests {
         let config = ["--config", volume.directory + "/csnap.yaml"]
         let check = try Program.csnapctl(["volume", "check", "data", "--json"] + config)
         #expect(check.code == 0, "\(check.output)")
-        let report = try JSONDecoder().decode(VolumeCheck.self, from: Data(check.output.utf8))
+        let report = try JSONDecoder().decode(VolumeCheck.self, from: check.json)
         #expect(report.done && report.online && report.problems.isEmpty)
         #expect(report.entries >= 2 && report.snapshots == 1)
         let offline = try Program.csnapctl(["volume", "check", "data", "--offline"] + config)
@@ -107,7 +107,7 @@ struct VolumeCommandTests {
         let said = try Program.csnapctl(words)
         #expect(said.code == 0 && said.output.contains("nothing is kept away any more"), "\(said.output)")
         let json = try Program.csnapctl(words + ["--json"])
-        let report = try JSONDecoder().decode(VolumeCheck.self, from: Data(json.output.utf8))
+        let report = try JSONDecoder().decode(VolumeCheck.self, from: json.json)
         #expect(report.settled ?? 0 > 0 && report.repaired == false && report.problems.isEmpty)
         try volume.start()
         try volume.waitForService()

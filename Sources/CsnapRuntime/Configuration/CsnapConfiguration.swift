@@ -48,9 +48,13 @@ package struct CsnapConfiguration: Equatable, Sendable {
             self.whenFull = whenFull
         }
 
-        /// Tells agent and client whether they mean the same disks; only programs of one version compare it.
+        /// Tells agent and client whether they mean the same disks, though they may have found the file, and paths
+        /// relative to it, by two spellings. Only programs of one version compare it.
         package static func digest(origin: String, store: String) -> UInt64 {
-            SHA256.hash(data: Data("\(origin)\0\(store)".utf8)).prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
+            let places = [origin, store].map { $0.split(separator: "/").filter { $0 != "." }.joined(separator: "/") }
+            return SHA256.hash(data: Data(places.joined(separator: "\0").utf8)).prefix(8).reduce(0) {
+                $0 << 8 | UInt64($1)
+            }
         }
     }
 

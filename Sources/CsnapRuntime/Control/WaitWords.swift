@@ -43,15 +43,17 @@ extension WaitReport {
         text: "This node cannot serve: the program csnap-server is not beside csnap-agent, or cannot be executed.",
         remedy: "install it, and restart the agent; or `serve: false`.", warning: true)
 
-    /// The configuration was changed between the starts of the agent and of this node's client.
-    static func otherDisks(_ volume: String) -> WaitReport {
-        WaitReport(
-            kind: "otherDisks", seconds: 0, nodes: [],
-            text:
-                "The client of \(volume) on this node was started with another origin or store than its agent, so its "
-                + "requests wait.",
-            remedy: "set `volumes.\(volume)` right on all nodes, then `systemctl restart csnap-agent` and "
-                + "`systemctl restart csnap-client@\(volume)`.")
+    /// The configuration was changed between the starts of the agent and of this node's clients.
+    static func otherDisks(_ volumes: [String], node: NodeID, since: Instant, at now: Instant) -> WaitReport {
+        let names = volumes.joined(separator: ", ")
+        let units = volumes.map { "csnap-client@\($0)" }.joined(separator: " ")
+        return WaitReport(
+            kind: "otherDisks", seconds: max((now - since).seconds, 0), nodes: [node.value],
+            text: "Requests for \(names) wait on this node: client and agent were started with different origins or "
+                + "stores, from two versions of the configuration.",
+            remedy: "set `volumes` right on all nodes. Where the agent was started with the wrong ones, `systemctl "
+                + "restart csnap-agent`; where the client was, `systemctl restart \(units)`, which breaks its NBD "
+                + "connections.")
     }
 }
 

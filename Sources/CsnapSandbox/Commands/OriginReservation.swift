@@ -28,9 +28,14 @@ final class OriginReservation {
                 text: "csnapctl: another revert or receive of \(volume) runs on this node: wait until it has ended, or "
                     + "end it", code: 4)
         }
-        let bound: String?
+        var bound: String?
         do {
             bound = try SocketUse.connected(to: runtime.volumeSocket(volume))
+            // The client needs a moment to see that a program has ended.
+            for _ in 0..<20 where bound != nil {
+                pause(milliseconds: 50)
+                bound = try SocketUse.connected(to: runtime.volumeSocket(volume))
+            }
         } catch {
             throw CommandFailure.failed("csnapctl: whether a program uses \(volume) cannot be seen: \(error)")
         }

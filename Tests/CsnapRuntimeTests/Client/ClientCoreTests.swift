@@ -334,17 +334,48 @@ import Testing
         core.agentConnected()
         core.receive(.otherDisks, now: Self.at(2))
         #expect(!core.mayRead(Self.at(2)))
+        #expect(core.takeActions().contains(.send(.bye)), "no snapshot waits for it")
         core.receive(.suspend(Self.second), now: Self.at(3))
         core.receive(.server(Self.second, Self.address), now: Self.at(3))
         core.receive(.lease(Self.second, until: Self.at(1000)), now: Self.at(4))
         core.receive(.resume(Self.second), now: Self.at(4))
-        #expect(!core.mayRead(Self.at(5)) && core.nextWake == nil)
         let actions = core.takeActions()
-        #expect(actions.contains(.tell(.notServed(Self.second))))
-        #expect(!actions.contains(.connect(Self.address)))
+        #expect(actions.contains(.tell(.notServed(Self.second))) && actions.contains(.connect(Self.address)))
+        core.sessionConnected()
+        core.receive(Self.welcome(Self.second), now: Self.at(4))
+        #expect(core.takeActions().suffix(2) == [.send(.bye), .disconnect], "the next server may know it as a writer")
+        #expect(!core.mayRead(Self.at(5)) && core.nextWake == nil)
 
         core.agentConnected()
         core.receive(.server(Self.second, Self.address), now: Self.at(6))
         #expect(core.takeActions().contains(.connect(Self.address)), "another agent may have the same")
+    }
+
+    /// The server would take its goodbye for its predecessor's, which wrote to the disk that the agent has.
+    @Test func withOtherDisksFromTheStartItSaysNothingToTheServer() {
+        var core = Self.fresh()
+        core.agentConnected()
+        core.receive(.otherDisks, now: Self.at(0))
+        core.receive(.identity(Self.boot), now: Self.at(0))
+        core.receive(.suspend(Self.first), now: Self.at(0))
+        core.receive(.server(Self.first, Self.address), now: Self.at(0))
+        let actions = core.takeActions()
+        #expect(actions.contains(.tell(.notServed(Self.first))) && !actions.contains(.connect(Self.address)))
+        #expect(core.nextWake == nil)
+    }
+
+    @Test func withOtherDisksItSaysGoodbyeWhenNothingIsAtTheDisk() {
+        var core = Self.serving()
+        #expect(core.enter(1, offset: 0, length: 0, now: Self.at(1)) == .go)
+        core.agentConnected()
+        core.receive(.otherDisks, now: Self.at(2))
+        core.receive(.identity(NodeBoot(node: Self.boot.node, boot: Boot(99))), now: Self.at(2))
+        core.receive(.suspend(Self.second), now: Self.at(2))
+        core.receive(.server(Self.second, Self.address), now: Self.at(2))
+        core.sessionConnected()
+        core.receive(Self.welcome(Self.second), now: Self.at(2))
+        #expect(!core.takeActions().contains(.send(.bye)))
+        core.leave()
+        #expect(core.takeActions().contains(.send(.bye)))
     }
 }

@@ -151,6 +151,8 @@ import Testing
             if agent.attach(last) { agent.resume(last) }
             movements.set()
         }
+        // From the second session on leases are short.
+        #expect(eventually { rig.server.hellos.count >= 2 })
         if let run = try Self.run("nbdcopy", ["--flush", "--requests=4", source, uri(rig)]) {
             #expect(run.status == 0, "\(run.output)")
             #expect(try Data(contentsOf: URL(fileURLWithPath: rig.origin)) == data)

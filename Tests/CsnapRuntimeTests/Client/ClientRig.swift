@@ -137,8 +137,16 @@ struct NBDPeer {
     }
 
     func request(_ type: UInt16, flags: UInt16 = 0, offset: UInt64, length: UInt32, payload: [UInt8] = []) {
-        let head = Self.big(UInt32(0x2560_9513)) + Self.big(flags) + Self.big(type) + Self.big(UInt64(1))
-        Wire.send(descriptor, head + Self.big(offset) + Self.big(length) + payload)
+        Wire.send(descriptor, Self.head(type, flags, offset, length) + payload)
+    }
+
+    private static func head(_ type: UInt16, _ flags: UInt16, _ offset: UInt64, _ length: UInt32) -> [UInt8] {
+        big(UInt32(0x2560_9513)) + big(flags) + big(type) + big(UInt64(1)) + big(offset) + big(length)
+    }
+
+    /// Many requests in one call.
+    func writeAtOnce(_ bytes: [UInt8], at offsets: [UInt64]) {
+        Wire.send(descriptor, offsets.flatMap { Self.head(1, 0, $0, UInt32(bytes.count)) + bytes })
     }
 
     /// `durable`: with FUA.

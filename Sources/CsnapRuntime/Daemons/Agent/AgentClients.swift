@@ -12,6 +12,7 @@ final class AgentClients {
         var volume: String
         var uuid: Bits128
         var hasOtherDisks: Bool
+        let since = BootClock.now()
         var channel: any Channel
     }
 
@@ -70,8 +71,11 @@ final class AgentClients {
         }
     }
 
-    /// Volumes whose client was started with another configuration than this agent.
-    var volumesWithOtherDisks: [String] { clients.values.filter(\.hasOtherDisks).map(\.volume).sorted() }
+    /// Volumes whose client was started with another configuration than this agent; the oldest since that instant.
+    var withOtherDisks: (volumes: [String], since: Instant)? {
+        let others = clients.values.filter(\.hasOtherDisks)
+        return others.map(\.since).min().map { (others.map(\.volume).sorted(), $0) }
+    }
 
     private func accept(_ channel: any Channel) throws {
         guard connections < LocalLimits.clients else {
@@ -125,11 +129,13 @@ final class AgentClients {
         // A volume has one client; an older connection is the same one's, or a dead one's.
         let earlier = clients.filter { $0.value.volume == client.volume }.sorted { $0.key < $1.key }
         clients[id] = client
-        ends?.isHere(client.volume)
         if client.hasOtherDisks {
             let name = client.volume
+            ends?.isElsewhere(name)
             logger.error("the client of \(name) has other disks than this agent: `csnapctl why` says what to do")
             send(.otherDisks, to: id)
+        } else {
+            ends?.isHere(client.volume)
         }
         onMessage(id, message)
         for (old, client) in earlier {
@@ -147,7 +153,7 @@ final class AgentClients {
     private func forget(_ id: ClientID) {
         guard let client = clients.removeValue(forKey: id) else { return }
         onGone(id)
-        if !clients.values.contains(where: { $0.volume == client.volume }) {
+        if !client.hasOtherDisks, !clients.values.contains(where: { $0.volume == client.volume && !$0.hasOtherDisks }) {
             ends?.isGone(client.volume, client: client.uuid)
         }
     }

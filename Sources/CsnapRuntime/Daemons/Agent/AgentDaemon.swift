@@ -141,7 +141,13 @@ package final class AgentDaemon: Sendable {
         var report = StatusReport(core.value.agent.status(at: now), cluster: configuration.cluster, at: now)
         report.waits += transport.value.strangers(at: now).map { WaitReport($0, at: now) }
         if start.lacksServer { report.waits.append(.serverProgram) }
-        report.waits += clients.value.volumesWithOtherDisks.map { WaitReport.otherDisks($0) }
+        if let others = clients.value.withOtherDisks {
+            report.waits.append(.otherDisks(others.volumes, node: configuration.node, since: others.since, at: now))
+            // The core takes them for clients like others; they obey no resume.
+            for index in report.clients.indices where others.volumes.contains(report.clients[index].volume) {
+                report.clients[index].suspended = true
+            }
+        }
         report.agentPid = getpid()
         report.serverPid = serverProcessID
         report.volumes = configuration.volumes.map {

@@ -47,6 +47,10 @@ final class ClientEnds: Sendable {
 
     func isHere(_ volume: String) { watch.withLock { $0.gone[volume] = nil } }
 
+    /// A client on another origin than the agent's: for what is under way there the lock on the agent's proves nothing,
+    /// but one that was known to be on the agent's may be proven gone.
+    func isElsewhere(_ volume: String) { watch.withLock { if $0.gone[volume] == .zero { $0.gone[volume] = nil } } }
+
     /// The agent ends: nobody is told any more.
     func stop() {
         watch.withLock { watch in

@@ -75,7 +75,7 @@ extension ClientCore {
     /// The connection broke or could not be made; it is tried again while this tenure is current.
     package mutating func sessionLost(_ now: Instant, pause: Interval = reconnectPause) {
         guard session != .none else { return }
-        if session == .open {
+        if session == .open, !hasOtherDisks {
             actions.append(.tell(.lostServer(gate.adopted)))
             note(.sessionLost, "the session with the server of \(gate.adopted.text) is lost; it is opened again")
         }
@@ -137,6 +137,11 @@ extension ClientCore {
         guard session == .greeting, welcome.tenure == gate.adopted else {
             return abandon(now, pause: Self.refusedPause)
         }
+        if hasOtherDisks {
+            session = .open
+            pingAt = now + Self.pingPeriod
+            return sayBye()
+        }
         exchangeStore(for: welcome.storeUUID)
         grow(to: welcome.originSize)
         let known = bitmap.map { map in
@@ -159,6 +164,7 @@ extension ClientCore {
         }
         if welcome.originSize < originSize { shrink(to: welcome.originSize) }
         session = .open
+        wasServed = true
         saidFailure = nil
         pingAt = now + Self.pingPeriod
         lastRefusal = nil

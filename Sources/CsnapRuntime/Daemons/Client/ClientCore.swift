@@ -64,6 +64,9 @@ package struct ClientCore: Equatable, Sendable {
     var agent: NodeBoot?
     /// The agent has other disks for this volume: nothing goes to ours while it is the agent.
     var hasOtherDisks = false
+    /// It was, by its disk. One that never was knows nothing of that on which its predecessor wrote, and its goodbye
+    /// would count for that one, too.
+    var wasServed = false
     var gate = ClientGate()
     var server: Address?
     var session = Session.none
@@ -149,6 +152,7 @@ package struct ClientCore: Equatable, Sendable {
     private mutating func tellZero(_ tenure: Tenure?) {
         if let tenure { actions.append(.tell(.suspended(tenure, writesInFlight: 0))) }
         if gate.takeDrained() { drained() }
+        if hasOtherDisks { sayBye() }
     }
 
     // MARK: - Fast gate
@@ -217,7 +221,12 @@ package struct ClientCore: Equatable, Sendable {
 
     /// Until another agent says where the server is.
     private mutating func part(_ tenure: Tenure) {
-        guard tenure == gate.adopted, !gate.resumed, gate.writesInFlight == 0, session == .open else { return }
+        if tenure == gate.adopted, !gate.resumed { sayBye() }
+    }
+
+    /// Its gate is closed: if nothing is at the disk, no snapshot needs to wait for this client.
+    mutating func sayBye() {
+        guard gate.writesInFlight == 0, session == .open else { return }
         actions.append(.send(.bye))
         endSession()
         server = nil
@@ -230,12 +239,13 @@ package struct ClientCore: Equatable, Sendable {
     private mutating func stayAway() {
         hasOtherDisks = true
         gate.forgetLease()
+        sayBye()
         endSession()
         server = nil
         note(
             .otherDisks,
             "the agent has another origin or store for this volume than this client was started with: requests wait; "
-                + "if the configuration is right now, restart csnap-agent, then this client")
+                + "`csnapctl why` says what to do")
     }
 
     private mutating func become(_ process: NodeBoot) {
@@ -258,8 +268,12 @@ package struct ClientCore: Equatable, Sendable {
     private mutating func serverIs(_ address: Address, _ tenure: Tenure, _ now: Instant) {
         guard tenure >= gate.adopted else { return refuse("SERVER", tenure) }
         adopt(tenure)
-        if hasOtherDisks { return actions.append(.tell(.notServed(tenure))) }
-        if server == address && session == .open { return actions.append(.tell(.connected(tenure))) }
+        if hasOtherDisks {
+            actions.append(.tell(.notServed(tenure)))
+            // To say goodbye: it may know this client as a writer, for whom snapshots would wait.
+            guard wasServed else { return }
+        }
+        if server == address && session == .open && !hasOtherDisks { return actions.append(.tell(.connected(tenure))) }
         if server == address && session != .none { return }
         endSession()
         server = address
