@@ -189,7 +189,6 @@ final class LoneVolume {
         }
         try device.flush()
         device.disconnect()
-        try waitUntilUnused()
     }
 
     /// A command that overwrites the origin is refused while a program is connected.
