@@ -43,6 +43,27 @@ struct StoreFullTests {
         #expect(world.problem() == nil)
     }
 
+    /// Half of what each window gets is deleted soon. Journals need whole windows, and so does each tenure while the
+    /// windows of the dead are kept away.
+    @Test("half full, it has whole windows left for many tenures")
+    func holesAreFilledFirst() throws {
+        var world = try StoreWorld(StoreWorld.format(windows: 72, slots: 64))
+        for _ in 0..<70 {
+            try world.perform(.create)
+            try world.perform(.write([0..<4]))
+            try world.perform(.create)
+            try world.perform(.write([0..<4]))
+            try world.perform(.deleteNewest)
+            try world.perform(.settle)
+        }
+        #expect(world.store.space.percent < 70)
+        for _ in 0..<14 {
+            try world.perform(.takeOver)
+            try world.perform(.write([0..<StoreWorld.chunks]))
+        }
+        #expect(world.problem() == nil)
+    }
+
     @Test("marks are crossed at 80, 95 and 100 percent, and what no chunk can use counts as used")
     func levels() throws {
         let world = try full()

@@ -44,11 +44,15 @@
             try stage.startBranch("branch", of: base.name, by: 2)
             var known = [try stage.snapshot("first", by: 1)]
             for (index, point) in points.enumerated() where !Interruption.isRequested {
-                let armed = try arm(point, stage)
+                let server = try stage.serverNow()
+                let target = point.step == Failpoints.state ? 1 + server % stage.options.nodes : server
+                let armed = try arm(point, stage, server: server, target: target)
                 let begun = boottime()
                 var number = 0
                 try stage.wait("'\(point.text)' is reached") {
                     number += 1
+                    // That to the target may have been refused, while its own server was on its way.
+                    if number % 10 == 0, point.step == Failpoints.state { self.handOver(stage, target) }
                     try self.work("p\(index)-\(number)", by: 1 + number % stage.options.nodes, stage, &known)
                     return access(armed, F_OK) != 0
                 }
@@ -64,20 +68,22 @@
         }
 
         /// Makes sure that the point is reached soon; returns the file that is gone when it was.
-        private func arm(_ point: Point, _ stage: Stage) throws -> String {
-            let server = try stage.serverNow()
-            let target = point.step == Failpoints.state ? 1 + server % stage.options.nodes : server
+        private func arm(_ point: Point, _ stage: Stage, server: Int, target: Int) throws -> String {
             let file = stage.group.directory.runtime(target) + "/" + Failpoints.file
             let begin = {
                 try SandboxDirectory.write(point.text, to: file, mode: 0o644)
                 if Failpoints.ofTaking.contains(point.step) { stage.group.node(server).signalServer(SIGKILL) }
-                if point.step == Failpoints.state {
-                    // Whoever is to serve must promise it first, durably; that this fails is the point.
-                    try? stage.group.command(server, "Transfer", ["node": .integer(Int64(target))])
-                }
+                if point.step == Failpoints.state { self.handOver(stage, target) }
             }
             if stage.faultAt == nil { try stage.fault(point.text, begin) } else { try stage.also(point.text, begin) }
             return file
+        }
+
+        /// Whoever is to serve must promise it first, durably, and so must the others; that this fails is the point.
+        private func handOver(_ stage: Stage, _ target: Int) {
+            guard let server = try? stage.serverNow() else { return }
+            let next = server == target ? 1 + target % stage.options.nodes : target
+            try? stage.group.command(server, "Transfer", ["node": .integer(Int64(next))])
         }
 
         /// A snapshot more, and one less; either may be refused while the point does its work.

@@ -33,8 +33,9 @@ extension SnapshotStore {
         }
         let isAmple = free.count > kept
         let partial = kind == .journal ? nil : roomiest(kind, mayBeBarred)
-        // Nodes fill holes first: the tree would otherwise scatter over the store.
-        if kind == .nodes, let partial, partial.room >= geometry.nodesPerWindow / 4 { return partial.window }
+        // Holes are filled first: else the tree scatters over the store, and data leaves no free window, though much
+        // room, for journals and for the tenures after this one, which may not use its windows for a while.
+        if let partial, partial.room >= capacity(kind) / 4 { return partial.window }
         if isAmple, let first = free.first { return UInt32(first) }
         return partial?.window
     }
@@ -45,12 +46,16 @@ extension SnapshotStore {
         return damagedPages.contains { pages.contains($0) }
     }
 
+    /// Chunks or nodes of a window.
+    private func capacity(_ kind: WindowKind) -> Int {
+        kind == .data ? geometry.unitsPerWindow : geometry.nodesPerWindow
+    }
+
     private func roomiest(_ kind: WindowKind, _ mayBeBarred: Bool) -> (window: UInt32, room: Int)? {
-        let capacity = kind == .data ? geometry.unitsPerWindow : geometry.nodesPerWindow
         var best: (window: UInt32, room: Int)?
         for index in state.windows.indices {
             let window = state.windows[index]
-            let room = capacity - Int(window.used)
+            let room = capacity(kind) - Int(window.used)
             guard window.kind == kind, window.used > 0, room > (best?.room ?? 0), isSettled(index) else { continue }
             if mayBeBarred, isBarred(index) { continue }
             best = (UInt32(index), room)
