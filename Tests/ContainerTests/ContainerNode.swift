@@ -59,17 +59,19 @@ struct ContainerNode {
 
     /// Messages of the agent that carry this epoch, oldest first.
     func story(ofEpoch epoch: UInt64) throws -> [String] {
-        try run("journalctl", "--sync")
-        return try run("journalctl", "-u", "csnap-agent", "CSNAP_EPOCH=\(epoch)", "--output", "cat", "--no-pager")
-            .split(separator: "\n").map(String.init)
+        try journal("CSNAP_EPOCH=\(epoch)").split(separator: "\n").map(String.init)
     }
 
     /// Messages of the agent with this MESSAGE_ID, oldest first.
     func journal(of messageID: String) throws -> [String] {
+        try journal("MESSAGE_ID=\(messageID)").split(separator: "\n").map(String.init)
+    }
+
+    /// What a unit has said until now, those messages that match, a line each.
+    func journal(_ matches: String..., unit: String = "csnap-agent") throws -> String {
         try run("journalctl", "--sync")
-        return try run(
-            "journalctl", "-u", "csnap-agent", "MESSAGE_ID=\(messageID)", "--output", "cat", "--no-pager"
-        ).split(separator: "\n").map(String.init)
+        return try Program.output(
+            inside + ["journalctl", "--unit", unit] + matches + ["--output", "cat", "--no-pager"])
     }
 
     /// What a person would look at first.

@@ -48,8 +48,7 @@ struct ContainerScheduleTests {
         #expect(try names().contains("monday"), "what a person made stays")
         #expect(try names().contains { $0.hasPrefix("auto-") })
         try waitUntil("the journal tells of it", seconds: 30) {
-            try node.run("journalctl", "--sync")
-            let journal = try node.run("journalctl", "--unit", Self.service, "--output", "cat", "--no-pager")
+            let journal = try node.journal(unit: Self.service)
             return journal.contains("data: made \(first)\n") && journal.contains("data: deleted \(first)\n")
         }
         #expect(try node.property("Result", of: Self.service) == "success")

@@ -49,8 +49,7 @@ struct ContainerTests {
             try group.node(1).property("NRestarts") != "0" && group.node(1).property("ActiveState") == "active"
         }
         #expect(try group.node(1).property("MainPID") != agent)
-        try group.node(1).run("journalctl", "--sync")
-        let journal = try group.node(1).run("journalctl", "--unit", "csnap-agent", "--output", "cat", "--no-pager")
+        let journal = try group.node(1).journal()
         #expect(journal.contains("Watchdog timeout"))
         try group.waitForWrites(on: [1, 2, 3], after: boottime())
         try group.expectEverythingReadable()

@@ -51,8 +51,7 @@ struct ContainerUnitTests {
 
         // The loop's thread, or one line that says why not: some hosts give containers no real time.
         let policies = try node.run("sh", "-c", "cut -d' ' -f41 /proc/\(agent)/task/*/stat").split(separator: "\n")
-        try node.run("journalctl", "--sync")
-        let journal = try node.run("journalctl", "--unit", "csnap-agent", "--output", "cat", "--no-pager")
+        let journal = try node.journal()
         #expect(policies.contains("2") != journal.contains("no real-time scheduling: "), "\(policies)")
 
         let inside = ["nsenter", "-t", agent, "-m", "--"]
@@ -113,8 +112,7 @@ struct ContainerUnitTests {
         #expect(try node.property("ActiveState") == "failed")
         #expect(try node.property("ExecMainStatus") == "2")
         #expect(try node.property("NRestarts") == "0", "what a person must correct is not tried again and again")
-        try node.run("journalctl", "--sync")
-        let journal = try node.run("journalctl", "--unit", "csnap-agent", "--output", "cat", "--no-pager")
+        let journal = try node.journal()
         #expect(journal.contains("chmod 600 /etc/csnap/cluster.key"))
 
         try node.run("chmod", "0600", "/etc/csnap/cluster.key")

@@ -21,9 +21,7 @@ struct FullRevertTests {
 
         let log = volume.directory + "/revert.log"
         func begin() throws -> Process {
-            try waitUntil("the connections have ended", seconds: 30) {
-                try SocketUse.connected(to: volume.nbd) == nil
-            }
+            try volume.waitUntilUnused()
             let revert = Process()
             revert.executableURL = URL(fileURLWithPath: Tool.directory + "/csnapctl")
             revert.arguments = ["snapshot", "revert", LoneVolume.name, "first", "--socket", volume.socket]

@@ -87,8 +87,8 @@ final class LoneVolume {
 
     /// Starts them again, with new logs; returns when the agent answers.
     func start() throws {
-        agent = try Self.start("csnap-agent", [], directory)
-        client = try Self.start("csnap-client", ["--volume", Self.name], directory)
+        try startAgent()
+        try startClient()
         try waitUntil("the agent answers", seconds: 60) { (try? status()) != nil }
     }
 
@@ -193,7 +193,7 @@ final class LoneVolume {
 
     /// A command that overwrites the origin is refused while a program is connected.
     func waitUntilUnused() throws {
-        try waitUntil("the connections have ended", seconds: 60) { try SocketUse.connected(to: nbd) == nil }
+        try waitUntil("the connections have ended", seconds: 30) { try SocketUse.connected(to: nbd) == nil }
     }
 
     private static func start(_ program: String, _ arguments: [String], _ directory: String) throws -> Process {

@@ -64,8 +64,8 @@ package struct ClientCore: Equatable, Sendable {
     var agent: NodeBoot?
     /// The agent has other disks for this volume: nothing goes to ours while it is the agent.
     var hasOtherDisks = false
-    /// It was, by its disk. One that never was knows nothing of that on which its predecessor wrote, and its goodbye
-    /// would count for that one, too.
+    /// Some server has welcomed it, so its lock is on the disk that counts. The goodbye of one that never was served
+    /// would stand for its predecessor's, of whose disk it knows nothing.
     var wasServed = false
     var gate = ClientGate()
     var server: Address?
