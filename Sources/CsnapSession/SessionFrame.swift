@@ -26,7 +26,8 @@ package enum ClientFrame: Equatable, Sendable {
     /// Of a session for commands only.
     case command(request: UInt64, epoch: Epoch, SnapshotCommand)
     /// Of a session for commands only: the sender's node has proof that no client of that volume on this kernel has
-    /// anything at the disk. `client` is the one that it knew last; zero: none since its agent began.
+    /// anything at the disk. `client` is the one that it knew last, with those before it; zero: none since its agent
+    /// began.
     case clientGone(request: UInt64, epoch: Epoch, volume: String, client: Bits128)
     case ping(epoch: Epoch)
     /// The client has closed its gate for ever and nothing of it is at the disk: its writer may be cleared.

@@ -10,10 +10,11 @@ struct ClientProof: Equatable, Sendable {
     var process: NodeBoot
     var writer: SessionWriter
 
-    /// Whether it speaks of this client: it was sent when the named one, or those of earlier boots, had ended. A proof
-    /// that comes late says nothing of a client that came after it.
+    /// Whether it speaks of this client: it was sent when the named one, those before it, which have lower ids
+    /// (`SessionHello.client`), and those of earlier boots had ended. A proof that comes late says nothing of a client
+    /// that came after it.
     func covers(_ owner: ReadOwner) -> Bool {
-        owner.process.node == process.node && (owner.client == client || owner.process.boot < process.boot)
+        owner.process.node == process.node && (owner.client <= client || owner.process.boot < process.boot)
     }
 }
 

@@ -78,6 +78,14 @@ struct ClientGoneTests {
         #expect(Self.prove(&rig, client: 33) == [Self.answer(.done)])
     }
 
+    /// The client was killed, its successor too, before the server heard of it: the agent knows of that one alone.
+    @Test("it speaks for the clients that ended before the one that it names")
+    func successor() {
+        var rig = Self.killed()
+        Self.agent(&rig)
+        #expect(Self.prove(&rig, client: 4) == [Self.answer(.done)])
+    }
+
     @Test("a new boot of the agent speaks for the clients of earlier boots")
     func boots() {
         var rig = Self.killed()
