@@ -244,6 +244,10 @@ extension SessionTable {
             for writer in volumes[volume].writers.settled(at: now, after: limits.settle) {
                 actions += clear(writer, volume)
             }
+            for kernel in volumes[volume].servers.settled(at: now, after: limits.settle)
+            where volumes[volume].servers.clear(kernel) {
+                actions.append(order(.settleKernel(kernel), volume, for: .server(kernel, volume: volume)))
+            }
         }
         return actions
     }
@@ -270,7 +274,7 @@ extension SessionTable {
         }
         for volume in volumes {
             if !volume.full.isEmpty { next = min(next ?? .distantFuture, volume.fullUntil) }
-            if let settling = volume.writers.nextSettling(after: limits.settle) {
+            for settling in [volume.writers, volume.servers].compactMap({ $0.nextSettling(after: limits.settle) }) {
                 next = min(next ?? .distantFuture, settling)
             }
         }

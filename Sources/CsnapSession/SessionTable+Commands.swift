@@ -109,6 +109,13 @@ extension SessionTable {
             }
         case .branch(let answer): return wroteBranch(result, volume, answer)
         case .writer(let writer, _): return written(writer, volume, result)
+        case .server(let kernel, _):
+            switch result {
+            case .done: volumes[volume].servers.cleared(kernel)
+            case .failed: volumes[volume].servers.notChanged(kernel, at: now)
+            default: return unexpected()
+            }
+            return []
         case .revert(let answer, let volume, let isBegin):
             return reverted(result, volume, isBegin: isBegin, answer)
         case .barrier(let id, let volume): return answered(id, volume, result)

@@ -53,9 +53,9 @@ extension SessionTable {
         }
     }
 
-    /// The holds of the client end, and its writer is cleared. Those of its machine's earlier kernels are settled by
-    /// time, which begins now unless a client of this kernel was here: until then the agent is to ask again, since a
-    /// server that takes over would not know.
+    /// The holds of the client end, and its writer is cleared. Those of its machine's earlier kernels, and servers of
+    /// those, are settled by time, which begins now unless a client of this kernel was here: until then the agent is to
+    /// ask again, since a server that takes over would not know.
     mutating func clientGone(_ proof: ClientProof, _ answer: CommandAnswer) -> [SessionAction] {
         guard isActive else { return refusal(.notActive, "", answer) }
         guard let volume = index(proof.volume) else { return refusal(of: proof.volume, answer) }
@@ -67,7 +67,7 @@ extension SessionTable {
         volumes[volume].strangers.removeAll { $0 == proof.process.node }
         volumes[volume].holds.drop { proof.covers($0) }
         let actions = holdsChanged(volume)
-        volumes[volume].writers.runs(proof.writer, at: now)
+        runs(proof.writer, volume)
         guard volumes[volume].writers.contains(proof.writer) else {
             return actions + self.answer(answer, outcome(ofGone: proof.writer, volume))
         }
@@ -78,9 +78,16 @@ extension SessionTable {
         return actions + [order(.clearWriter(proof.writer), volume, for: whom)]
     }
 
+    /// This machine runs this kernel: what clients and servers sent on its others is not sent again.
+    mutating func runs(_ writer: SessionWriter, _ volume: Int) {
+        volumes[volume].writers.runs(writer, at: now)
+        volumes[volume].servers.runs(writer, at: now)
+    }
+
     /// When the store has no record of the writer any more.
     func outcome(ofGone writer: SessionWriter, _ volume: Int) -> CommandOutcome {
-        let isLast = volumes[volume].writers.otherKernels(of: writer).isEmpty
+        let tables = [volumes[volume].writers, volumes[volume].servers]
+        let isLast = tables.allSatisfy { $0.otherKernels(of: writer).isEmpty }
         return isLast ? .done : .refused(.busy, culprit: volumes[volume].about.name)
     }
 

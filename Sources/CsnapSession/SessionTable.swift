@@ -82,6 +82,8 @@ package struct SessionTable: Equatable, Sendable {
         /// Of a snapshot that is being made.
         case barrier(UInt64, volume: Int)
         case writer(SessionWriter, volume: Int)
+        /// The settling of dead servers of that kernel.
+        case server(SessionWriter, volume: Int)
         /// The clearing of a writer that its agent asked for.
         case gone(SessionWriter, CommandAnswer, volume: Int)
         case reuse
@@ -327,7 +329,7 @@ extension SessionTable.Order {
         case .data(let answer), .branch(let answer), .list(let answer), .changes(let answer), .command(let answer),
             .gone(_, let answer, _):
             answer.connection
-        case .barrier, .revert, .writer, .reuse: nil
+        case .barrier, .revert, .writer, .server, .reuse: nil
         }
     }
 }

@@ -23,6 +23,8 @@ package struct SessionVolume: Equatable, Sendable {
     package var generation: UInt64
     /// Those on record in the store.
     package var writers: [SessionWriter]
+    /// Where the dead servers ran whose late writes the store still keeps away.
+    package var deadServers: [SessionWriter]
     /// Snapshots of several volumes whose fate was open when the store was taken.
     package var prepared: [Prepared]
     /// Begun and not ended.
@@ -41,7 +43,7 @@ package struct SessionVolume: Equatable, Sendable {
 
     package init(
         name: String, storeUUID: Bits128, originSize: UInt64, chunkSize: UInt32, generation: UInt64,
-        writers: [SessionWriter] = [], prepared: [Prepared] = [],
+        writers: [SessionWriter] = [], deadServers: [SessionWriter] = [], prepared: [Prepared] = [],
         revert: RevertReport? = nil
     ) {
         self.name = name
@@ -50,6 +52,7 @@ package struct SessionVolume: Equatable, Sendable {
         self.chunkSize = chunkSize
         self.generation = generation
         self.writers = writers
+        self.deadServers = deadServers
         self.prepared = prepared
         self.revert = revert
     }
@@ -73,6 +76,8 @@ struct VolumeState: Equatable, Sendable {
     var about: SessionVolume
     var holds = ReadHolds()
     var writers: WriterTable
+    /// Where dead servers ran, as if these were writers: only time settles those of kernels that are gone.
+    var servers: WriterTable
     /// The client of each node that greeted last.
     var newest = SortedTable<NodeID, NewestClient>()
     /// Writers whose last session here is gone.
@@ -102,11 +107,12 @@ struct VolumeState: Equatable, Sendable {
     init(_ about: SessionVolume) {
         self.about = about
         writers = WriterTable(about.writers)
+        servers = WriterTable(about.deadServers)
     }
 
     static func == (left: VolumeState, right: VolumeState) -> Bool {
         left.about == right.about && left.holds == right.holds && left.writers == right.writers
-            && left.newest == right.newest && left.lost == right.lost
+            && left.servers == right.servers && left.newest == right.newest && left.lost == right.lost
             && left.isStill == right.isStill && left.reserved == right.reserved && left.strangers == right.strangers
             && left.strangersSince == right.strangersSince && left.revertSince == right.revertSince
             && left.barrier == right.barrier

@@ -14,6 +14,8 @@ package enum StoreOrder: Equatable, Sendable {
     case clearWriter(SessionWriter)
     /// The operator says that nothing of this boot, or of lower ones of its node, can reach a disk any more.
     case settle(NodeBoot)
+    /// What servers on this kernel wrote has landed or is lost: its machine has run another one for long enough.
+    case settleKernel(SessionWriter)
     /// Is there a snapshot of that name, or one that this command made before?
     case find(name: String, uuid: Bits128)
     /// All writers stand still: make it.
@@ -139,7 +141,7 @@ package enum StoreResult: Equatable, Sendable {
     case outcome(CommandOutcome)
     /// `branch`, `delete` and `rename`: done, this is it.
     case changed(SnapshotEntry)
-    /// Of `reuse`, `settle` and `abandon`.
+    /// Of `reuse`, `settle`, `settleKernel` and `abandon`.
     case done
     /// This order alone failed; the store goes on.
     case failed(SessionQueryError)

@@ -52,8 +52,7 @@ struct WriterTable: Equatable, Sendable {
     }
 
     /// True: order the record. False: it is there, or ordered already.
-    mutating func needsRecord(_ writer: SessionWriter, at now: Instant) -> Bool {
-        runs(writer, at: now)
+    mutating func needsRecord(_ writer: SessionWriter) -> Bool {
         switch states[writer] {
         case .recorded, .recording: return false
         case .surpassed:

@@ -135,6 +135,30 @@ struct ClientGoneTests {
         #expect(rig.create(request: 2).contains(.send(.barrierBegin(Rig.attempt), to: ConnectionID(1))))
     }
 
+    /// What the store keeps away because of node 3's dead servers: one of the kernel that it runs now, one of another.
+    @Test("dead servers of another kernel are settled by time, as writers are, and a full store is asked again")
+    func deadServers() {
+        var limits = SessionLimits()
+        limits.settle = .seconds(60)
+        let other = Self.writer(kernel: 8)
+        var rig = Rig(limits: limits, deadServers: [Self.writer(), other])
+        _ = rig.served.closed(ConnectionID(3))
+        Self.agent(&rig)
+        #expect(Self.prove(&rig) == [Self.busy], "or else a server that takes over would not hear of the kernel")
+        #expect(rig.served.table.nextWake == rig.served.now + limits.settle)
+        rig.served.isStoreSlow = true
+        for _ in 0..<2 {
+            #expect(rig.served.pass(limits.settle) == [])
+            #expect(rig.served.orders.last == .settleKernel(other))
+            #expect(rig.served.answer(.failed(.storeFull)) == [])
+        }
+        rig.served.isStoreSlow = false
+        #expect(rig.served.pass(limits.settle) == [])
+        #expect(rig.served.table.nextWake == nil)
+        #expect(Self.prove(&rig) == [Self.answer(.done)])
+        #expect(!rig.served.orders.contains(.settleKernel(Self.writer())))
+    }
+
     @Test("its holds end, and the writes that wait for them go on")
     func holds() {
         var rig = Rig()

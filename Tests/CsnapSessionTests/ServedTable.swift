@@ -138,7 +138,7 @@ struct ServedTable {
                 .check(
                     CheckState(
                         isDone: true, entries: 0, total: 0, nodes: 0, snapshots: 0, problems: [], hasMore: false)))
-        case .reuse, .settle, .abandon: return .done
+        case .reuse, .settle, .settleKernel, .abandon: return .done
         }
     }
 }

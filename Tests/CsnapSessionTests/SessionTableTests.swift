@@ -9,8 +9,12 @@ struct SessionTableTests {
     static let volume = SessionVolume(
         name: "data", storeUUID: Bits128(high: 1, low: 1), originSize: 65536 * 10 + 1, chunkSize: 65536, generation: 4)
 
-    static func table(limits: SessionLimits = SessionLimits(), admitted: [NodeBoot] = [node]) -> ServedTable {
-        ServedTable(
+    static func table(
+        limits: SessionLimits = SessionLimits(), admitted: [NodeBoot] = [node], deadServers: [SessionWriter] = []
+    ) -> ServedTable {
+        var volume = volume
+        volume.deadServers = deadServers
+        return ServedTable(
             SessionTable(tenure: tenure, volumes: [volume], leftOut: ["logs"], admitted: admitted, limits: limits))
     }
 

@@ -14,8 +14,8 @@ struct SnapshotRig {
     /// As clients do at once after their WELCOME.
     var saysWhatIsOpen = true
 
-    init(limits: SessionLimits = SessionLimits()) {
-        served = SessionTableTests.table(limits: limits, admitted: Self.nodes)
+    init(limits: SessionLimits = SessionLimits(), deadServers: [SessionWriter] = []) {
+        served = SessionTableTests.table(limits: limits, admitted: Self.nodes, deadServers: deadServers)
         for node in Self.nodes { _ = join(node, on: UInt64(node.node.value)) }
         _ = served.opened(Self.commander)
         _ = served.received(SessionTableTests.hello(Self.nodes[0], volume: "", image: "commands"), on: Self.commander)

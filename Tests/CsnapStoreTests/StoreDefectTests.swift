@@ -125,7 +125,11 @@ struct StoreSettlingTests {
         #expect(world.store.space.quarantined > 0)
         try world.store.settle([.tenure(Tenure(epoch: Epoch(9), round: Round(1)))])
         #expect(world.store.unsettled.count == 1, "another tenure's end says nothing")
-        try world.store.settle([.kernelGone(machineID: Bits128(high: 0, low: 2), kernelBootID: .zero)])
+        let owner = world.store.unsettled[0].owner
+        let other = WriterRecord(node: owner.process.node, machineID: owner.machineID, kernelBootID: .zero)
+        try world.store.settle([.kernelGone(other)])
+        #expect(world.store.unsettled.count == 1, "so does another kernel's")
+        try world.store.settle([.kernelGone(WriterRecord(owner))])
         #expect(world.store.unsettled.isEmpty)
         #expect(world.store.space.quarantined == 0)
         #expect(world.problem() == nil)

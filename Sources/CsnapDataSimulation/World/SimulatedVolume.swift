@@ -24,9 +24,8 @@ struct SimulatedVolume {
         return SessionVolume(
             name: DataWorld.volume, storeUUID: facts.store, originSize: facts.originSize,
             chunkSize: facts.geometry.chunkSize, generation: facts.generation,
-            writers: store.writers.map {
-                SessionWriter(node: $0.node, machineID: $0.machineID, kernelBootID: $0.kernelBootID)
-            })
+            writers: store.writers.map { SessionWriter($0) },
+            deadServers: store.unsettled.map { SessionWriter(WriterRecord($0.owner)) })
     }
 
     mutating func maintain() throws(StoreError) {
@@ -66,7 +65,7 @@ struct SimulatedVolume {
             case .map:
                 if case .noSuchSnapshot = error { return .failed(.unknownSnapshot) }
                 return .failed(.storeDamaged)
-            case .recordWriter, .clearWriter, .settle, .reuse: return .failed(.storeFull)
+            case .recordWriter, .clearWriter, .settle, .settleKernel, .reuse: return .failed(.storeFull)
             default: return .outcome(.refused(error == .full ? .storeFull : .storeFailed, culprit: DataWorld.volume))
             }
         }
@@ -85,6 +84,9 @@ struct SimulatedVolume {
             return .writerCleared
         case .settle(let process):
             try store.settle([.node(process)])
+            return .done
+        case .settleKernel(let kernel):
+            try store.settle([.kernelGone(WriterRecord(kernel))])
             return .done
         case .find(let name, let uuid):
             if let made = made(by: uuid) { return .outcome(.snapshot(SnapshotEntry(made))) }

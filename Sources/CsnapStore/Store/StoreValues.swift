@@ -107,8 +107,8 @@ package enum SettleFact: Equatable, Sendable {
     case tenure(Tenure)
     /// This process was reaped with all it started, on this kernel.
     case process(NodeBoot)
-    /// This machine has run another kernel than this one for long enough.
-    case kernelGone(machineID: Bits128, kernelBootID: Bits128)
+    /// The machine of this node has run another kernel than this one for long enough.
+    case kernelGone(WriterRecord)
     /// This owner holds its node's `server.lock`: nothing of its kernel is under way there, and nothing of earlier ones
     /// if this kernel has run for long enough.
     case own(StoreOwner, isKernelOld: Bool)
@@ -127,6 +127,12 @@ package struct UnsettledTenure: Equatable, Sendable {
         self.tenure = tenure
         self.owner = owner
         self.quarantined = quarantined
+    }
+}
+
+extension WriterRecord {
+    package init(_ owner: StoreOwner) {
+        self.init(node: owner.process.node, machineID: owner.machineID, kernelBootID: owner.kernelBootID)
     }
 }
 

@@ -163,8 +163,7 @@ extension SettleFact {
         switch self {
         case .tenure(let tenure): part.tenure == tenure
         case .process(let process): part.owner.process == process
-        case .kernelGone(let machineID, let kernelBootID):
-            part.owner.machineID == machineID && part.owner.kernelBootID != kernelBootID
+        case .kernelGone(let kernel): WriterRecord(part.owner) == kernel
         case .own(let owner, let isKernelOld):
             part.owner.machineID == owner.machineID
                 && (part.owner.kernelBootID == owner.kernelBootID

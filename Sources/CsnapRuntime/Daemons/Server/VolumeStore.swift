@@ -48,10 +48,8 @@ struct VolumeStore {
         return SessionVolume(
             name: volume, storeUUID: facts.store, originSize: facts.originSize, chunkSize: facts.geometry.chunkSize,
             generation: facts.generation,
-            writers: store.writers.map { writer in
-                SessionWriter(
-                    node: writer.node, machineID: writer.machineID, kernelBootID: writer.kernelBootID)
-            },
+            writers: store.writers.map { SessionWriter($0) },
+            deadServers: store.unsettled.map { SessionWriter(WriterRecord($0.owner)) },
             prepared: store.prepared.map { SessionVolume.Prepared(uuid: $0.about.uuid, decider: $0.decider) },
             revert: revert)
     }
@@ -174,7 +172,7 @@ struct VolumeStore {
             switch order {
             // Decided: whoever cannot follow ends, and a successor decides alike.
             case .commitPrepared, .abandon: throw error
-            case .copyOut, .map, .readData, .writeBranch, .recordWriter, .clearWriter, .settle, .reuse:
+            case .copyOut, .map, .readData, .writeBranch, .recordWriter, .clearWriter, .settle, .settleKernel, .reuse:
                 return .failed(error.queryError)
             case .changes where error == .outOfRange:
                 return .outcome(.refused(.notOlder, culprit: volume))
@@ -205,6 +203,9 @@ struct VolumeStore {
             return .writerCleared
         case .settle(let process):
             try store.settle([.node(process)])
+            return .done
+        case .settleKernel(let kernel):
+            try store.settle([.kernelGone(WriterRecord(kernel))])
             return .done
         case .find(let name, let uuid): return find(name, uuid)
         case .commit(let name, let uuid, let priority):

@@ -33,6 +33,12 @@ extension WriterRecord {
     }
 }
 
+extension SessionWriter {
+    package init(_ record: WriterRecord) {
+        self.init(node: record.node, machineID: record.machineID, kernelBootID: record.kernelBootID)
+    }
+}
+
 extension SnapshotEntry {
     package init(_ snapshot: Snapshot) {
         self.init(
