@@ -57,7 +57,7 @@ struct StoreFullTests {
             try world.perform(.settle)
         }
         #expect(world.store.space.percent < 70)
-        for _ in 0..<14 {
+        for _ in 0..<7 {
             try world.perform(.takeOver)
             try world.perform(.write([0..<StoreWorld.chunks]))
         }

@@ -42,10 +42,10 @@ struct HoldLedger {
         reads.removeAll { $0.client == hello.client && $0.process == hello.process && $0.request == request }
     }
 
-    /// The agent of that boot has proven this client gone, and those of earlier boots.
+    /// The agent of that boot has proven this client gone, those before it, and those of earlier boots.
     mutating func gone(_ process: NodeBoot, _ client: Bits128) {
         reads.removeAll {
-            $0.process.node == process.node && ($0.client == client || $0.process.boot < process.boot)
+            $0.process.node == process.node && ($0.client <= client || $0.process.boot < process.boot)
         }
     }
 

@@ -33,9 +33,11 @@ extension SnapshotStore {
         }
         let isAmple = free.count > kept
         let partial = kind == .journal ? nil : roomiest(kind, mayBeBarred)
-        // Holes are filled first: else the tree scatters over the store, and data leaves no free window, though much
-        // room, for journals and for the tenures after this one, which may not use its windows for a while.
-        if let partial, partial.room >= capacity(kind) / 4 { return partial.window }
+        // Nodes fill holes first: the tree would otherwise scatter over the store. Data does when few windows are free:
+        // it would leave none, though much room, for journals and for the tenures after this one, which may not use its
+        // windows for a while.
+        let fillsHoles = kind == .nodes || free.count < geometry.windowCount / 4
+        if fillsHoles, let partial, partial.room >= capacity(kind) / 4 { return partial.window }
         if isAmple, let first = free.first { return UInt32(first) }
         return partial?.window
     }
