@@ -79,9 +79,10 @@ extension SessionTable {
 
     /// The writer's record comes before the first WELCOME; whoever is excluded has none, and so is never lost.
     mutating func recordWriter(_ hello: SessionHello, _ volume: Int) -> [SessionAction] {
-        guard !isExcluded(hello.process.node, volume) else { return [] }
         runs(hello.writer, volume)
-        guard volumes[volume].writers.needsRecord(hello.writer) else { return [] }
+        guard !isExcluded(hello.process.node, volume), volumes[volume].writers.needsRecord(hello.writer) else {
+            return []
+        }
         return [order(.recordWriter(hello.writer), volume, for: .writer(hello.writer, volume: volume))]
     }
 }

@@ -11,10 +11,11 @@ struct ClientProof: Equatable, Sendable {
     var writer: SessionWriter
 
     /// Whether it speaks of this client: it was sent when the named one, those before it, which have lower ids
-    /// (`SessionHello.client`), and those of earlier boots had ended. A proof that comes late says nothing of a client
-    /// that came after it.
+    /// (`SessionHello.client`) on the same kernel, and those of earlier boots had ended. A proof that comes late says
+    /// nothing of a client that came after it.
     func covers(_ owner: ReadOwner) -> Bool {
-        owner.process.node == process.node && (owner.client <= client || owner.process.boot < process.boot)
+        guard owner.process.node == process.node else { return false }
+        return owner.process.boot == process.boot ? owner.client <= client : owner.process.boot < process.boot
     }
 }
 
@@ -82,6 +83,9 @@ extension SessionTable {
     mutating func runs(_ writer: SessionWriter, _ volume: Int) {
         volumes[volume].writers.runs(writer, at: now)
         volumes[volume].servers.runs(writer, at: now)
+        // A repair without a configuration.
+        let repair = SessionWriter(node: NodeID(0), machineID: writer.machineID, kernelBootID: writer.kernelBootID)
+        volumes[volume].servers.runs(repair, at: now)
     }
 
     /// When the store has no record of the writer any more.

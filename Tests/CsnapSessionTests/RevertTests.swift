@@ -8,8 +8,8 @@ struct RevertTests {
     typealias Rig = SnapshotRig
 
     /// Only node 1 has a client; it is also where commands come from.
-    static func alone() -> Rig {
-        var rig = Rig()
+    static func alone(deadServers: [SessionWriter] = []) -> Rig {
+        var rig = Rig(deadServers: deadServers)
         for id in [2, 3] as [UInt64] { _ = rig.served.received(.bye, on: ConnectionID(id)) }
         return rig
     }
@@ -51,6 +51,17 @@ struct RevertTests {
         let ended = Self.ask(&rig, Self.end)
         #expect(ended.contains { $0.isWelcome } && ended.contains(Rig.outcome(.done)))
         #expect(rig.write(10, on: 12) == [Rig.grant(10, to: 12)])
+    }
+
+    @Test("a client that waits for its end tells which kernel runs: dead servers of another one are settled")
+    func settling() {
+        let dead = SessionWriter(
+            node: NodeID(2), machineID: Bits128(high: 5, low: 2), kernelBootID: Bits128(high: 6, low: 1))
+        var rig = Self.alone(deadServers: [dead])
+        _ = Self.ask(&rig, Self.begin)
+        _ = rig.join(Rig.nodes[1], on: 12, kernel: 2)
+        _ = rig.served.pass(SessionLimits().settle)
+        #expect(rig.served.orders.last == .settleKernel(dead))
     }
 
     @Test("a received snapshot is made while nobody else has the volume, or not at all")

@@ -44,8 +44,9 @@ struct HoldLedger {
 
     /// The agent of that boot has proven this client gone, those before it, and those of earlier boots.
     mutating func gone(_ process: NodeBoot, _ client: Bits128) {
-        reads.removeAll {
-            $0.process.node == process.node && ($0.client <= client || $0.process.boot < process.boot)
+        reads.removeAll { read in
+            guard read.process.node == process.node else { return false }
+            return read.process.boot == process.boot ? read.client <= client : read.process.boot < process.boot
         }
     }
 
