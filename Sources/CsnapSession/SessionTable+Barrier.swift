@@ -268,17 +268,14 @@ extension SessionTable {
 
     /// When `wake` is to be called; nil: not at all.
     package var nextWake: Instant? {
-        var next: Instant?
-        for barrier in barriers.values where barrier.phase == .gathering {
-            next = min(next ?? .distantFuture, barrier.deadline)
-        }
+        var next = Instant.distantFuture
+        for barrier in barriers.values where barrier.phase == .gathering { next = min(next, barrier.deadline) }
         for volume in volumes {
-            if !volume.full.isEmpty { next = min(next ?? .distantFuture, volume.fullUntil) }
-            for settling in [volume.writers, volume.servers].compactMap({ $0.nextSettling(after: limits.settle) }) {
-                next = min(next ?? .distantFuture, settling)
-            }
+            if !volume.full.isEmpty { next = min(next, volume.fullUntil) }
+            next = min(next, volume.writers.nextSettling(after: limits.settle))
+            next = min(next, volume.servers.nextSettling(after: limits.settle))
         }
-        return next
+        return next == .distantFuture ? nil : next
     }
 
     /// END to all, each in the present generation of its volume; then whoever waited to be welcomed, and the answer.

@@ -90,8 +90,9 @@ extension SessionTable {
 
     /// When the store has no record of the writer any more.
     func outcome(ofGone writer: SessionWriter, _ volume: Int) -> CommandOutcome {
-        let tables = [volumes[volume].writers, volumes[volume].servers]
-        let isLast = tables.allSatisfy { $0.otherKernels(of: writer).isEmpty }
+        let isLast =
+            volumes[volume].writers.otherKernels(of: writer).isEmpty
+            && volumes[volume].servers.otherKernels(of: writer).isEmpty
         return isLast ? .done : .refused(.busy, culprit: volumes[volume].about.name)
     }
 

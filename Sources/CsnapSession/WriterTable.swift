@@ -108,10 +108,11 @@ struct WriterTable: Equatable, Sendable {
         SessionMutants.active(.surpassedWriterClearedAtOnce) ? .zero : settle
     }
 
-    func nextSettling(after settle: Interval) -> Instant? {
-        var next: Instant?
+    /// When `settled` has the next one; in the distant future: none.
+    func nextSettling(after settle: Interval) -> Instant {
+        var next = Instant.distantFuture
         for state in states.values {
-            if case .surpassed(let since) = state { next = min(next ?? .distantFuture, since + wait(settle)) }
+            if case .surpassed(let since) = state { next = min(next, since + wait(settle)) }
         }
         return next
     }

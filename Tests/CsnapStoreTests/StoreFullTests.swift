@@ -45,8 +45,8 @@ struct StoreFullTests {
 
     /// Half of what each window gets is deleted soon. Journals need whole windows, and so does each tenure while the
     /// windows of the dead are kept away.
-    @Test("half full, it has whole windows left for many tenures")
-    func holesAreFilledFirst() throws {
+    @Test("half full, it has whole windows left for seven tenures more")
+    func holesAreFilledBeforeWindowsRunShort() throws {
         var world = try StoreWorld(StoreWorld.format(windows: 72, slots: 64))
         for _ in 0..<70 {
             try world.perform(.create)
